@@ -1,0 +1,1 @@
+"""Pixel-wise channel isolation mixing (PCIM) as a Captum attribution."""

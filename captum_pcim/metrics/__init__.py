@@ -1,0 +1,1 @@
+"""Measures of attribution maps that captum.metrics lacks."""
