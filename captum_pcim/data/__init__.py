@@ -1,1 +1,17 @@
-"""Images to try PCIM on: synthetic HCI images with exact truth, and readers for image files."""
+"""Synthetic images with exact truth, and the small networks that classify them."""
+
+from captum_pcim.data.fluorescence import synthetic_fluorescence
+from captum_pcim.data.synthetic import (
+    DEVELOPMENT_SEED,
+    HELD_OUT_SEED,
+    TRAIN_SEED,
+    SyntheticImages,
+)
+
+__all__ = [
+    "DEVELOPMENT_SEED",
+    "HELD_OUT_SEED",
+    "TRAIN_SEED",
+    "SyntheticImages",
+    "synthetic_fluorescence",
+]
