@@ -10,13 +10,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    Pixels = npt.NDArray[np.generic]
+    Pixels = npt.NDArray[Any]
     FloatPixels = npt.NDArray[np.float32]
 
 PILLOW_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -115,9 +115,9 @@ def scale(pixels: Pixels, windows: Sequence[Window] = ()) -> FloatPixels:
 
     if windows:
         return _apply_windows(pixels, windows)
-    if np.issubdtype(pixels.dtype, np.integer):
-        return (pixels / np.iinfo(pixels.dtype).max).astype(np.float32)
-    return pixels.astype(np.float32)
+    largest = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1
+    scaled: FloatPixels = (pixels / largest).astype(np.float32)
+    return scaled
 
 
 def _apply_windows(pixels: Pixels, windows: Sequence[Window]) -> FloatPixels:
