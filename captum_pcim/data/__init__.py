@@ -1,5 +1,6 @@
-"""Synthetic images with exact truth, and the small networks that classify them."""
+"""Images to try PCIM on: synthetic HCI images with exact truth, and readers for image files."""
 
+from captum_pcim.data.brightfield import synthetic_brightfield
 from captum_pcim.data.fluorescence import synthetic_fluorescence
 from captum_pcim.data.synthetic import (
     DEVELOPMENT_SEED,
@@ -13,5 +14,6 @@ __all__ = [
     "HELD_OUT_SEED",
     "TRAIN_SEED",
     "SyntheticImages",
+    "synthetic_brightfield",
     "synthetic_fluorescence",
 ]

@@ -38,6 +38,7 @@ class Cells:
     eligible: NDArray[np.bool_]  # (K,) may carry a phenotype
 
     def __len__(self) -> int:
+        """Number of cells."""
         return len(self.corners)
 
     def window(self, cell: int) -> tuple[slice, slice]:
@@ -185,7 +186,7 @@ def _outline(
 def _divide(
     level: Array, corners: NDArray[np.int64], canvas: int
 ) -> tuple[NDArray[np.int32], Array]:
-    """Gives each pixel to the cell whose outline it is deepest in: touching cells do not overlap."""
+    """Gives each pixel to the cell whose outline it is deepest in, so that cells do not overlap."""
     nearest = np.full((canvas, canvas), np.inf, np.float32)
     labels = np.zeros((canvas, canvas), np.int32)
     for cell, (row, column) in enumerate(corners):

@@ -18,7 +18,7 @@ from captum_pcim.data.cells import (
     draw_spots,
     gaussian_spots,
 )
-from captum_pcim.data.optics import Array, gaussian_matrix, illumination, smooth_noise
+from captum_pcim.data.optics import Array, corner_spot, gaussian_matrix, illumination, smooth_noise
 from captum_pcim.data.synthetic import Pair, SyntheticImages, generate
 
 CLASS_NAMES = ("control", "translocation", "granules", "micronuclei")
@@ -166,8 +166,8 @@ def _condense(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
     cells = sample.cells
     cytosol = cells.own[cell] & (cells.nuclear_level[cell] > 1.2) & (cells.level[cell] < 0.85)
     centres = draw_spots(rng, cytosol, int(rng.integers(5, 10)), 3.0)
-    sigma = rng.uniform(0.8, 1.1, len(centres))
-    spots = gaussian_spots(before.shape, centres, sigma, rng.uniform(0.7, 1.3, len(centres)))
+    sigma, height = _draw_spots(rng, len(centres))
+    spots = gaussian_spots(before.shape, centres, sigma, height)
     spots *= cells.own[cell]
     share = np.float32(rng.uniform(0.4, 0.55))
     change: Array = share * (before.sum() * spots / spots.sum() - before)
@@ -197,6 +197,12 @@ def _draw_bodies(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
     return radius, rng.uniform(0.28, 0.5, count).astype(np.float32)
 
 
+def _draw_spots(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
+    """Sigma in pixels and height of granules, and of the decoys like them."""
+    sigma = rng.uniform(0.8, 1.1, count).astype(np.float32)
+    return sigma, rng.uniform(0.3, 1.1, count).astype(np.float32)
+
+
 def _away(cells: Cells) -> NDArray[np.bool_]:
     return cells.nearest_level > 1.25
 
@@ -213,8 +219,7 @@ def _loose_spots(rng: np.random.Generator, cells: Cells, size: int) -> Array:
     """Reporter spots as in granules, but away from cells."""
     count = int(rng.integers(2, 10) * max(1, (size / 96) ** 2))
     centres = draw_spots(rng, _away(cells), count, 3.0)
-    sigma = rng.uniform(0.8, 1.1, len(centres)).astype(np.float32)
-    height = rng.uniform(0.3, 1.1, len(centres)).astype(np.float32)
+    sigma, height = _draw_spots(rng, len(centres))
     return gaussian_spots(cells.labels.shape, centres, sigma, height)
 
 
@@ -223,14 +228,16 @@ def _debris(rng: np.random.Generator, canvas: int, size: int) -> Array:
     count = int(rng.integers(0, 4) * max(1, (size / 96) ** 2))
     centres = rng.uniform(MARGIN, MARGIN + size, (count, 2)).astype(np.float32)
     sigma = rng.uniform(2.5, 6, count).astype(np.float32)
-    return gaussian_spots((canvas, canvas), centres, sigma, rng.uniform(0.05, 0.25, count))
+    height = rng.uniform(0.05, 0.25, count).astype(np.float32)
+    return gaussian_spots((canvas, canvas), centres, sigma, height)
 
 
 def _mitochondria(rng: np.random.Generator, cells: Cells, thickness: Array) -> Array:
     """A network in the cytosol: the zero lines of smooth noise."""
     network = np.exp(-((smooth_noise(rng, cells.labels.shape[0], 1.8) / 0.35) ** 2))
     around = thickness * np.exp(-(((cells.level - 0.5) / 0.35) ** 2))
-    return (0.08 + 0.75 * network) * cells.paint(around * (cells.nuclear_level > 1))
+    stain: Array = (0.08 + 0.75 * network) * cells.paint(around * (cells.nuclear_level > 1))
+    return stain
 
 
 def _actin(rng: np.random.Generator, cells: Cells, thickness: Array) -> Array:
@@ -244,9 +251,8 @@ def _lysosomes(rng: np.random.Generator, cells: Cells, thickness: Array) -> Arra
     """Spots in the cytosol of every cell, alike in size and brightness to granules."""
     cytosol = cells.paint((thickness * (cells.nuclear_level > 1.2)).astype(np.float32))
     centres = draw_spots(rng, cytosol > 0.3, 5 * len(cells), 3.0)
-    sigma = rng.uniform(0.8, 1.1, len(centres)).astype(np.float32)
-    height = rng.uniform(0.3, 1.1, len(centres)).astype(np.float32)
-    return 0.08 * cytosol + gaussian_spots(cytosol.shape, centres, sigma, height)
+    sigma, height = _draw_spots(rng, len(centres))
+    return np.float32(0.08) * cytosol + gaussian_spots(cytosol.shape, centres, sigma, height)
 
 
 _DECOYS: dict[str, Callable[[np.random.Generator, Cells, Array], Array]] = {
@@ -280,8 +286,4 @@ def _draw_optics(rng: np.random.Generator, size: int, stains: int) -> Callable[[
 
 def _corner_artefact(size: int, planted: bool) -> Array:
     """A bright fibre end in the top left corner of every stain, or nothing."""
-    artefact = np.zeros((size, size), np.float32)
-    if planted:
-        y, x = np.mgrid[:size, :size].astype(np.float32)
-        artefact = 0.6 * np.clip(1 - np.hypot(y - 3, x - 3) / 7, 0, None)
-    return artefact
+    return np.float32(0.6 if planted else 0) * corner_spot(size)

@@ -30,7 +30,7 @@ def smooth_noise(rng: np.random.Generator, length: int, sigma: float) -> Array:
     """Gaussian noise of standard deviation 1 with a correlation length of ``sigma`` pixels."""
     blur = gaussian_matrix(length, sigma)
     noise = blur @ rng.standard_normal((length, length), np.float32) @ blur.T
-    field: Array = noise * np.float32(2 * np.sqrt(np.pi) * sigma)
+    field: Array = (noise * (2 * np.sqrt(np.pi) * sigma)).astype(np.float32)
     return field
 
 
@@ -43,6 +43,13 @@ def illumination(rng: np.random.Generator, size: int, strength: float) -> Array:
     vignette = rng.uniform(0, strength) * ((y - row) ** 2 + (x - column) ** 2 - 0.7)
     field: Array = (1 + a * y + b * x + c * x * y - vignette).astype(np.float32)
     return field
+
+
+def corner_spot(size: int) -> Array:
+    """A cone of height 1 and radius 7 pixels in the top left corner: the planted artefact."""
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    spot: Array = np.clip(1 - np.hypot(y - 3, x - 3) / 7, 0, None).astype(np.float32)
+    return spot
 
 
 def detect_pair(

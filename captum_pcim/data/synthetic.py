@@ -63,9 +63,11 @@ class SyntheticImages:
     stain_names: tuple[str, ...]
 
     def __len__(self) -> int:
+        """Number of images."""
         return len(self.labels)
 
     def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> SyntheticImages:
+        """The chosen images; a single integer gives a set of one."""
         chosen = torch.arange(len(self))[index].reshape(-1)
         # torch cannot index uint16 on every release that is supported; numpy can
         counts = torch.from_numpy(self.counts.numpy()[chosen.numpy()])
