@@ -1,0 +1,123 @@
+"""One call of `attribute`: its images chunk by chunk, their maps, and what is told about them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from captum_pcim.checks import check_class_range, check_scores
+from captum_pcim.diagnostics import Diagnostics
+from captum_pcim.forward import CallArguments
+from captum_pcim.isolation import GroupedChannels, PixelChannels
+from captum_pcim.objective import mean_weight
+from captum_pcim.scores import Calibration, between, read_scores, select_classes, tempered
+from captum_pcim.solver import Images, Problem, Settings, Solution, solve
+
+Maps = tuple[Tensor, ...]
+MakeReferences = Callable[[Maps, Tensor], list[Maps]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """The checked arguments of one call.
+
+    Args:
+        problem (Problem): Network, objective and the meaning of scores.
+        inputs (tuple of Tensor): All images, as the caller gave them.
+        make_references (Callable): (inputs of a chunk, their rows) to the chunk's references.
+        arguments (CallArguments): Targets and additional arguments of all images.
+        channels: What one pixel channel is.
+        settings (Settings): Of the solver.
+        diagnose (bool): Whether diagnostics are wanted; they take two more passes a reference.
+    """
+
+    problem: Problem
+    inputs: Maps
+    make_references: MakeReferences
+    arguments: CallArguments
+    channels: PixelChannels | GroupedChannels
+    settings: Settings
+    diagnose: bool
+
+    def explain(
+        self, start: int, stop: int, on_step: Callable[[], object]
+    ) -> tuple[Maps, Diagnostics | None]:
+        """Explain the images from start to stop together."""
+        images = self._prepare(start, stop)
+        solution = solve(self.problem, images, self.settings, on_step)
+        with torch.no_grad():
+            weights = images.channels.weights(solution.logits)
+            maps = tuple(
+                w.expand_as(x).to(x.dtype).contiguous()
+                for w, x in zip(weights, (x[start:stop] for x in self.inputs), strict=True)
+            )
+            return maps, self._diagnose(images, solution, weights) if self.diagnose else None
+
+    def _prepare(self, start: int, stop: int) -> Images:
+        """Gather the images of one chunk and score them as they are."""
+        rows = torch.arange(start, stop, device=self.inputs[0].device)
+        inputs = tuple(training_dtype(x[rows]) for x in self.inputs)
+        references = self.make_references(inputs, rows)
+        arguments = self.arguments.take(rows)
+        with torch.no_grad():
+            # A clone, because a network may work in place on what it is given.
+            scores, classes = self._scores(tuple(x.clone() for x in inputs), arguments)
+            check_scores(scores)
+            check_class_range(classes, scores.shape[1])
+            if self.problem.score == "regression":
+                empty = self._reference_scores(inputs, references, arguments)
+                calibration = between(empty, scores)
+            else:
+                calibration = tempered(read_scores(scores, classes, self.problem.score).log_odds)
+            full = read_scores(scores, classes, self.problem.score, calibration)
+        channels = self.channels.take(rows)
+        return Images(inputs, references, arguments, channels, full, calibration)
+
+    def _scores(self, inputs: Maps, arguments: CallArguments) -> tuple[Tensor, Tensor]:
+        return select_classes(self.problem.network(inputs, arguments), arguments.target)
+
+    def _reference_scores(
+        self, inputs: Maps, references: list[Maps], arguments: CallArguments
+    ) -> Tensor:
+        """Return the scores averaged over the references, of shape (N, K)."""
+        batches = (
+            tuple(r.expand_as(x).clone() for r, x in zip(reference, inputs, strict=True))
+            for reference in references
+        )
+        return torch.stack([self._scores(batch, arguments)[0] for batch in batches]).mean(0)
+
+    def _diagnose(self, images: Images, solution: Solution, weights: Maps) -> Diagnostics:
+        """Score the blends and complements of the trained weights against every reference."""
+        n_references = len(images.references)
+        n_forwards = 1 + 2 * solution.n_steps + 2 * n_references
+        full = images.full.probability
+        if self.problem.score == "regression":
+            n_forwards = n_forwards + n_references
+        else:
+            untempered = torch.ones_like(images.calibration.scale)
+            odds = images.full.log_odds / images.calibration.scale.squeeze(1)
+            full = odds.sigmoid()
+            images = replace(images, calibration=Calibration(0 * untempered, untempered))
+        both = [self.problem.scores(images, weights, r) for r in images.references]
+        preserved = torch.stack([kept.probability for kept, _ in both]).mean(0)
+        removed = torch.stack([lost.probability for _, lost in both]).mean(0)
+        tiny = torch.finfo(full.dtype).tiny
+        stains = images.channels.stain_weights(solution.logits)
+        return Diagnostics(
+            full_probability=full.cpu(),
+            preserved_probability=preserved.cpu(),
+            removed_probability=removed.cpu(),
+            area=mean_weight(weights).cpu(),
+            leak_ratio=(preserved / full.clamp_min(tiny)).cpu(),
+            n_steps=solution.n_steps.cpu(),
+            n_forwards=n_forwards.cpu(),
+            loss_history=solution.loss_history.cpu(),
+            stain_weights=stains and tuple(s.cpu() for s in stains),
+        )
+
+
+def training_dtype(tensor: Tensor) -> Tensor:
+    """Return a tensor in the dtype its weights are trained in: float64 stays, all else float32."""
+    tensor = tensor.detach()
+    return tensor if tensor.dtype == torch.float64 else tensor.float()

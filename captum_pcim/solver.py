@@ -1,0 +1,223 @@
+"""The batched optimiser that trains the blending weights of many images at once.
+
+Images never meet: losses are summed, state is per image, and a finished image leaves the batch.
+Nothing in the loop waits for the device; only every `CHECK_EVERY` steps, and only where early
+stopping is on, the host looks which images are finished.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from captum_pcim.blending import blend_and_complement
+from captum_pcim.forward import CallArguments, Network
+from captum_pcim.isolation import GroupedChannels, PixelChannels
+from captum_pcim.objective import Blended, Term, mean_weight, total_loss
+from captum_pcim.scores import Calibration, ScoreKind, Scores, read_scores, select_classes
+
+CHECK_EVERY = 5
+ADAM_BETAS = (0.9, 0.999)
+ADAM_EPSILON = 1e-8
+
+Logits = list[tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of one chunk and everything that belongs to them row by row.
+
+    Args:
+        inputs (tuple of Tensor): In the dtype that weights are trained in.
+        references (list of tuple of Tensor): R references, each one tensor per input with N or
+            1 rows.
+        arguments (CallArguments): Targets and additional arguments.
+        channels: What one pixel channel is.
+        full (Scores): The network's calibrated scores of the images themselves.
+        calibration (Calibration): Of the scores, per image.
+    """
+
+    inputs: tuple[Tensor, ...]
+    references: list[tuple[Tensor, ...]]
+    arguments: CallArguments
+    channels: PixelChannels | GroupedChannels
+    full: Scores
+    calibration: Calibration
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.inputs[0])
+
+    def take(self, rows: Tensor) -> "Images":
+        """Return some of the images."""
+        return Images(
+            inputs=tuple(x[rows] for x in self.inputs),
+            references=[
+                tuple(r if len(r) == 1 else r[rows] for r in reference)
+                for reference in self.references
+            ],
+            arguments=self.arguments.take(rows),
+            channels=self.channels.take(rows),
+            full=Scores(self.full.log_odds[rows], self.full.log_probabilities[rows]),
+            calibration=self.calibration.take(rows),
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how fast to train.
+
+    Args:
+        n_steps (int): Most steps per image.
+        learning_rate (float): Of Adam, in logits.
+        tolerance (float): An image is finished when its mean weight change over `CHECK_EVERY`
+            steps falls below this; 0 never stops early.
+        seed (int or None): Draw the reference of each step with this seed; None goes through
+            them in turn. Every image sees the same ones, whatever batch it is in.
+    """
+
+    n_steps: int
+    learning_rate: float
+    tolerance: float
+    seed: int | None = None
+
+    def reference_at(self, step: int, n_references: int) -> int:
+        """Return which reference a step blends against."""
+        if self.seed is None:
+            return step % n_references
+        return random.Random(self.seed + step).randrange(n_references)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What the optimiser found, one row per image."""
+
+    logits: Logits
+    n_steps: Tensor
+    loss_history: Tensor
+
+
+class Problem:
+    """The objective of a network on images, as a function of the blending logits."""
+
+    def __init__(self, network: Network, terms: Sequence[Term], score: ScoreKind) -> None:
+        self.network = network
+        self.terms = terms
+        self.score = score
+
+    def scores(
+        self, images: Images, weights: tuple[Tensor, ...], reference: tuple[Tensor, ...]
+    ) -> tuple[Scores, Scores]:
+        """Return the scores of the blends and of their complements."""
+        batch = tuple(
+            blend_and_complement(x, r, w)
+            for x, r, w in zip(images.inputs, reference, weights, strict=True)
+        )
+        arguments = images.arguments.repeat(2)
+        output = self.network(batch, arguments)
+        scores, classes = select_classes(output, arguments.target)
+        return read_scores(scores, classes, self.score, images.calibration).halves()
+
+    def loss(self, images: Images, logits: Logits, step: int, settings: Settings) -> Tensor:
+        """Return the objective of each image at a step, of shape (N,)."""
+        weights = images.channels.weights(logits)
+        reference = images.references[settings.reference_at(step, len(images.references))]
+        preserved, removed = self.scores(images, weights, reference)
+        progress = step / max(1, settings.n_steps - 1)
+        blended = Blended(weights, preserved, removed, images.full, progress)
+        return total_loss(self.terms, blended)
+
+
+class Adam:
+    """Adam (Kingma and Ba 2015) on logits whose rows can be dropped while it runs."""
+
+    def __init__(self, parameters: Sequence[Tensor], learning_rate: float) -> None:
+        self.learning_rate = learning_rate
+        self.first = [torch.zeros_like(p) for p in parameters]
+        self.second = [torch.zeros_like(p) for p in parameters]
+        self.n_updates = 0
+
+    def step(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+        """Update the parameters in place. Gradients that are not finite count as zero."""
+        self.n_updates += 1
+        correction_1 = 1 - ADAM_BETAS[0] ** self.n_updates
+        correction_2 = 1 - ADAM_BETAS[1] ** self.n_updates
+        states = zip(parameters, gradients, self.first, self.second, strict=True)
+        for parameter, gradient, first, second in states:
+            gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
+            first.lerp_(gradient, 1 - ADAM_BETAS[0])
+            second.mul_(ADAM_BETAS[1]).addcmul_(gradient, gradient, value=1 - ADAM_BETAS[1])
+            scale = (second / correction_2).sqrt_().add_(ADAM_EPSILON)
+            parameter.addcdiv_(first, scale, value=-self.learning_rate / correction_1)
+
+    def take(self, rows: Tensor) -> None:
+        """Keep the state of some of the images."""
+        self.first = [state[rows] for state in self.first]
+        self.second = [state[rows] for state in self.second]
+
+
+def solve(
+    problem: Problem, images: Images, settings: Settings, on_step: Callable[[], object]
+) -> Solution:
+    """Train the blending logits of all images together.
+
+    Args:
+        problem (Problem): The objective.
+        images (Images): The images of one chunk.
+        settings (Settings): Steps, rate, early stop and the order of the references.
+        on_step (Callable): Called after every step, for progress.
+
+    Returns:
+        Solution: The trained logits, and the steps and losses of each image.
+    """
+    current: Logits = images.channels.initial_logits(images.inputs)
+    sizes = [len(own) for own in current]
+    final = [p.clone() for own in current for p in own]
+    parameters = [p.requires_grad_() for own in current for p in own]
+    optimiser = Adam(parameters, settings.learning_rate)
+    rows = torch.arange(len(images), device=images.inputs[0].device)
+    history = images.inputs[0].new_full((len(images), settings.n_steps), torch.nan)
+    n_steps = torch.full((len(images),), settings.n_steps, device=rows.device)
+    before = images.channels.weights(current)
+
+    for step in range(settings.n_steps):
+        loss = problem.loss(images, _grouped(parameters, sizes), step, settings)
+        gradients = torch.autograd.grad(loss.sum(), parameters)
+        with torch.no_grad():
+            optimiser.step(parameters, gradients)
+            history[rows, step] = loss.detach().to(history.dtype)
+        on_step()
+        if settings.tolerance == 0 or (step + 1) % CHECK_EVERY:
+            continue
+        with torch.no_grad():
+            weights = images.channels.weights(_grouped(parameters, sizes))
+            finished = _change(weights, before) < settings.tolerance
+        before = weights
+        if bool(finished.any()):
+            n_steps[rows[finished]] = step + 1
+            for kept, parameter in zip(final, parameters, strict=True):
+                kept[rows] = parameter.detach()
+            going_on = (~finished).nonzero().squeeze(1)
+            if len(going_on) == 0:
+                return Solution(_grouped(final, sizes), n_steps, history)
+            rows, images = rows[going_on], images.take(going_on)
+            before = tuple(w[going_on] for w in before)
+            parameters = [p.detach()[going_on].requires_grad_() for p in parameters]
+            optimiser.take(going_on)
+
+    for kept, parameter in zip(final, parameters, strict=True):
+        kept[rows] = parameter.detach()
+    return Solution(_grouped(final, sizes), n_steps, history)
+
+
+def _grouped(parameters: Sequence[Tensor], sizes: Sequence[int]) -> Logits:
+    """Hand the flat list of parameters back to the inputs they belong to."""
+    remaining = iter(parameters)
+    return [tuple(next(remaining) for _ in range(size)) for size in sizes]
+
+
+def _change(weights: tuple[Tensor, ...], before: tuple[Tensor, ...]) -> Tensor:
+    """Return the mean absolute change of each image's weights."""
+    return mean_weight(tuple((w - b).abs() for w, b in zip(weights, before, strict=True)))
