@@ -96,7 +96,7 @@ class PixelChannels:
 
     def initial_logits(self, inputs: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
         """Return the parameters of each input before training."""
-        initial = []
+        initial: list[tuple[Tensor, ...]] = []
         for x, matrices in zip(inputs, self.matrices, strict=True):
             if x.ndim < 3:
                 initial.append((torch.full_like(x, INITIAL_LOGIT),))

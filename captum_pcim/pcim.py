@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from captum_pcim._compat import (
     BaselineType,
@@ -197,7 +197,7 @@ class PCIM(PerturbationAttribution):
 
     def _network(self, inputs: tuple[Tensor, ...], one_row: bool) -> Network:
         view = frozen_view(self.forward_func)
-        if self.eval_mode and view is not self.forward_func:
+        if self.eval_mode and isinstance(view, nn.Module) and view is not self.forward_func:
             view.eval()
         check_mode(view)
         dtypes = tuple(x.dtype for x in inputs)

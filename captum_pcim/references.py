@@ -119,8 +119,8 @@ class ControlImages:
         """Return the control images, shape (R, 1, C, *spatial)."""
         if self.images.ndim != inputs.ndim or self.images.shape[1:] != inputs.shape[1:]:
             raise ValueError(
-                f"references: ControlImages expected shape (R, {', '.join(map(str, inputs.shape[1:]))}), "
-                f"got {tuple(self.images.shape)}"
+                f"references: ControlImages expected images of shape {tuple(inputs.shape[1:])}, "
+                f"got {tuple(self.images.shape[1:])}"
             )
         return self.images.to(inputs).unsqueeze(1)
 

@@ -22,7 +22,7 @@ What a score means:
 
 import warnings
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -197,7 +197,8 @@ def _select_tuple(output: Tensor, target: tuple[int, ...]) -> tuple[Tensor, int]
             f"target: {target} has more elements than forward_func's output "
             f"{tuple(output.shape)} has axes after the batch"
         )
-    return output[(slice(None), slice(None), *target[1:])], target[0]
+    trailing: tuple[Any, ...] = target[1:]
+    return output[(slice(None), slice(None), *trailing)], target[0]
 
 
 def _checked(scores: Tensor, classes: Tensor, target: object) -> tuple[Tensor, Tensor]:
