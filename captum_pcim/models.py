@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
-import logging
 import os
 import re
 import sys
@@ -19,6 +18,7 @@ from captum_pcim.archives import (
     is_export,
     is_script,
 )
+from captum_pcim.errors import describe, silenced
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -91,7 +91,7 @@ def _load_archive(path: str) -> Module:
     except ArchiveError as error:
         raise ModelError(f"model: {path!r} is refused: {error}") from error
     except Exception as error:  # torch raises many types on damaged archives
-        raise ModelError(f"model: {path!r} cannot be loaded: {_first_line(error)}") from error
+        raise ModelError(f"model: {path!r} cannot be loaded: {describe(error)}") from error
     raise ModelError(
         f"model: {path!r} is neither TorchScript (torch.jit.save) nor an exported program "
         "(torch.export.save, torch 2.8 or later). Pickled models run code when they are loaded "
@@ -109,12 +109,8 @@ def _load_script(archive: io.BytesIO) -> Module:
 def _load_export(archive: io.BytesIO) -> Module:
     import torch
 
-    log = logging.getLogger("torch.export")
-    disabled, log.disabled = log.disabled, True  # the error says it all
-    try:
+    with silenced("torch.export"):
         module: Module = torch.export.load(archive).module()
-    finally:
-        log.disabled = disabled
     return module
 
 
@@ -160,7 +156,7 @@ def _ready(module: Module, device: str) -> Module:
     try:
         module = module.to(device)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"device: {device!r} cannot be used: {_first_line(error)}") from error
+        raise ModelError(f"device: {device!r} cannot be used: {describe(error)}") from error
     try:
         return module.eval()
     except NotImplementedError:  # an exported program keeps the mode that it was exported in
@@ -174,8 +170,3 @@ def _file_bytes(path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise ModelError(f"{path!r} cannot be read: {error.strerror}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"

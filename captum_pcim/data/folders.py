@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from captum_pcim.data.images import SUFFIXES, describe
+from captum_pcim.data.images import SUFFIXES
+from captum_pcim.errors import describe
 
 
 @dataclass(frozen=True)

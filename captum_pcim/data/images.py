@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from captum_pcim.errors import describe, silenced
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,11 +168,15 @@ def _decode(data: bytes) -> Pixels:
     import warnings
 
     import numpy as np
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a suspiciously large image only warns
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+        try:
+            image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+        except UnidentifiedImageError:
+            raise ImageError("not a PNG or JPEG image") from None
+        with image:
             if image.format == "PNG":
                 _refuse_lossy_png(data)
             image.verify()  # finds damage that leaves the pixels decodable
@@ -201,8 +208,9 @@ def _decode_tiff(data: bytes) -> Pixels:
     import numpy as np
 
     # Pages, not series: a series may name further files, anywhere on the disk.
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
+    with silenced("tifffile"), tifffile.TiffFile(io.BytesIO(data)) as file:
         pages = list(file.pages)
+        _require_last_page(file, pages[-1])
         shapes = {page.shape for page in pages}
         if len(shapes) != 1:
             raise ImageError(f"the pages differ in size: {sorted(map(str, shapes))}")
@@ -210,6 +218,21 @@ def _decode_tiff(data: bytes) -> Pixels:
             raise ImageError(f"{len(pages)} pages of {pages[0].shape} are too large")
         planes = [_channels_first(page.asarray(), page.axes) for page in pages]
     return np.concatenate(planes)
+
+
+def _require_last_page(file: Any, page: Any) -> None:
+    """tifffile drops the pages that it cannot read, which are then missing from the image.
+
+    TIFF 6.0, section 2: a directory is a count, its entries, and the offset of the next directory,
+    0 after the last.
+    """
+    layout, stream = file.tiff, file.filehandle
+    stream.seek(page.offset)
+    (n_entries,) = struct.unpack(layout.tagnoformat, stream.read(layout.tagnosize))
+    stream.seek(n_entries * layout.tagsize, 1)
+    (following,) = struct.unpack(layout.offsetformat, stream.read(layout.offsetsize))
+    if following != 0:
+        raise ImageError("cannot be read: the file ends before its last page")
 
 
 def _channels_first(pixels: Pixels, axes: str) -> Pixels:
@@ -224,8 +247,3 @@ def _channels_first(pixels: Pixels, axes: str) -> Pixels:
 
 def _size(pixels: Pixels) -> str:
     return "x".join(map(str, pixels.shape[1:]))
-
-
-def describe(error: BaseException) -> str:
-    """Say in one line what went wrong."""
-    return f"{type(error).__name__}: {error}"
