@@ -158,6 +158,66 @@ class Adam:
         self.second = [state[rows] for state in self.second]
 
 
+class _Run:
+    """The images that are still being trained, and what is known of those that are finished."""
+
+    def __init__(self, problem: Problem, images: Images, settings: Settings) -> None:
+        self.problem = problem
+        self.images = images
+        self.settings = settings
+        initial = images.channels.initial_logits(images.inputs)
+        self.sizes = [len(own) for own in initial]
+        self.parameters = [p.requires_grad_() for own in initial for p in own]
+        self.optimiser = Adam(self.parameters, settings.learning_rate)
+        self.before = self._weights()
+        device = images.inputs[0].device
+        self.rows = torch.arange(len(images), device=device)
+        self.found = [p.detach().clone() for p in self.parameters]
+        self.history = images.inputs[0].new_full((len(images), settings.n_steps), torch.nan)
+        self.n_steps = torch.zeros(len(images), dtype=torch.int64, device=device)
+
+    def step(self, step: int) -> None:
+        """Improve all running images once."""
+        loss = self.problem.loss(self.images, self._logits(), step, self.settings)
+        gradients = torch.autograd.grad(loss.sum(), self.parameters)
+        with torch.no_grad():
+            self.optimiser.step(self.parameters, gradients)
+            self.history[self.rows, step] = loss.detach().to(self.history.dtype)
+            self.n_steps[self.rows] += 1
+
+    def drop_finished(self) -> None:
+        """Take the images whose weights have come to rest out of the batch."""
+        weights = self._weights()
+        resting = mean_weight(
+            tuple((w - b).abs() for w, b in zip(weights, self.before, strict=True))
+        )
+        running = (resting >= self.settings.tolerance).nonzero().squeeze(1)
+        self.before = weights
+        if len(running) < len(self.rows):
+            self._keep()
+            self.rows = self.rows[running]
+            self.images = self.images.take(running)
+            self.before = tuple(w[running] for w in weights)
+            self.parameters = [p.detach()[running].requires_grad_() for p in self.parameters]
+            self.optimiser.take(running)
+
+    def solution(self) -> Solution:
+        """Return what was found for all images, in their order."""
+        self._keep()
+        return Solution(_grouped(self.found, self.sizes), self.n_steps, self.history)
+
+    def _keep(self) -> None:
+        for found, parameter in zip(self.found, self.parameters, strict=True):
+            found[self.rows] = parameter.detach()
+
+    def _logits(self) -> Logits:
+        return _grouped(self.parameters, self.sizes)
+
+    def _weights(self) -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            return self.images.channels.weights(self._logits())
+
+
 def solve(
     problem: Problem, images: Images, settings: Settings, on_step: Callable[[], object]
 ) -> Solution:
@@ -172,52 +232,18 @@ def solve(
     Returns:
         Solution: The trained logits, and the steps and losses of each image.
     """
-    current: Logits = images.channels.initial_logits(images.inputs)
-    sizes = [len(own) for own in current]
-    final = [p.clone() for own in current for p in own]
-    parameters = [p.requires_grad_() for own in current for p in own]
-    optimiser = Adam(parameters, settings.learning_rate)
-    rows = torch.arange(len(images), device=images.inputs[0].device)
-    history = images.inputs[0].new_full((len(images), settings.n_steps), torch.nan)
-    n_steps = torch.full((len(images),), settings.n_steps, device=rows.device)
-    before = images.channels.weights(current)
-
+    run = _Run(problem, images, settings)
     for step in range(settings.n_steps):
-        loss = problem.loss(images, _grouped(parameters, sizes), step, settings)
-        gradients = torch.autograd.grad(loss.sum(), parameters)
-        with torch.no_grad():
-            optimiser.step(parameters, gradients)
-            history[rows, step] = loss.detach().to(history.dtype)
+        run.step(step)
         on_step()
-        if settings.tolerance == 0 or (step + 1) % CHECK_EVERY:
-            continue
-        with torch.no_grad():
-            weights = images.channels.weights(_grouped(parameters, sizes))
-            finished = _change(weights, before) < settings.tolerance
-        before = weights
-        if bool(finished.any()):
-            n_steps[rows[finished]] = step + 1
-            for kept, parameter in zip(final, parameters, strict=True):
-                kept[rows] = parameter.detach()
-            going_on = (~finished).nonzero().squeeze(1)
-            if len(going_on) == 0:
-                return Solution(_grouped(final, sizes), n_steps, history)
-            rows, images = rows[going_on], images.take(going_on)
-            before = tuple(w[going_on] for w in before)
-            parameters = [p.detach()[going_on].requires_grad_() for p in parameters]
-            optimiser.take(going_on)
-
-    for kept, parameter in zip(final, parameters, strict=True):
-        kept[rows] = parameter.detach()
-    return Solution(_grouped(final, sizes), n_steps, history)
+        if settings.tolerance > 0 and (step + 1) % CHECK_EVERY == 0:
+            run.drop_finished()
+            if len(run.rows) == 0:
+                break
+    return run.solution()
 
 
 def _grouped(parameters: Sequence[Tensor], sizes: Sequence[int]) -> Logits:
     """Hand the flat list of parameters back to the inputs they belong to."""
     remaining = iter(parameters)
     return [tuple(next(remaining) for _ in range(size)) for size in sizes]
-
-
-def _change(weights: tuple[Tensor, ...], before: tuple[Tensor, ...]) -> Tensor:
-    """Return the mean absolute change of each image's weights."""
-    return mean_weight(tuple((w - b).abs() for w, b in zip(weights, before, strict=True)))
