@@ -1,0 +1,370 @@
+"""What a screen is: the TOML file, read and checked before anything is touched."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SOURCES = ("folder", "load_file", "ome_zarr")
+ENGINES = ("local", "ray")
+TABLE_FORMATS = ("csv", "parquet")
+REFERENCES = ("mean", "sample")
+SCORES = ("logits", "probabilities", "binary_logits")
+ISOLATIONS = ("shared", "per_stain", "factorised")
+
+
+class ConfigError(ValueError):
+    """The configuration of a screen is wrong; the message names the entry."""
+
+
+def _check(condition: bool, entry: str, expected: str, got: object) -> None:
+    if not condition:
+        raise ConfigError(f"{entry}: expected {expected}, got {got!r}")
+
+
+def _names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Where the images are and what their planes show.
+
+    Args:
+        source: ``"folder"``, ``"load_file"`` or ``"ome_zarr"``.
+        path: The folder, the load file (CSV or Parquet) or the OME-Zarr plate. A folder that
+            holds several ``*.zarr`` plates is read as all of them.
+        stains: The stains in the order in which the network takes them.
+        channels: What the file names, load-file columns or OME-Zarr labels call these stains,
+            in the same order. Empty means the same names.
+        pattern: For folders: a name in :data:`captum_pcim.screen.plate.PATTERNS` or a regular
+            expression with the groups ``plate``, ``well`` (or ``row`` and ``col``), ``field``
+            and ``channel``. Without ``channel`` one file holds all stains.
+        labels: Label images of the objects: for folders a regular expression like ``pattern``,
+            for load files and OME-Zarr the name of the label image. Empty means none.
+        objects: What the labelled objects are called in the table (CellProfiler's object name).
+    """
+
+    path: str
+    stains: list[str]
+    source: str = "folder"
+    channels: list[str] = field(default_factory=list)
+    pattern: str = "plain"
+    labels: str = ""
+    objects: str = "Cells"
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        _check(self.source in SOURCES, "images.source", f"one of {SOURCES}", self.source)
+        _check(_names(self.stains) and bool(self.stains), "images.stains", "names", self.stains)
+        _check(
+            len(set(self.stains)) == len(self.stains), "images.stains", "no name twice", self.stains
+        )
+        if not self.channels:
+            object.__setattr__(self, "channels", list(self.stains))
+        _check(
+            _names(self.channels) and len(self.channels) == len(self.stains),
+            "images.channels",
+            f"{len(self.stains)} names, one per stain",
+            self.channels,
+        )
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Intensity windows: what becomes 0 and what becomes 1, per stain and, if measured, per plate.
+
+    Args:
+        fixed: ``{stain: [low, high]}`` in the files' own intensities.
+        percentiles: ``[low, high]`` percentiles, measured per plate and stain for every stain
+            that ``fixed`` leaves out. Empty: whole numbers are divided by the largest number of
+            their type, floating-point images are taken as they are.
+        fields: How many fields of a plate, evenly spread, the percentiles are measured on.
+    """
+
+    fixed: dict[str, list[float]] = field(default_factory=dict)
+    percentiles: list[float] = field(default_factory=list)
+    fields: int = 16
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        for stain, window in self.fixed.items():
+            _check(
+                len(window) == 2 and window[0] < window[1],
+                f"windows.fixed.{stain}",
+                "[low, high] with low < high",
+                window,
+            )
+        low_high = self.percentiles
+        _check(
+            not low_high or (len(low_high) == 2 and 0 <= low_high[0] < low_high[1] <= 100),
+            "windows.percentiles",
+            "[low, high] with 0 <= low < high <= 100",
+            low_high,
+        )
+        _check(self.fields >= 1, "windows.fields", "at least 1", self.fields)
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network.
+
+    Args:
+        path: A TorchScript or exported (``.pt2``) file, or with ``factory`` a state dict.
+        factory: ``"module:function"`` that builds the network.
+        score: What its outputs are, as in :class:`captum_pcim.PCIM`.
+        target: The class to explain; -1 means each image's own predicted class.
+        classes: Names of the classes, for the tables and the overview.
+    """
+
+    path: str = ""
+    factory: str = ""
+    score: str = "logits"
+    target: int = -1
+    classes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        _check(bool(self.path or self.factory), "model", "a path, a factory or both", "neither")
+        _check(self.score in SCORES, "model.score", f"one of {SCORES}", self.score)
+        _check(
+            self.target >= -1,
+            "model.target",
+            "a class number, or -1 for the predicted class",
+            self.target,
+        )
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """How PCIM explains an image.
+
+    Args:
+        isolation: ``"shared"`` over the stains, ``"per_stain"`` or ``"factorised"``.
+        n_steps: Optimisation steps; 0 means PCIM's own default.
+        seed: Part of every image's own seed.
+    """
+
+    isolation: str = "shared"
+    n_steps: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        _check(
+            self.isolation in ISOLATIONS,
+            "attribution.isolation",
+            f"one of {ISOLATIONS}",
+            self.isolation,
+        )
+        _check(self.n_steps >= 0, "attribution.n_steps", "0 or more", self.n_steps)
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Negative-control wells whose images are what the evidence is blended against.
+
+    Args:
+        wells: Control wells of every plate, for example ``["A01", "B01"]``. Empty: PCIM's own
+            references.
+        reference: ``"mean"``, the average control image of the plate, or ``"sample"``, one
+            control image of the same plate drawn with the image's own seed.
+        fields: At most this many control fields of a plate, evenly spread, are used.
+    """
+
+    wells: list[str] = field(default_factory=list)
+    reference: str = "mean"
+    fields: int = 64
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        _check(_names(self.wells), "controls.wells", "names of wells", self.wells)
+        _check(
+            self.reference in REFERENCES,
+            "controls.reference",
+            f"one of {REFERENCES}",
+            self.reference,
+        )
+        _check(self.fields >= 1, "controls.fields", "at least 1", self.fields)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is kept.
+
+    Args:
+        path: The results folder.
+        previews: Image and map as PNG files of at most 256 pixels a side.
+        maps: Full maps as OME-Zarr 0.5, float16. About 2 bytes a pixel and stain.
+        table: ``"csv"`` or ``"parquet"``.
+    """
+
+    path: str
+    previews: bool = True
+    maps: bool = False
+    table: str = "csv"
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        _check(self.table in TABLE_FORMATS, "output.table", f"one of {TABLE_FORMATS}", self.table)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where the work is done. Nothing here changes a result.
+
+    Args:
+        engine: ``"local"``, this machine's processes, or ``"ray"``.
+        workers: Processes or Ray actors. 1 with the local engine means this very process.
+        batch_size: Images per call of the network's explainer.
+        device: A torch device, for example ``"cuda"``.
+        threads: CPU threads per worker.
+    """
+
+    engine: str = "local"
+    workers: int = 1
+    batch_size: int = 8
+    device: str = "cpu"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        _check(self.engine in ENGINES, "run.engine", f"one of {ENGINES}", self.engine)
+        for name in ("workers", "batch_size", "threads"):
+            _check(getattr(self, name) >= 1, f"run.{name}", "at least 1", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class ScreenConfig:
+    """One screen: its images, network and outputs. See ``docs/scaling.md`` for an example."""
+
+    images: Images
+    model: Model
+    output: Output
+    windows: Windows = field(default_factory=Windows)
+    attribution: Attribution = field(default_factory=Attribution)
+    controls: Controls = field(default_factory=Controls)
+    run: Run = field(default_factory=Run)
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        for stain in self.windows.fixed:
+            _check(
+                stain in self.images.stains,
+                "windows.fixed",
+                f"stains among {self.images.stains}",
+                stain,
+            )
+        left_out = [s for s in self.images.stains if s not in self.windows.fixed]
+        _check(
+            not self.windows.fixed or not left_out or bool(self.windows.percentiles),
+            "windows.fixed",
+            f"also a window for {left_out}, or percentiles",
+            "neither",
+        )
+
+    @classmethod
+    def from_dict(cls, tables: Mapping[str, Any], folder: str | Path = ".") -> ScreenConfig:
+        """Checks nested dictionaries and makes a configuration of them.
+
+        Args:
+            tables: What the TOML file holds.
+            folder: Paths in ``tables`` are relative to this folder.
+
+        Raises:
+            ConfigError: An entry is unknown, missing or of the wrong type.
+        """
+        kinds = {
+            "images": Images,
+            "model": Model,
+            "output": Output,
+            "windows": Windows,
+            "attribution": Attribution,
+            "controls": Controls,
+            "run": Run,
+        }
+        for name in tables:
+            _check(name in kinds, name, f"one of the tables {sorted(kinds)}", name)
+        for name in ("images", "model", "output"):
+            _check(name in tables, name, "a table of this name", "none")
+        config = cls(**{name: _table(name, kinds[name], tables[name]) for name in tables})
+        return config._located(Path(folder).resolve())
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> ScreenConfig:
+        """Reads a TOML file; its paths are relative to the file's own folder."""
+        path = Path(path)
+        if sys.version_info >= (3, 11):
+            import tomllib
+        else:
+            try:
+                import tomli as tomllib
+            except ImportError as error:
+                raise ImportError(
+                    "reading TOML files before Python 3.11 needs tomli: pip install tomli"
+                ) from error
+        with open(path, "rb") as file:
+            try:
+                tables = tomllib.load(file)
+            except tomllib.TOMLDecodeError as error:
+                raise ConfigError(f"{path}: {error}") from error
+        return cls.from_dict(tables, path.parent)
+
+    def _located(self, folder: Path) -> ScreenConfig:
+        def absolute(part: Any) -> Any:
+            if not part.path:
+                return part
+            return dataclasses.replace(part, path=os.path.join(folder, part.path))
+
+        return dataclasses.replace(
+            self,
+            images=absolute(self.images),
+            model=absolute(self.model),
+            output=absolute(self.output),
+        )
+
+    def digest(self) -> str:
+        """SHA-256 of every entry that changes a result, and of no other.
+
+        Where the images and the results are, how the tables are written and how the work is
+        divided are left out: moving a screen or adding workers does not discard its results.
+        """
+        said = {
+            "stains": self.images.stains,
+            "labels": self.images.labels,
+            "objects": self.images.objects,
+            "windows": dataclasses.asdict(self.windows),
+            "model": [self.model.factory, self.model.score, self.model.target],
+            "attribution": dataclasses.asdict(self.attribution),
+            "controls": dataclasses.asdict(self.controls),
+            "previews": self.output.previews,
+            "maps": self.output.maps,
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _table(name: str, kind: type, entries: Any) -> Any:
+    _check(isinstance(entries, Mapping), name, "a table", entries)
+    known = {entry.name: entry for entry in dataclasses.fields(kind)}
+    for entry, value in entries.items():
+        _check(entry in known, f"{name}.{entry}", f"one of {sorted(known)}", entry)
+        expected = {"str": str, "int": int, "bool": bool}.get(
+            str(known[entry].type), dict if "dict" in str(known[entry].type) else list
+        )
+        _check(type(value) is expected, f"{name}.{entry}", str(known[entry].type), value)
+    missing = [
+        entry.name
+        for entry in known.values()
+        if entry.name not in entries
+        and entry.default is dataclasses.MISSING
+        and entry.default_factory is dataclasses.MISSING
+    ]
+    _check(not missing, name, f"the entries {missing}", "none")
+    return kind(**entries)

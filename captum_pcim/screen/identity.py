@@ -1,0 +1,144 @@
+"""What a result is a result of: keys that change whenever anything behind a result changes."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from captum_pcim._version import __version__
+from captum_pcim.models import fingerprint
+from captum_pcim.screen.config import Model, ScreenConfig
+from captum_pcim.screen.plate import Field, well_name
+
+
+@dataclass(frozen=True)
+class Key:
+    """One image of the work list.
+
+    Args:
+        sha: SHA-256 (hex) of the image's identity and content stamp, its plate's windows and
+            controls, the weights, the configuration and the package's version.
+        number: Position in the whole screen, from 1 (CellProfiler's ImageNumber).
+        field: The image.
+    """
+
+    sha: str
+    number: int
+    field: Field
+
+    @property
+    def seed(self) -> int:
+        """The image's own seed: the same for every engine, order and number of workers."""
+        return int(self.sha[:12], 16)
+
+
+@dataclass(frozen=True)
+class PlateFields:
+    """The fields that decide how all images of a plate are read.
+
+    Args:
+        sha: Changes when any of these fields does.
+        windows: Fields that the intensity percentiles are measured on.
+        controls: Negative-control fields.
+    """
+
+    sha: str
+    windows: tuple[Field, ...]
+    controls: tuple[Field, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to do: keys in the screen's order, and each plate's deciding fields."""
+
+    keys: tuple[Key, ...]
+    plates: dict[str, PlateFields]
+
+
+def make_plan(config: ScreenConfig, fields: Sequence[Field], shard: tuple[int, int]) -> Plan:
+    """Gives the fields of one shard their keys.
+
+    Args:
+        config: The screen.
+        fields: All its fields, in order.
+        shard: ``(i, n)`` takes the fields i, i + n, i + 2 n, ... of all; ``(0, 1)`` takes all.
+    """
+    by_plate: dict[str, list[Field]] = {}
+    for field in fields:
+        by_plate.setdefault(field.plate, []).append(field)
+    mine = [(i + 1, field) for i, field in enumerate(fields) if i % shard[1] == shard[0]]
+    names = {field.plate for _, field in mine}
+    plates = {name: _plate_fields(config, by_plate[name]) for name in sorted(names)}
+    behind = _sha(config.digest(), network_digest(config.model), __version__)
+    keys = (
+        Key(_sha(behind, plates[field.plate].sha, *stamp(field)), number, field)
+        for number, field in mine
+    )
+    return Plan(tuple(keys), plates)
+
+
+def stamp(field: Field) -> tuple[str, ...]:
+    """Identity and content stamp of an image: names, sizes and modification times of its files.
+
+    Content is not read: a screen's terabytes would be read twice. Folders do not count, so moved
+    or copied files (with their times, as ``rsync -t`` does) keep their results.
+    """
+    files = [*field.planes, field.labels]
+    return (field.plate, field.well, field.site, *(_file_stamp(path) for path in files))
+
+
+def network_digest(model: Model) -> str:
+    """SHA-256 of the network: its file or weights, and the source file of its factory."""
+    named = (model.factory, model.path) if model.factory else (model.path,)
+    parts = [fingerprint(*(name or None for name in named))]  # type: ignore[arg-type]
+    if model.factory:
+        if os.getcwd() not in sys.path:  # where load_model looks, too
+            sys.path.insert(0, os.getcwd())
+        source = importlib.util.find_spec(model.factory.partition(":")[0])
+        if source is not None and source.origin and os.path.isfile(source.origin):
+            parts.append(hashlib.sha256(Path(source.origin).read_bytes()).hexdigest())
+    return _sha(*parts)
+
+
+def evenly(fields: Sequence[Field], count: int) -> tuple[Field, ...]:
+    """At most ``count`` fields, evenly spread over all."""
+    if len(fields) <= count:
+        return tuple(fields)
+    return tuple(fields[i * len(fields) // count] for i in range(count))
+
+
+def _plate_fields(config: ScreenConfig, fields: Sequence[Field]) -> PlateFields:
+    wells = {well_name(well) for well in config.controls.wells}
+    controls = evenly([f for f in fields if f.well in wells], config.controls.fields)
+    windows = evenly(fields, config.windows.fields) if config.windows.percentiles else ()
+    stamps = [part for field in (*windows, *controls) for part in stamp(field)]
+    return PlateFields(_sha(config.digest(), *stamps), windows, controls)
+
+
+def _file_stamp(path: str) -> str:
+    if not path:
+        return "none"
+    if os.path.isdir(path):
+        from captum_pcim.screen.zarr_plate import array_files
+
+        inner = (os.path.relpath(file, path) + _size_and_time(file) for file in array_files(path))
+        return _sha(*inner)
+    return os.path.basename(path) + _size_and_time(path)
+
+
+def _size_and_time(path: str) -> str:
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        return f" {type(error).__name__}"
+    return f" {found.st_size} {found.st_mtime_ns}"
+
+
+def _sha(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

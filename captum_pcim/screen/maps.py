@@ -1,0 +1,63 @@
+"""Full maps as OME-Zarr 0.5 images, float16, beside which the original opens at the same scale."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from captum_pcim.screen.plate import Field
+from captum_pcim.screen.zarr_plate import axes_of, scale_of, zarr_library
+
+if TYPE_CHECKING:
+    from captum_pcim.data.images import FloatPixels
+
+
+def write_map(path: Path, attributions: FloatPixels, field: Field, stains: Sequence[str]) -> None:
+    """Writes one field's map: one array, one chunk per plane.
+
+    A map is no label image: it is written as an image of its own, with the pixel size of the
+    image it belongs to where that is known.
+
+    Args:
+        path: The folder to make.
+        attributions: Weights in [0, 1], (C, H, W).
+        field: The image.
+        stains: Names of the planes.
+    """
+    group = zarr_library().create_group(path, zarr_format=3)
+    group.attrs["ome"] = _metadata(field, stains)
+    array = group.create_array(
+        "0",
+        shape=attributions.shape,
+        chunks=(1, *attributions.shape[1:]),
+        dtype="float16",
+        dimension_names=["c", "y", "x"],
+    )
+    array[...] = attributions.astype("float16")
+
+
+def _metadata(field: Field, stains: Sequence[str]) -> dict[str, Any]:
+    scale, axes = [1.0, 1.0], [{"name": name, "type": "space"} for name in "yx"]
+    if os.path.isdir(field.planes[0]):
+        scale, axes = scale_of(field.planes[0]), axes_of(field.planes[0])
+    window = {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}
+    return {
+        "version": "0.5",
+        "multiscales": [
+            {
+                "name": f"{field.plate} {field.well} {field.site}",
+                "axes": [{"name": "c", "type": "channel"}, *axes],
+                "datasets": [
+                    {
+                        "path": "0",
+                        "coordinateTransformations": [{"type": "scale", "scale": [1.0, *scale]}],
+                    }
+                ],
+            }
+        ],
+        "omero": {
+            "channels": [{"label": stain, "color": "FFFFFF", "window": window} for stain in stains]
+        },
+    }

@@ -1,0 +1,104 @@
+"""Ray Data: the same shards on the actors of a machine or a cluster.
+
+Keys go in and statuses come out; pixels never pass Ray's object store. Everything that touches Ray
+is in this module.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from captum_pcim.screen.config import ConfigError, ScreenConfig
+from captum_pcim.screen.identity import Key, PlateFields
+from captum_pcim.screen.shard import Status, Worker, run_shard
+from captum_pcim.screen.store import Store, StoreError
+
+SPARE_CPUS = 2  # for Ray's readers: actors on every CPU starve them, and the run hangs
+
+
+def run_ray(
+    shards: Sequence[Sequence[Key]], config: ScreenConfig, plates: dict[str, PlateFields]
+) -> Iterator[Status]:
+    """Runs shards on ``config.run.workers`` Ray actors, each with a network of its own.
+
+    An actor that dies is restarted and its shard done again, without what the store already has.
+
+    Yields:
+        One status per key.
+
+    Raises:
+        ConfigError: The cluster has too few CPUs or GPUs for the actors.
+        ImportError: Ray is not installed.
+        StoreError: The results folder cannot be written.
+    """
+    ray = _started(config.run.workers)
+    gpus = 1 if config.run.device.startswith("cuda") else 0
+    _check_room(ray.cluster_resources(), config.run.workers, gpus)
+    rows = [{"shard": pickle.dumps(tuple(shard))} for shard in shards]
+    statuses = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        _Actor,
+        fn_constructor_args=(config, plates),
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=min(config.run.workers, len(rows))),
+        num_cpus=1,
+        num_gpus=gpus,
+    )
+    try:
+        for row in statuses.iter_rows():
+            yield Status(str(row["sha"]), str(row["reason"]))
+    except ray.exceptions.RayTaskError as error:
+        raise _cause(error) from error
+
+
+class _Actor:
+    def __init__(self, config: ScreenConfig, plates: dict[str, PlateFields]) -> None:
+        self.store = Store(config.output.path)
+        self.worker = Worker(config, plates, self.store)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        keys = [key for shard in batch["shard"] for key in pickle.loads(shard)]
+        statuses = list(run_shard(keys, self.store, self.worker))
+        return {
+            "sha": [status.sha for status in statuses],
+            "reason": [status.reason for status in statuses],
+        }
+
+
+def _started(workers: int) -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise ImportError("the ray engine needs Ray: pip install 'captum-pcim[ray]'") from error
+    if not ray.is_initialized():
+        # CPUs are Ray's way of counting; a machine of its own may count as many as are needed.
+        own = (
+            None if "RAY_ADDRESS" in os.environ else max(os.cpu_count() or 1, workers + SPARE_CPUS)
+        )
+        ray.init(num_cpus=own, include_dashboard=False if own else None, log_to_driver=False)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    return ray
+
+
+def _check_room(resources: dict[str, float], workers: int, gpus: int) -> None:
+    room = {"CPU": workers + SPARE_CPUS, "GPU": workers * gpus}
+    for kind, needed in room.items():
+        if resources.get(kind, 0) < needed:
+            raise ConfigError(
+                f"run.workers: {workers} Ray actors need {needed} {kind}s, "
+                f"the cluster has {resources.get(kind, 0):g}"
+            )
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The actor's own error inside Ray's, where the results folder is to blame."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, StoreError):
+            return inner
+        inner = getattr(inner, "cause", None) or inner.__cause__
+    return error

@@ -1,0 +1,48 @@
+"""What is written for one image."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from captum_pcim._version import __version__
+from captum_pcim.screen.config import ScreenConfig
+from captum_pcim.screen.explainer import Explanation
+from captum_pcim.screen.identity import Key
+from captum_pcim.screen.objects import measure_objects
+from captum_pcim.screen.previews import image_preview, map_preview
+from captum_pcim.screen.reading import Sample
+from captum_pcim.screen.store import Store
+
+OBJECTS = "objects.npy"
+IMAGE, MAP = "image.png", "map.png"
+FULL_MAP = "map.zarr"
+
+
+def write_result(
+    store: Store, key: Key, sample: Sample, explanation: Explanation, config: ScreenConfig
+) -> None:
+    """Publishes an image's manifest, object table, previews and full map, all or none.
+
+    Raises:
+        StoreError: The results folder cannot be written.
+    """
+    manifest = {
+        "version": __version__,
+        "configuration": config.digest(),
+        "field": asdict(key.field),
+        "target": explanation.target,
+        "probabilities": explanation.probabilities,
+        "diagnostics": explanation.diagnostics,
+    }
+    with store.publish(key.sha, manifest) as folder:
+        if sample.labels is not None:
+            np.save(folder / OBJECTS, measure_objects(explanation.attributions, sample.labels))
+        if config.output.previews:
+            (folder / IMAGE).write_bytes(image_preview(sample.inputs))
+            (folder / MAP).write_bytes(map_preview(explanation.attributions))
+        if config.output.maps:
+            from captum_pcim.screen.maps import write_map
+
+            write_map(folder / FULL_MAP, explanation.attributions, key.field, config.images.stains)

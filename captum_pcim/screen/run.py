@@ -1,0 +1,106 @@
+"""A whole screen, or one shard of it: plan, do what is missing, write tables and overview."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+from captum_pcim.screen.config import ScreenConfig
+from captum_pcim.screen.identity import Key, Plan, make_plan
+from captum_pcim.screen.local import run_local
+from captum_pcim.screen.plate import find_fields
+from captum_pcim.screen.progress import Progress
+from captum_pcim.screen.report import write_report
+from captum_pcim.screen.store import Store
+from captum_pcim.screen.tables import write_tables
+
+BATCHES_PER_SHARD = 4
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended.
+
+    Args:
+        total: Images of the screen, or of this shard.
+        computed: Images done by this very run.
+        failures: Why the others are not done, by image.
+    """
+
+    total: int
+    computed: int
+    failures: dict[Key, str]
+
+
+def run_screen(config: ScreenConfig, shard: tuple[int, int] = (0, 1)) -> Summary:
+    """Does what is missing of a screen.
+
+    Args:
+        config: The screen.
+        shard: ``(i, n)``: do only every n-th image from the i-th on. Tables and overview are
+            then left to :func:`collect`.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        ConfigError: The configuration does not fit what is there.
+        StoreError: The results folder cannot be written.
+
+    Examples:
+        >>> summary = run_screen(ScreenConfig.from_toml("screen.toml"))  # doctest: +SKIP
+        >>> summary.failures                                             # doctest: +SKIP
+        {}
+    """
+    store = Store(config.output.path)
+    store.sweep()
+    plan = make_plan(config, find_fields(config.images), shard)
+    settings = json.dumps(dataclasses.asdict(config), indent=1)
+    store.keep(f"configuration-{config.digest()}.json", settings.encode())
+    summary = _do(config, plan, store)
+    if shard == (0, 1):
+        _collect(config, plan, store)
+    return summary
+
+
+def collect(config: ScreenConfig) -> None:
+    """Writes tables and overview of what is done so far, without doing more."""
+    plan = make_plan(config, find_fields(config.images), (0, 1))
+    _collect(config, plan, Store(config.output.path))
+
+
+def _collect(config: ScreenConfig, plan: Plan, store: Store) -> None:
+    images = write_tables(config, plan, store)
+    write_report(config, images, store)
+
+
+def _do(config: ScreenConfig, plan: Plan, store: Store) -> Summary:
+    todo = {key.sha: key for key in plan.keys if not store.done(key.sha)}
+    keys = list(todo.values())
+    size = config.run.batch_size * BATCHES_PER_SHARD
+    shards = [keys[start : start + size] for start in range(0, len(keys), size)]
+    failures: dict[Key, str] = {}
+    progress = Progress(len(keys))
+    try:
+        for status in _engine(config)(shards, config, plan.plates) if shards else ():
+            key = todo.pop(status.sha)
+            progress.add(bool(status.reason))
+            if status.reason:
+                failures[key] = status.reason
+                store.fail(key.sha, {"reason": status.reason})
+    finally:
+        progress.close()
+        store.sweep()
+    for key in todo.values():
+        failures[key] = "the engine gave no answer"
+        store.fail(key.sha, {"reason": failures[key]})
+    return Summary(len(plan.keys), len(keys) - len(failures), failures)
+
+
+def _engine(config: ScreenConfig):  # type: ignore[no-untyped-def]
+    if config.run.engine == "local":
+        return run_local
+    from captum_pcim.screen.ray_engine import run_ray
+
+    return run_ray

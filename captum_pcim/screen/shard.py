@@ -1,0 +1,130 @@
+"""The core of a screen: do the keys that are not done, one result or one reason for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from captum_pcim.errors import describe
+from captum_pcim.screen.config import ScreenConfig
+from captum_pcim.screen.explainer import Explainer, Explanation, release_memory
+from captum_pcim.screen.identity import Key, PlateFields
+from captum_pcim.screen.reading import Reader, Sample
+from captum_pcim.screen.results import write_result
+from captum_pcim.screen.store import Store, StoreError
+
+
+@dataclass(frozen=True)
+class Status:
+    """What became of one image.
+
+    Args:
+        sha: Its key.
+        reason: Why it failed; empty if it is done.
+    """
+
+    sha: str
+    reason: str = ""
+
+
+class Worker:
+    """What a process needs to do keys; it is built once and loads the network once.
+
+    Args:
+        config: The screen.
+        plates: Each plate's deciding fields.
+        store: Where results go.
+    """
+
+    def __init__(self, config: ScreenConfig, plates: dict[str, PlateFields], store: Store) -> None:
+        self.config = config
+        self.read = Reader(config, plates, store)
+        self.explain = Explainer(config)
+
+
+def run_shard(keys: Sequence[Key], store: Store, worker: Worker) -> Iterator[Status]:
+    """Does the keys that are not done, reading the next batch while one is explained.
+
+    It neither knows nor cares which engine calls it. An image that cannot be done does not stop
+    the others; a results folder that cannot be written does, for going on would waste the work.
+
+    Args:
+        keys: The images.
+        store: Where results go.
+        worker: The reader and the network of this process.
+
+    Yields:
+        One status per key, as soon as it is known.
+
+    Raises:
+        StoreError: The results folder cannot be written.
+    """
+    done = [key for key in keys if store.done(key.sha)]
+    yield from (Status(key.sha) for key in done)
+    todo = [key for key in keys if key not in done]
+    size = worker.config.run.batch_size
+    batches = [todo[start : start + size] for start in range(0, len(todo), size)]
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        ahead = aside.submit(_read, batches[0] if batches else [], worker.read)
+        for following in [*batches[1:], []]:
+            samples = ahead.result()
+            ahead = aside.submit(_read, following, worker.read)
+            for key, outcome in _explain(samples, worker.explain):
+                yield _settle(key, outcome, store, worker.config)
+
+
+Loaded = list[tuple[Key, "Sample | Exception"]]
+Explain = Callable[[list[Sample]], list[Explanation]]
+Outcome = tuple[Key, "tuple[Sample, Explanation] | Exception"]
+
+
+def _read(keys: Sequence[Key], read: Reader) -> Loaded:
+    loaded: Loaded = []
+    for key in keys:
+        try:
+            loaded.append((key, read(key)))
+        except StoreError:
+            raise
+        except Exception as error:
+            loaded.append((key, error))
+    return loaded
+
+
+def _explain(loaded: Loaded, explain: Explain) -> Iterator[Outcome]:
+    good = [(key, sample) for key, sample in loaded if isinstance(sample, Sample)]
+    yield from ((key, error) for key, error in loaded if isinstance(error, Exception))
+    yield from _explain_or_halve(good, explain)
+
+
+def _explain_or_halve(pairs: list[tuple[Key, Sample]], explain: Explain) -> Iterator[Outcome]:
+    """A batch that fails is tried in halves, down to the image that is to blame.
+
+    This serves memory that is too small for the batch, images of different sizes, and an image
+    that breaks the network alike.
+    """
+    if not pairs:
+        return
+    try:
+        explanations = explain([sample for _, sample in pairs])
+    except Exception as error:
+        if len(pairs) == 1:
+            yield pairs[0][0], error
+            return
+    else:
+        for (key, sample), explanation in zip(pairs, explanations, strict=True):
+            yield key, (sample, explanation)
+        return
+    release_memory()
+    middle = len(pairs) // 2
+    yield from _explain_or_halve(pairs[:middle], explain)
+    yield from _explain_or_halve(pairs[middle:], explain)
+
+
+def _settle(
+    key: Key, outcome: tuple[Sample, Explanation] | Exception, store: Store, config: ScreenConfig
+) -> Status:
+    if not isinstance(outcome, Exception):
+        write_result(store, key, *outcome, config)
+        return Status(key.sha)
+    return Status(key.sha, describe(outcome))

@@ -1,0 +1,177 @@
+"""The results folder: each result appears whole or not at all.
+
+::
+
+    results/
+      done/ab/ab12.../      one folder per finished image: manifest.json and what it lists
+      failed/ab12....json   why an image could not be done; gone once it is done
+      shared/12....npz      windows and control images of a plate; configurations
+      tmp/                  what is being written
+
+A result's folder is filled under ``tmp``, its manifest last, flushed to the disk and renamed into
+place in one step. Whoever finds the folder finds all of it, and of two runs that finish the same
+image the first keeps its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from captum_pcim.atomic import write_bytes
+
+MANIFEST = "manifest.json"
+
+
+class StoreError(OSError):
+    """The results folder cannot be written: a full disk, a missing permission."""
+
+
+class Store:
+    """A folder of results, each under its key.
+
+    Args:
+        path: The folder; made if missing.
+
+    Raises:
+        StoreError: Nothing can be written there.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._writer = f"{socket.gethostname()}-{os.getpid()}-"
+        with self._guarded():
+            for name in ("done", "failed", "shared", "tmp"):
+                (self.path / name).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path / "tmp") as probe:
+                probe.write(b"can this folder be written?")
+
+    def folder(self, key: str) -> Path:
+        """Where the result of a key is, or will be."""
+        return self.path / "done" / key[:2] / key
+
+    def done(self, key: str) -> bool:
+        """Whether a key's result is complete."""
+        return (self.folder(key) / MANIFEST).is_file()
+
+    def manifest(self, key: str) -> dict[str, Any]:
+        """What is known about a finished image."""
+        with open(self.folder(key) / MANIFEST, encoding="utf-8") as file:
+            return dict(json.load(file))
+
+    @contextlib.contextmanager
+    def publish(self, key: str, manifest: dict[str, Any]) -> Iterator[Path]:
+        """Gives a temporary folder to fill; on leaving, it becomes the key's result.
+
+        Raises:
+            StoreError: The result could not be written. Nothing of it is left.
+        """
+        with self._guarded(), self._temporary() as folder:
+            yield folder
+            with open(folder / MANIFEST, "w", encoding="utf-8") as file:
+                json.dump(manifest, file, indent=1)
+            _flush(folder)
+            place = self.folder(key)
+            place.parent.mkdir(exist_ok=True)
+            try:
+                os.rename(folder, place)
+            except OSError as error:
+                # Another run was first; its result is as good as this one.
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            _flush_entry(place.parent)
+        (self.path / "failed" / f"{key}.json").unlink(missing_ok=True)
+
+    def fail(self, key: str, record: dict[str, Any]) -> None:
+        """Writes down why a key could not be done."""
+        with self._guarded():
+            write_bytes(self.path / "failed" / f"{key}.json", json.dumps(record).encode())
+
+    def failure(self, key: str) -> dict[str, Any] | None:
+        """Why a key could not be done, or None."""
+        try:
+            return dict(json.loads((self.path / "failed" / f"{key}.json").read_bytes()))
+        except FileNotFoundError:
+            return None
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Writes a shared file."""
+        with self._guarded():
+            write_bytes(self.path / "shared" / name, content)
+
+    def kept(self, name: str) -> Path | None:
+        """A shared file, or None."""
+        path = self.path / "shared" / name
+        return path if path.is_file() else None
+
+    @contextlib.contextmanager
+    def replacing(self, name: str) -> Iterator[Path]:
+        """Gives a temporary path to write; on leaving, it becomes the named file of the folder."""
+        with self._guarded(), self._temporary() as folder:
+            path = folder / Path(name).name
+            yield path
+            _flush_entry(path)
+            place = self.path / name
+            place.parent.mkdir(exist_ok=True)
+            os.replace(path, place)
+
+    def sweep(self) -> None:
+        """Removes what writers of this machine that are gone left half-written."""
+        host = socket.gethostname()
+        for left in (self.path / "tmp").iterdir():
+            name, _, rest = left.name.rpartition("-")[0].rpartition("-")
+            if name == host and rest.isdigit() and not _alive(int(rest)):
+                shutil.rmtree(left, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        folder = Path(tempfile.mkdtemp(prefix=self._writer, dir=self.path / "tmp"))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except OSError as error:
+            raise StoreError(
+                error.errno, f"cannot write to the results folder: {error.strerror}", str(self.path)
+            ) from error
+
+
+def _flush(folder: Path) -> None:
+    """Brings a folder and all that is in it to the disk, the innermost first."""
+    for path, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            _flush_entry(Path(path) / name)
+        _flush_entry(Path(path))
+
+
+def _flush_entry(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

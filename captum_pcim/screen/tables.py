@@ -1,0 +1,140 @@
+"""The tables of a screen: one row per image, one row per object."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from captum_pcim.screen.config import ScreenConfig
+from captum_pcim.screen.explainer import DIAGNOSTICS
+from captum_pcim.screen.identity import Key, Plan
+from captum_pcim.screen.objects import column_names
+from captum_pcim.screen.results import OBJECTS
+from captum_pcim.screen.store import Store
+
+PLACE = ("Metadata_Plate", "Metadata_Well", "Metadata_Site", "ImageNumber")
+WHOLE_NUMBERS = ("ImageNumber", "ObjectNumber")
+TEXTS = ("Metadata_Plate", "Metadata_Well", "Metadata_Site", "Status", "Reason", "Class", "Result")
+ROWS_AT_ONCE = 50_000
+
+Row = dict[str, Any]
+
+
+def write_tables(config: ScreenConfig, plan: Plan, store: Store) -> list[Row]:
+    """Writes ``images`` and ``objects``, each complete under its name or not at all.
+
+    Args:
+        config: The screen.
+        plan: Its keys. Only their results are used, so results of other configurations in the
+            same folder never mix in.
+        store: The results.
+
+    Returns:
+        The rows of the image table, by column name.
+    """
+    images = [_image_row(config, key, store) for key in plan.keys]
+    columns = list(dict.fromkeys(name for row in [_blank(), *images] for name in row))
+    rows = ([row.get(name) for name in columns] for row in images)
+    _write(config, store, "images", columns, rows)
+    if config.images.labels:
+        names = column_names(config.images.objects, config.images.stains)
+        _write(config, store, "objects", [*PLACE, *names], _object_rows(plan, store))
+    return images
+
+
+def class_name(config: ScreenConfig, target: int) -> str:
+    """The name of a class, or its number."""
+    names = config.model.classes
+    return names[target] if target < len(names) else str(target)
+
+
+def _blank() -> Row:
+    return dict.fromkeys((*PLACE, "Status", "Reason", "Result", "Class", *DIAGNOSTICS))
+
+
+def _place(key: Key) -> tuple[Any, ...]:
+    return (key.field.plate, key.field.well, key.field.site, key.number)
+
+
+def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
+    row: Row = dict(zip(PLACE, _place(key), strict=True))
+    if not store.done(key.sha):
+        failure = store.failure(key.sha)
+        return {
+            **row,
+            "Status": "failed" if failure else "missing",
+            "Reason": failure["reason"] if failure else "",
+        }
+    manifest = store.manifest(key.sha)
+    probabilities = {
+        f"Probability_{class_name(config, i)}": p for i, p in enumerate(manifest["probabilities"])
+    }
+    return {
+        **row,
+        "Status": "done",
+        "Reason": "",
+        "Result": os.path.relpath(store.folder(key.sha), store.path),
+        "Class": class_name(config, manifest["target"]),
+        **manifest["diagnostics"],
+        **probabilities,
+    }
+
+
+def _object_rows(plan: Plan, store: Store) -> Iterator[list[Any]]:
+    for key in plan.keys:
+        path = store.folder(key.sha) / OBJECTS
+        if store.done(key.sha) and path.is_file():
+            for measured in np.load(path, allow_pickle=False).tolist():
+                yield [*_place(key), int(measured[0]), *measured[1:]]
+
+
+def _write(
+    config: ScreenConfig,
+    store: Store,
+    name: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> None:
+    write = {"csv": _write_csv, "parquet": _write_parquet}[config.output.table]
+    with store.replacing(f"{name}.{config.output.table}") as path:
+        write(path, columns, rows)
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _write_parquet(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError(
+            "Parquet tables need pyarrow: pip install 'captum-pcim[table]', or output.table = 'csv'"
+        ) from error
+    kinds = [
+        pyarrow.string()
+        if name in TEXTS
+        else pyarrow.int64()
+        if name in WHOLE_NUMBERS
+        else pyarrow.float64()
+        for name in columns
+    ]
+    schema = pyarrow.schema(list(zip(columns, kinds, strict=True)))
+    rows = iter(rows)
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            arrays = [
+                pyarrow.array(column, kind)
+                for column, kind in zip(zip(*some, strict=True), kinds, strict=True)
+            ]
+            writer.write_table(pyarrow.table(arrays, schema=schema))

@@ -1,0 +1,64 @@
+"""Networks for the screen tests, found by worker processes as ``screen_networks:NAME``."""
+
+import os
+import signal
+import time
+
+import torch
+from torch import Tensor, nn
+
+N_CLASSES = 2
+
+
+class Linear(nn.Module):
+    """Logits (-s, s) with s the contrast between the left and the right half of the first stain."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        half = inputs.shape[-1] // 2
+        contrast = inputs[:, 0, :, :half].mean((1, 2)) - inputs[:, 0, :, half:].mean((1, 2))
+        return 4 * torch.stack([-contrast, contrast], dim=1)
+
+
+class NotANumber(Linear):
+    """Returns NaN for an image whose very first pixel is full."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        broken = (inputs[:, 0, 0, 0] == 1).unsqueeze(1)
+        return super().forward(inputs).masked_fill(broken, torch.nan)
+
+
+class Greedy(Linear):
+    """Asks for a petabyte of memory when it sees more than two images at once."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if len(inputs) > 4:  # a batch of 2 and its complements
+            torch.empty(2**50)
+        return super().forward(inputs)
+
+
+class Deadly(Linear):
+    """Kills its own process for an image whose very first pixel is full."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if bool((inputs[:, 0, 0, 0] == 1).any()):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(inputs)
+
+
+class DeadlyOnce(Linear):
+    """Kills its own process the first time it is called, as the file named by DEADLY_FLAG tells."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        flag = os.environ["DEADLY_FLAG"]
+        if os.path.exists(flag):
+            os.remove(flag)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(inputs)
+
+
+class Slow(Linear):
+    """Takes its time, so that there is a middle to be killed in."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        time.sleep(0.01)
+        return super().forward(inputs)

@@ -1,0 +1,113 @@
+"""Small plates on disk and the command line on them, shared by the screen tests."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from captum_pcim.screen import ScreenConfig
+
+STAINS = ["DNA", "ER"]
+TESTS = Path(__file__).parent
+
+
+def pixels(number, side=24):
+    """A 2-stain 8-bit image: noise with a bright square on the left or on the right."""
+    rng = np.random.default_rng(number)
+    image = rng.integers(1, 60, (2, side, side), dtype=np.uint8)
+    column = 3 if number % 2 else side // 2 + 3
+    image[:, 8:16, column : column + 6] = 200
+    return image
+
+
+def write_plate(folder, wells=("A01", "A02", "B01"), sites=2, plate="P1", side=24):
+    """Writes a plate in the plain pattern, label images beside it."""
+    number = 0
+    for well in wells:
+        for site in range(1, sites + 1):
+            number += 1
+            write_field(folder / plate, well, site, pixels(number, side))
+    return folder
+
+
+def write_field(folder, well, site, image):
+    folder.mkdir(parents=True, exist_ok=True)
+    for stain, plane in zip(STAINS, image, strict=True):
+        Image.fromarray(plane).save(folder / f"{well}_f{site}_{stain}.png")
+    labels = np.zeros(image.shape[1:], np.uint8)
+    labels[8:16, 3:9], labels[8:16, 15:21] = 1, 2
+    Image.fromarray(labels).save(folder / f"{well}_f{site}_labels.png")
+
+
+LABELS = r"(?P<plate>[^/]+)/(?P<well>\w\d\d)_f(?P<field>\d+)_labels\.png"
+
+
+def tables(folder, network="Linear", **changes):
+    """The configuration's tables for the plate under ``folder/images``; results in ``results``."""
+    found = {
+        "images": {"path": str(folder / "images"), "stains": STAINS, "labels": LABELS},
+        "model": {"factory": f"screen_networks:{network}", "classes": ["left", "right"]},
+        "output": {"path": str(folder / "results")},
+        "attribution": {"n_steps": 3},
+        "run": {"batch_size": 2},
+    }
+    for name, entries in changes.items():
+        found[name] = {**found.get(name, {}), **entries}
+    return found
+
+
+def config(folder, network="Linear", **changes):
+    return ScreenConfig.from_dict(tables(folder, network, **changes))
+
+
+def write_toml(folder, network="Linear", **changes):
+    """Writes the configuration as a file and returns its path."""
+    lines = []
+    for name, entries in tables(folder, network, **changes).items():
+        lines.append(f"[{name}]")
+        lines += [f"{entry} = {_toml(value)}" for entry, value in entries.items()]
+    path = folder / "screen.toml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def _toml(value):
+    if isinstance(value, str):
+        return f"'{value}'"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + "}"
+    return str(value)
+
+
+def command(toml, *arguments):
+    """The command line of a run, for :mod:`subprocess`."""
+    script = (
+        "import sys; from captum_pcim.screen.cli import add_parser; import argparse;"
+        "p = argparse.ArgumentParser(); add_parser(p.add_subparsers(required=True));"
+        "a = p.parse_args(); sys.exit(a.run(a))"
+    )
+    return [sys.executable, "-c", script, "screen", "--config", str(toml), *arguments]
+
+
+def run(toml, *arguments, **environment):
+    """Runs the command in a process of its own and returns how it ended."""
+    return subprocess.run(
+        command(toml, *arguments),
+        cwd=TESTS,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def finished(folder):
+    """The finished results: a dictionary from key to the inode of the manifest."""
+    found = (folder / "results" / "done").glob("*/*/manifest.json")
+    return {path.parent.name: path.stat().st_ino for path in found}
