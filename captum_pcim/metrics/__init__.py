@@ -1,5 +1,8 @@
 """Measures of attribution maps that captum.metrics lacks."""
 
+from captum_pcim.metrics.adversarial import second_classifier_agreement, wrong_class_success
+from captum_pcim.metrics.captum_settings import image_infidelity, image_sensitivity_max
+from captum_pcim.metrics.complexity import entropy, gini
 from captum_pcim.metrics.curves import Curve
 from captum_pcim.metrics.fidelity import deletion, insertion, pixel_flipping
 from captum_pcim.metrics.localisation import (
@@ -12,18 +15,40 @@ from captum_pcim.metrics.localisation import (
     relevance_mass_accuracy,
     relevance_rank_accuracy,
 )
+from captum_pcim.metrics.road import road
+from captum_pcim.metrics.saco import saco
+from captum_pcim.metrics.sanity import (
+    LayerwiseSimilarity,
+    efficient_mprt,
+    rank_correlation,
+    seed_agreement,
+    smooth_mprt,
+)
 
 __all__ = [
     "Curve",
+    "LayerwiseSimilarity",
     "auroc",
     "average_precision",
     "boxes_to_masks",
     "chance_levels",
     "deletion",
+    "efficient_mprt",
+    "entropy",
+    "gini",
+    "image_infidelity",
+    "image_sensitivity_max",
     "insertion",
     "object_shares",
     "pixel_flipping",
     "pointing_game",
+    "rank_correlation",
     "relevance_mass_accuracy",
     "relevance_rank_accuracy",
+    "road",
+    "saco",
+    "second_classifier_agreement",
+    "seed_agreement",
+    "smooth_mprt",
+    "wrong_class_success",
 ]

@@ -78,8 +78,7 @@ def target_scores(
     arguments = _format_additional_forward_args(additional_forward_args) or ()
     outputs = forward_func(images, *arguments)
     if score == "probability":
-        single = outputs.dim() == 1 or outputs.shape[1] == 1
-        outputs = outputs.sigmoid() if single else outputs.softmax(dim=1)
+        outputs = as_probabilities(outputs)
     selected: Tensor = _select_targets(outputs, target)
     if selected.numel() != images.shape[0]:
         raise ValueError(
@@ -87,6 +86,19 @@ def target_scores(
             f"for {images.shape[0]} images"
         )
     return selected.reshape(-1)
+
+
+def as_probabilities(logits: Tensor) -> Tensor:
+    """Turn logits into probabilities.
+
+    Args:
+        logits: Logits of shape (N, K), or (N,) or (N, 1) for a single logit an image.
+
+    Returns:
+        Softmax over K > 1 classes or the sigmoid of a single logit, same shape.
+    """
+    single = logits.dim() == 1 or logits.shape[1] == 1
+    return logits.sigmoid() if single else logits.softmax(dim=1)
 
 
 def replacement_scores(
