@@ -28,6 +28,7 @@ _EXPORT_RECORDS = re.compile(
 _PLAIN = re.compile(r"[\w.,:+>-]*")
 _TARGETS = re.compile(
     r"torch\.ops\.(?:aten|prims|torchvision)\.(?!from_file|save|load)\w+\.\w+"
+    r"|torch\.ops\.higher_order\.wrap_with_(?:set_grad_enabled|autocast)"
     r"|_operator\.(?:add|sub|mul|truediv|floordiv|mod|pow|neg|getitem|eq|ne|lt|le|gt|ge|and_|or_)"
     r"|math\.(?:ceil|floor|trunc)"
     r"|torch\.sym_(?:int|float|max|min|not|ite|sum)"
@@ -234,7 +235,8 @@ def _check_structure(node: Any) -> None:
     elif isinstance(node, dict):
         known = (None, "builtins.tuple", "builtins.list", "builtins.dict")
         context = node.get("context")
-        if node.get("type") not in known or not _PLAIN_CONTEXT.fullmatch(context or ""):
+        plain = context is None or _PLAIN_CONTEXT.fullmatch(str(context))
+        if node.get("type") not in known or not plain:
             raise ArchiveError(f"its arguments are nested in {node.get('type')!r}")
         _check_structure(node.get("children_spec"))
 

@@ -102,7 +102,7 @@ def _load_archive(path: str) -> Module:
 def _load_script(archive: io.BytesIO) -> Module:
     import torch
 
-    module: Module = torch.jit.load(archive, map_location="cpu")  # type: ignore[no-untyped-call]
+    module: Module = torch.jit.load(archive, map_location="cpu")
     return module
 
 

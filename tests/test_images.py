@@ -1,0 +1,342 @@
+"""Image files as folders hold them: found, read exactly, scaled, and never trusted."""
+
+import io
+import os
+import random
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from captum_pcim.data.folders import find_images
+from captum_pcim.data.images import ImageError, Window, read_image, scale
+
+
+def pixels(shape, dtype=np.uint8, seed=0):
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+def png(array, kind="PNG", **options):
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def tiff(array, **options):
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, array, **{"photometric": "minisblack"} | options)
+    return stream.getvalue()
+
+
+def write(path, data):
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+GREY, DEEP, COLOUR = pixels((7, 5)), pixels((7, 5), np.uint16), pixels((7, 5, 3))
+STAINS = pixels((3, 20, 24), np.uint16)
+FLOATS = STAINS.astype(np.float32) / 7
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("8-bit.png", png(GREY), GREY[None]),
+        ("16-bit.png", png(DEEP), DEEP[None]),
+        ("colour.PNG", png(COLOUR), COLOUR.transpose(2, 0, 1)),
+        ("8-bit.tif", tiff(GREY), GREY[None]),
+        ("16-bit.tiff", tiff(DEEP), DEEP[None]),
+        ("big-endian.tif", tiff(DEEP, byteorder=">"), DEEP[None]),
+        ("compressed.tif", tiff(DEEP, compression="lzw"), DEEP[None]),
+        ("tiled.tif", tiff(STAINS, tile=(16, 16), compression="zlib"), STAINS),
+        ("big.tif", tiff(STAINS, bigtiff=True), STAINS),
+        ("floats.tif", tiff(FLOATS), FLOATS),
+        ("ome.tif", tiff(STAINS, ome=True, metadata={"axes": "CYX"}), STAINS),
+        ("imagej.tif", tiff(STAINS, imagej=True, metadata={"axes": "CYX"}), STAINS),
+        ("planar.tif", tiff(STAINS, planarconfig="separate"), STAINS),
+        ("colour.tif", tiff(COLOUR, photometric="rgb"), COLOUR.transpose(2, 0, 1)),
+    ],
+)
+def test_files_are_read_exactly(tmp_path, name, data, expected):
+    read = read_image([write(tmp_path / name, data)])
+    assert read.dtype == expected.dtype
+    np.testing.assert_array_equal(read, expected)
+
+
+def test_jpegs_are_read_as_three_colours(tmp_path):
+    flat = np.full((8, 8, 3), 128, np.uint8)
+    read = read_image([write(tmp_path / "a.jpg", png(flat, "JPEG"))])
+    np.testing.assert_array_equal(read, np.full((3, 8, 8), 128))
+
+
+def test_the_alpha_channel_is_dropped(tmp_path):
+    read = read_image([write(tmp_path / "a.png", png(pixels((7, 5, 4))))])
+    np.testing.assert_array_equal(read, pixels((7, 5, 4))[..., :3].transpose(2, 0, 1))
+
+
+def test_files_of_stains_are_stacked_in_order(tmp_path):
+    paths = [write(tmp_path / f"{i}.tif", tiff(STAINS[i])) for i in (2, 0)]
+    np.testing.assert_array_equal(read_image(paths), STAINS[[2, 0]])
+
+
+def test_stains_of_different_sizes_are_refused(tmp_path):
+    paths = [write(tmp_path / "a.png", png(GREY)), write(tmp_path / "b.png", png(GREY[:3]))]
+    with pytest.raises(ImageError, match=r"differ: 7x5 uint8, 3x5 uint8"):
+        read_image(paths)
+
+
+def test_a_stain_in_colour_is_refused(tmp_path):
+    paths = [write(tmp_path / "a.png", png(GREY)), write(tmp_path / "b.png", png(COLOUR))]
+    with pytest.raises(ImageError, match="must be grey"):
+        read_image(paths)
+
+
+def cut(data, fraction=0.8):
+    return data[: int(len(data) * fraction)]
+
+
+def png_16_bit_colour():
+    """A valid one: header, compressed rows, end; Pillow does not write them."""
+    import struct
+    import zlib
+
+    def chunk(kind, body):
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))
+    rows = chunk(b"IDAT", zlib.compress(bytes(2 * (1 + 2 * 6))))
+    return b"\x89PNG\r\n\x1a\n" + header + rows + chunk(b"IEND", b"")
+
+
+def page_by_page(planes):
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as file:
+        for plane in planes:
+            file.write(plane, photometric="minisblack", contiguous=False)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("empty.png", b"", "not a PNG or JPEG"),
+        ("text.png", b"not an image", "not a PNG or JPEG"),
+        ("gif.png", png(GREY, "GIF"), "not a PNG or JPEG"),
+        ("cut.png", cut(png(pixels((64, 64)))), "cannot be read"),
+        ("cut.jpg", cut(png(pixels((64, 64, 3)), "JPEG")), "cannot be read"),
+        ("deep-colour.png", png_16_bit_colour(), "16-bit colour"),
+        ("empty.tif", b"", "cannot be read"),
+        ("text.tif", b"not an image", "cannot be read"),
+        ("cut.tif", cut(tiff(pixels((64, 64)))), "cannot be read"),
+        ("cut-pages.tif", cut(page_by_page(pixels((3, 64, 64)))), "ends before its last page"),
+        ("nan.tif", tiff(np.full((4, 4), np.nan, np.float32)), "not finite"),
+        ("complex.tif", tiff(np.ones((4, 4), np.complex64)), "complex64"),
+        ("volume.tif", tiff(pixels((16, 16, 16)), volumetric=True, tile=(16, 16, 16)), "flat"),
+    ],
+)
+def test_unusable_files_are_refused_with_the_reason(tmp_path, name, data, message):
+    with pytest.raises(ImageError, match=message):
+        read_image([write(tmp_path / name, data)])
+
+
+def test_pages_of_different_sizes_are_refused(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(GREY, photometric="minisblack")
+        file.write(GREY[:3], photometric="minisblack")
+    with pytest.raises(ImageError, match="pages differ in size"):
+        read_image([tmp_path / "a.tif"])
+
+
+def test_an_ome_tiff_does_not_open_the_files_it_names(tmp_path):
+    planes = "".join(
+        f'<TiffData FirstC="{i}" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="{name}">urn:uuid:{i}</UUID></TiffData>'
+        for i, name in enumerate(("a.ome.tif", "other.ome.tif"))
+    )
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0">'
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" '
+        f'SizeX="24" SizeY="20" SizeC="2" SizeZ="1" SizeT="1">{planes}</Pixels></Image></OME>'
+    )
+    write(tmp_path / "a.ome.tif", tiff(STAINS[0], description=xml, metadata=None))
+    other = xml.replace('UUID="urn:uuid:0"', 'UUID="urn:uuid:1"')
+    write(tmp_path / "other.ome.tif", tiff(STAINS[1], description=other, metadata=None))
+    assert len(tifffile.imread(tmp_path / "a.ome.tif")) == 2  # a reader that follows names
+    np.testing.assert_array_equal(read_image([tmp_path / "a.ome.tif"]), STAINS[:1])
+
+
+SEEDS = {
+    "8.png": png(pixels((24, 20))),
+    "16.png": png(pixels((24, 20), np.uint16)),
+    "3.jpg": png(pixels((24, 20, 3)), "JPEG"),
+    "1.tif": tiff(pixels((24, 20), np.uint16)),
+    "3.tif": tiff(STAINS, compression="zlib"),
+    "t.tif": tiff(pixels((32, 32), np.uint16), tile=(16, 16), compression="lzw"),
+}
+
+
+def damage(data, dice):
+    """Cut the bytes, change some, or put some in."""
+    position, noise = dice.randrange(len(data)), dice.randbytes(dice.randint(1, 8))
+    return dice.choice(
+        [
+            data[:position],
+            data[:position] + noise + data[position + len(noise) :],
+            data[:position] + noise + data[position:],
+        ]
+    )
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_damaged_files_are_read_or_refused_with_the_reason(tmp_path, capfd, name):
+    dice = random.Random(0)
+    for _ in range(100):
+        path = write(tmp_path / name, damage(SEEDS[name], dice))
+        try:
+            assert read_image([path]).ndim == 3
+        except ImageError as error:
+            assert str(error)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_a_truncated_file_never_gives_other_pixels(tmp_path, name):
+    whole = read_image([write(tmp_path / name, SEEDS[name])])
+    for length in range(0, len(SEEDS[name]), 1 + len(SEEDS[name]) // 60):
+        path = write(tmp_path / name, SEEDS[name][:length])
+        try:
+            np.testing.assert_array_equal(read_image([path]), whole)
+        except ImageError:
+            continue
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.int16])
+def test_integers_are_divided_by_the_largest_of_their_type(dtype):
+    largest = np.iinfo(dtype).max
+    scaled = scale(np.array([[[0, largest // 2, largest]]], dtype))
+    assert scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled, [[[0, (largest // 2) / largest, 1]]], rtol=1e-6)
+
+
+def test_floats_are_kept():
+    np.testing.assert_array_equal(scale(FLOATS), FLOATS)
+
+
+@given(st.integers(0, 60000), st.integers(1, 5000), st.integers(0, 65535))
+def test_a_window_maps_its_ends_to_0_and_1(low, width, value):
+    scaled = scale(np.full((1, 1, 1), value, np.uint16), [Window(low, low + width)])
+    assert scaled.item() == pytest.approx(min(max((value - low) / width, 0), 1))
+
+
+def test_each_stain_has_its_window():
+    image = np.full((2, 1, 1), 50, np.uint8)
+    scaled = scale(image, [Window(0, 100), Window(0, 200)])
+    np.testing.assert_allclose(scaled.ravel(), [0.5, 0.25])
+
+
+def test_percentiles_are_those_of_each_stain():
+    image = np.stack([np.arange(101), 2 * np.arange(101)])[:, None].astype(np.uint16)
+    scaled = scale(image, [Window.parse("10%", "90%")])
+    np.testing.assert_allclose(scaled[0, 0, [10, 50, 90]], [0, 0.5, 1])
+    np.testing.assert_allclose(scaled[1], scaled[0])
+
+
+def test_as_many_windows_as_stains_are_needed():
+    with pytest.raises(ImageError, match="2 windows for 3 stains"):
+        scale(STAINS, [Window(0, 1), Window(0, 1)])
+
+
+def test_percentiles_of_a_flat_stain_are_refused():
+    with pytest.raises(ImageError, match="both percentiles"):
+        scale(np.ones((1, 4, 4), np.uint8), [Window(1, 99, percent=True)])
+
+
+@pytest.mark.parametrize(
+    "ends", [("5", "5"), ("9", "1"), ("nan", "1"), ("a", "b"), ("1%", "9"), ("1%", "101%")]
+)
+def test_impossible_windows_are_refused(ends):
+    with pytest.raises(ValueError, match="window"):
+        Window.parse(*ends)
+
+
+def problems(images):
+    return {image.name: image.problem for image in images}
+
+
+def test_images_of_all_subfolders_are_found_in_order(tmp_path):
+    for name in ("b.png", "a.tif", "well/c.JPG"):
+        write(tmp_path / name, b"")
+    assert [image.name for image in find_images(tmp_path)] == ["a.tif", "b.png", "well/c.JPG"]
+
+
+def test_the_out_folder_is_left_out(tmp_path):
+    write(tmp_path / "a.png", b"")
+    write(tmp_path / "out" / "b.png", b"")
+    assert problems(find_images(tmp_path, exclude=tmp_path / "out")) == {"a.png": None}
+
+
+def test_other_files_are_told_apart(tmp_path):
+    write(tmp_path / "notes.txt", b"")
+    (image,) = find_images(tmp_path)
+    assert not image.is_image and "not the name of an image" in image.problem
+
+
+def test_links_are_followed_inside_the_folder_only(tmp_path):
+    folder = tmp_path / "images"
+    write(folder / "a.png", b"")
+    write(tmp_path / "secret.png", b"")
+    (folder / "in.png").symlink_to("a.png")
+    (folder / "out.png").symlink_to("../secret.png")
+    (folder / "nowhere.png").symlink_to("nothing")
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "folder").symlink_to(tmp_path)
+    found = problems(find_images(folder))
+    assert found["a.png"] is None and found["in.png"] is None
+    assert "out of the folder" in found["out.png"]
+    assert "cannot be read" in found["nowhere.png"]
+    assert "cannot be read" in found["loop.png"]
+    assert "link to a folder" in found["folder"]
+    assert len(found) == 6
+
+
+def test_what_is_not_a_regular_file_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    assert problems(find_images(tmp_path)) == {"a.png": "not a regular file"}
+
+
+def test_stains_are_grouped_by_the_pattern(tmp_path):
+    for name in ("x/A01_w1.tif", "x/A01_w2.tif", "x/A02_w2.tif", "x/thumb.tif"):
+        write(tmp_path / name, b"")
+    found = find_images(tmp_path, ["{image}_w{stain}.tif", "2", "1"])
+    assert problems(found) == {
+        "x/A01": None,
+        "x/A02": "no file for stain 1",
+        "x/thumb.tif": "does not match the stains' pattern",
+    }
+    assert [path.name for path in found[0].paths] == ["A01_w2.tif", "A01_w1.tif"]
+
+
+@pytest.mark.parametrize(
+    "stains",
+    [
+        ["{image}.tif", "1"],
+        ["{stain}.tif", "1"],
+        ["{image}/{stain}.tif", "1"],
+        ["{image}_{stain}.tif"],
+        ["{image}_{stain}.tif", "1", "1"],
+    ],
+)
+def test_impossible_patterns_are_refused(tmp_path, stains):
+    with pytest.raises(ValueError, match="stains"):
+        find_images(tmp_path, stains)
+
+
+def test_a_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        find_images(tmp_path / "missing")
