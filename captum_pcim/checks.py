@@ -141,7 +141,7 @@ def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
 
 
 def check_feature_mask(feature_mask: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return one integer mask per input, broadcastable to it, numbered from 0."""
+    """Return one integer mask per input, broadcastable to it, its groups numbered without gaps."""
     masks = as_tuple(feature_mask)
     _check_count("feature_mask", len(masks), len(inputs), what="tensors, one per input")
     for mask, x in zip(masks, inputs, strict=True):
@@ -157,7 +157,14 @@ def check_feature_mask(feature_mask: Any, inputs: tuple[Tensor, ...]) -> tuple[T
             )
         if int(mask.min()) < 0:
             raise ValueError(f"feature_mask: expected groups from 0, got {int(mask.min())}")
-    return tuple(m.to(x.device).long() for m, x in zip(masks, inputs, strict=True))
+    return _without_gaps(tuple(mask.to(inputs[0].device) for mask in masks))
+
+
+def _without_gaps(masks: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Number the groups of all masks anew: every number up to the highest costs memory."""
+    _, groups = torch.cat([mask.flatten() for mask in masks]).unique(return_inverse=True)
+    parts = groups.split([mask.numel() for mask in masks])
+    return tuple(part.view(mask.shape) for part, mask in zip(parts, masks, strict=True))
 
 
 def check_positive(name: str, value: Any) -> int:
