@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from captum_pcim.smoothing import Smoothing, spread
+from captum_pcim.smoothing import gaussian_matrix, shorter_side, spread
 
 
 class Reference(Protocol):
@@ -44,7 +44,7 @@ class Constant:
                 f"references: Constant expected one value or one per stain "
                 f"({inputs.shape[1]}), got {tuple(value.shape)}"
             )
-        value = value.reshape(1, 1, -1, *[1] * (inputs.ndim - 2))
+        value = value.reshape(-1, *[1] * (inputs.ndim - 2))
         return value.expand(1, 1, *inputs.shape[1:])
 
 
@@ -53,20 +53,24 @@ class Blur:
     """The image itself, blurred until cells lose their detail.
 
     Args:
-        sigma (float or None): Standard deviation in pixels; None takes 1/12 of the image's
-            shorter side (8 pixels at 96).
+        sigma (float or None): Standard deviation in pixels; None takes 1/12 of the shorter side
+            of the image, of a plane of a stack (8 pixels at 96).
     """
 
     sigma: float | None = None
 
+    def __post_init__(self) -> None:
+        """Check the width where it is given, not where it is used."""
+        if self.sigma is not None and not 0 <= self.sigma < math.inf:
+            raise ValueError(f"sigma: expected pixels >= 0 or None, got {self.sigma}")
+
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return one blurred image per image, shape (1, N, C, *spatial)."""
         spatial = inputs.shape[2:]
-        side = min((size for size in spatial if size > 1), default=1)
-        sigma = side / 12 if self.sigma is None else self.sigma
-        if sigma == 0 or side == 1:
+        sigma = shorter_side(spatial) / 12 if self.sigma is None else self.sigma
+        if sigma == 0:
             return inputs.unsqueeze(0)
-        matrices = Smoothing(sigma, spacing=min(1.0, 1 / sigma)).matrices(inputs, spatial)
+        matrices = [gaussian_matrix(size, sigma, 1.0, inputs) for size in spatial]
         return spread(inputs, matrices).unsqueeze(0)
 
 
@@ -135,8 +139,18 @@ def reference_images(references: Sequence[Reference], inputs: Tensor) -> list[Te
     """Return all reference images of one input tensor, each (N or 1, C, *spatial).
 
     Inputs without spatial axes, of shape (N, F), have no background to read and no neighbours to
-    blur, so their one reference is zero, Captum's default baseline.
+    blur. Where nothing else is among the references, theirs is zero, Captum's default baseline.
+
+    Raises:
+        ValueError: If a reference is not finite.
     """
     if inputs.ndim < 3:
-        return [torch.zeros_like(inputs)]
-    return [image for reference in references for image in reference(inputs)]
+        flat = [r for r in references if not isinstance(r, (Background, Blur))]
+        references = flat or [Constant(0.0)]
+    return [image for reference in references for image in _finite(reference(inputs))]
+
+
+def _finite(images: Tensor) -> Tensor:
+    if not bool(torch.isfinite(images).all()):
+        raise ValueError("references: expected finite values, got NaN or infinity")
+    return images

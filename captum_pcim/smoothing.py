@@ -25,7 +25,8 @@ class Smoothing:
 
     Args:
         sigma (float or None): Standard deviation of the Gaussian in pixels. 0 turns smoothing
-            off; None takes 1/32 of the image's shorter side, and 0 below 16 pixels.
+            off; None takes 1/32 of the shorter side of the image, of a plane of a stack, and 0
+            below 16 pixels.
         spacing (float): Distance of the grid's nodes in units of sigma. Below about 1 the result
             does not differ visibly from a full-resolution Gaussian, at a fraction of its work.
     """
@@ -46,7 +47,7 @@ class Smoothing:
         Raises:
             ValueError: If the images are smaller than the smoothing that was asked for.
         """
-        side = min((size for size in spatial if size > 1), default=1)
+        side = shorter_side(spatial)
         if self.sigma is None:
             return side / 32 if side >= 16 else 0.0
         if self.sigma >= side > 1:
@@ -61,10 +62,15 @@ class Smoothing:
         sigma = self.pixels(spatial)
         if sigma == 0:
             return ()
-        return tuple(_spread(size, sigma, self.spacing * sigma, like) for size in spatial)
+        return tuple(gaussian_matrix(size, sigma, self.spacing * sigma, like) for size in spatial)
 
 
-def _spread(size: int, sigma: float, spacing: float, like: Tensor) -> Tensor:
+def shorter_side(spatial: Sequence[int]) -> int:
+    """Return the shorter side of an image, or of the planes of a stack, not counting ones."""
+    return min((size for size in spatial[-2:] if size > 1), default=1)
+
+
+def gaussian_matrix(size: int, sigma: float, spacing: float, like: Tensor) -> Tensor:
     """Return the row-normalised Gaussian matrix from evenly spaced nodes to `size` pixels."""
     n_nodes = min(size, max(2, math.ceil(size / spacing) + 1)) if size > 1 else 1
     pixels = torch.arange(size, dtype=torch.float64)

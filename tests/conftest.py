@@ -3,6 +3,8 @@ import torch
 
 from captum_pcim.data.planted import PlantedNetwork
 
+torch.set_num_threads(1)  # the networks are small: threads would cost more than they save
+
 
 @pytest.fixture(scope="session")
 def planted():
