@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 
 from captum_pcim.screen.config import ScreenConfig
@@ -15,7 +16,7 @@ from captum_pcim.screen.report import write_report
 from captum_pcim.screen.store import Store
 from captum_pcim.screen.tables import write_tables
 
-BATCHES_PER_SHARD = 4
+MOST_BATCHES = 4  # in a shard: enough to read ahead, few enough to lose little and share evenly
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,7 @@ def _collect(config: ScreenConfig, plan: Plan, store: Store) -> None:
 def _do(config: ScreenConfig, plan: Plan, store: Store) -> Summary:
     todo = {key.sha: key for key in plan.keys if not store.done(key.sha)}
     keys = list(todo.values())
-    size = config.run.batch_size * BATCHES_PER_SHARD
-    shards = [keys[start : start + size] for start in range(0, len(keys), size)]
+    shards = _shards(keys, config.run.batch_size, config.run.workers)
     failures: dict[Key, str] = {}
     progress = Progress(len(keys))
     try:
@@ -96,6 +96,13 @@ def _do(config: ScreenConfig, plan: Plan, store: Store) -> Summary:
         failures[key] = "the engine gave no answer"
         store.fail(key.sha, {"reason": failures[key]})
     return Summary(len(plan.keys), len(keys) - len(failures), failures)
+
+
+def _shards(keys: list[Key], batch_size: int, workers: int) -> list[list[Key]]:
+    """Cuts the work into shards of whole batches, so that workers never change a batch."""
+    batches = math.ceil(len(keys) / batch_size)
+    size = batch_size * min(MOST_BATCHES, max(1, batches // workers))
+    return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 
 def _engine(config: ScreenConfig):  # type: ignore[no-untyped-def]

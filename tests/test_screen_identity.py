@@ -1,0 +1,81 @@
+"""Keys change when anything behind a result does, and only then."""
+
+import os
+import shutil
+
+import pytest
+from screen_plates import config, write_plate
+
+from captum_pcim.screen.identity import evenly, make_plan
+from captum_pcim.screen.plate import find_fields
+
+
+@pytest.fixture
+def screen(tmp_path, monkeypatch):
+    monkeypatch.chdir(os.path.dirname(__file__))
+    write_plate(tmp_path / "images")
+    return tmp_path
+
+
+def keys(folder, shard=(0, 1), **changes):
+    found = config(folder, **changes)
+    return [key.sha for key in make_plan(found, find_fields(found.images), shard).keys]
+
+
+def test_keys_are_different_and_repeatable(screen):
+    assert len(set(keys(screen))) == 6
+    assert keys(screen) == keys(screen)
+
+
+def test_moved_files_keep_their_keys(screen, tmp_path_factory):
+    before = keys(screen)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    shutil.copytree(screen / "images", elsewhere / "images")  # copies modification times
+    assert keys(elsewhere) == before
+
+
+@pytest.mark.parametrize("name", ["A02_f1_ER.png", "A02_f1_labels.png"])
+def test_a_changed_file_changes_its_own_key_alone(screen, name):
+    before = keys(screen)
+    with open(screen / "images" / "P1" / name, "ab") as file:
+        file.write(b"\0")
+    changed = [one != other for one, other in zip(before, keys(screen), strict=True)]
+    assert changed == [False, False, True, False, False, False]
+
+
+def test_a_changed_control_changes_the_whole_plate(screen):
+    controls = {"controls": {"wells": ["B01"]}}
+    before = keys(screen, **controls)
+    os.utime(screen / "images" / "P1" / "B01_f1_DNA.png", (1, 1))
+    assert not set(before) & set(keys(screen, **controls))
+
+
+def test_a_changed_configuration_changes_every_key(screen):
+    assert not set(keys(screen)) & set(keys(screen, attribution={"n_steps": 4}))
+
+
+def test_changed_weights_change_every_key(screen):
+    weights = screen / "weights.pt"
+    model = {"model": {"path": str(weights)}}
+    weights.write_bytes(b"one")
+    before = keys(screen, **model)
+    weights.write_bytes(b"two")
+    assert not set(before) & set(keys(screen, **model))
+
+
+def test_a_changed_package_version_changes_every_key(screen, monkeypatch):
+    before = keys(screen)
+    monkeypatch.setattr("captum_pcim.screen.identity.__version__", "0.0.0")
+    assert not set(before) & set(keys(screen))
+
+
+def test_shards_share_out_the_whole(screen):
+    whole = keys(screen)
+    parts = [keys(screen, (i, 4)) for i in range(4)]
+    assert sorted(sha for part in parts for sha in part) == sorted(whole)
+    assert parts[1] == whole[1::4]
+
+
+def test_a_few_of_many_are_spread_evenly():
+    assert evenly(list("abcdefgh"), 4) == tuple("aceg")
+    assert evenly(list("abc"), 4) == tuple("abc")

@@ -1,0 +1,232 @@
+"""Runs of a whole screen: what is done, what is kept, and that it does not matter who does it."""
+
+import argparse
+import csv
+import io
+import itertools
+
+import numpy as np
+import pytest
+from screen_plates import TESTS, config, finished, pixels, write_field, write_plate, write_toml
+
+from captum_pcim.screen import Store, Worker, collect, run_screen, run_shard
+from captum_pcim.screen.cli import add_parser
+from captum_pcim.screen.identity import make_plan
+from captum_pcim.screen.plate import find_fields
+from captum_pcim.screen.progress import Progress, duration
+
+
+@pytest.fixture
+def screen(tmp_path, monkeypatch):
+    monkeypatch.chdir(TESTS)
+    write_plate(tmp_path / "images")
+    return tmp_path
+
+
+def command_line(toml, *arguments):
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers(required=True))
+    parsed = parser.parse_args(["screen", "--config", str(toml), *arguments])
+    return parsed.run(parsed)
+
+
+def rows(folder, name="images"):
+    with open(folder / "results" / f"{name}.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(folder):
+    """Every result file but the manifest, which says where the image lay, by key and name."""
+    done = folder / "results" / "done"
+    return {
+        (path.parent.name, path.name): path.read_bytes()
+        for path in done.glob("*/*/*")
+        if path.name != "manifest.json"
+    }
+
+
+def test_a_screen_is_done_and_listed(screen):
+    summary = run_screen(config(screen))
+    assert (summary.total, summary.computed, summary.failures) == (6, 6, {})
+    found = rows(screen)
+    assert [row["Status"] for row in found] == ["done"] * 6
+    assert [row["Class"] for row in found] == ["right", "left"] * 3
+    for row in found:
+        both = float(row["Probability_left"]) + float(row["Probability_right"])
+        assert both == pytest.approx(1)
+        assert float(row["full_probability"]) == pytest.approx(
+            float(row[f"Probability_{row['Class']}"]), abs=1e-6
+        )
+
+
+def test_a_second_run_computes_nothing(screen):
+    run_screen(config(screen))
+    before = finished(screen)
+    assert run_screen(config(screen)).computed == 0
+    assert finished(screen) == before
+
+
+def test_a_new_field_is_all_that_a_later_run_computes(screen):
+    run_screen(config(screen))
+    before = finished(screen)
+    write_field(screen / "images" / "P1", "C01", "1", pixels(7))
+    assert run_screen(config(screen)).computed == 1
+    assert before.items() < finished(screen).items()
+
+
+def test_a_changed_configuration_never_mixes_with_old_results(screen):
+    run_screen(config(screen))
+    old = rows(screen)
+    assert run_screen(config(screen, attribution={"n_steps": 4})).computed == 6
+    new = rows(screen)
+    assert {row["n_steps"] for row in new} == {"4"}
+    assert run_screen(config(screen)).computed == 0
+    assert rows(screen) == old
+
+
+def test_run_shard_does_what_is_missing_and_answers_for_every_key(screen):
+    found = config(screen)
+    plan = make_plan(found, find_fields(found.images), (0, 1))
+    store = Store(found.output.path)
+    worker = Worker(found, plan.plates, store)
+    first = list(run_shard(plan.keys[:2], store, worker))
+    before = finished(screen)
+    second = list(run_shard(plan.keys, store, worker))
+    assert [status.reason for status in first + second] == [""] * 8
+    assert {status.sha for status in second} == {key.sha for key in plan.keys}
+    assert before.items() < finished(screen).items()
+
+
+def test_neither_workers_nor_shards_nor_order_change_a_byte(screen, tmp_path_factory):
+    changes = {
+        "controls": {"wells": ["A01", "A02"], "reference": "sample"},
+        "run": {"batch_size": 1},
+        "windows": {"percentiles": [1, 99]},
+    }
+    run_screen(config(screen, **changes))
+    expected = contents(screen)
+    assert len(expected) == 6 * 3
+    parts = tmp_path_factory.mktemp("parts")
+    (parts / "images").symlink_to(screen / "images")
+    for index, workers in ((1, 1), (0, 2)):
+        changes["run"]["workers"] = workers
+        assert run_screen(config(parts, **changes), (index, 2)).computed == 3
+    assert contents(parts) == expected
+
+
+def test_a_shard_leaves_the_tables_to_collect(screen):
+    run_screen(config(screen), shard=(0, 2))
+    assert not (screen / "results" / "images.csv").exists()
+    collect(config(screen))
+    assert [row["Status"] for row in rows(screen)] == ["done", "missing"] * 3
+
+
+def test_objects_are_listed_with_cellprofilers_names(screen):
+    run_screen(config(screen))
+    found = rows(screen, "objects")
+    assert len(found) == 12
+    assert list(found[0])[:5] == [
+        "Metadata_Plate",
+        "Metadata_Well",
+        "Metadata_Site",
+        "ImageNumber",
+        "ObjectNumber",
+    ]
+    assert list(found[0])[5:] == [
+        f"Cells_Attribution_{measure}_{stain}"
+        for stain, measure in itertools.product(("DNA", "ER"), ("Mean", "Sum", "Share", "Max"))
+    ]
+    assert [row["ObjectNumber"] for row in found] == ["1", "2"] * 6
+
+
+def test_the_bright_object_holds_the_evidence(screen):
+    run_screen(config(screen, attribution={"n_steps": 30}))
+    for one, two in zip(*[iter(rows(screen, "objects"))] * 2, strict=True):
+        bright_left = int(one["ImageNumber"]) % 2 == 1
+        left, right = (float(row["Cells_Attribution_Mean_DNA"]) for row in (one, two))
+        assert (left > right) == bright_left
+
+
+def test_a_fixed_target_is_explained_in_every_image(screen):
+    run_screen(config(screen, model={"target": 1}))
+    assert {row["Class"] for row in rows(screen)} == {"right"}
+
+
+def test_images_of_different_sizes_are_all_done(screen):
+    write_field(screen / "images" / "P1", "A01", "3", pixels(9, side=32))
+    assert run_screen(config(screen)).failures == {}
+
+
+def test_parquet_and_csv_say_the_same(screen):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    run_screen(config(screen))
+    run_screen(config(screen, output={"table": "parquet"}))
+    for name in ("images", "objects"):
+        table = parquet.read_table(screen / "results" / f"{name}.parquet").to_pylist()
+        as_text = [{k: "" if v is None else str(v) for k, v in row.items()} for row in table]
+        assert [
+            {k: float(v) if _is_number(v) else v for k, v in row.items()} for row in as_text
+        ] == [
+            {k: float(v) if _is_number(v) else v for k, v in row.items()}
+            for row in rows(screen, name)
+        ]
+
+
+def _is_number(text):
+    return text.replace(".", "").replace("e-", "").isdigit()
+
+
+def test_progress_is_quiet_when_no_terminal_watches(screen, capsys):
+    run_screen(config(screen))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_tells_rate_and_time_left():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    progress = Progress(100, terminal)
+    for i in range(25):
+        progress.add(failed=i == 0)
+    assert progress.line(50) == "25/100 images (25 %), 1 failed, 0.5 images/s, 2 min left"
+    progress.count = progress.total - 1
+    progress.add(failed=False)
+    assert "100/100 images (100 %)" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59, "59 s"), (90, "2 min"), (12000, "3 h 20 min"), (187200, "2 d 4 h")],
+)
+def test_times_are_written_for_people(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("shard", ["2/2", "1", "-1/2", "a/b"])
+def test_an_impossible_shard_is_refused(screen, shard, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command_line(write_toml(screen), f"--shard={shard}")
+    assert ended.value.code == 2
+    assert "expected I/N" in capsys.readouterr().err
+
+
+def test_a_missing_model_is_refused_before_anything_is_computed(screen, capsys):
+    assert command_line(write_toml(screen, network="Nobody")) == 2
+    assert "screen_networks:Nobody" in capsys.readouterr().err
+
+
+def test_the_command_says_how_it_ended_and_where_to_look(screen, capsys):
+    assert command_line(write_toml(screen)) == 0
+    said = capsys.readouterr()
+    assert said.out == f"6 of 6 images done, 6 in this run, 0 failed: {screen / 'results'}\n"
+    assert said.err == ""
+
+
+def test_every_map_lies_between_0_and_1(screen):
+    run_screen(config(screen))
+    for path in (screen / "results" / "done").glob("*/*/objects.npy"):
+        measured = np.load(path)
+        assert (measured[:, 1::4] >= 0).all() and (measured[:, 1::4] <= 1).all()
+        assert (measured[:, 4::4] <= 1).all()
