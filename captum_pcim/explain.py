@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,8 @@ from captum_pcim._version import __version__
 from captum_pcim.data.folders import ImageFiles, find_images
 from captum_pcim.data.images import SUFFIXES, ImageError, Window, read_image, scale
 from captum_pcim.errors import describe
-from captum_pcim.models import ModelError, fingerprint, load_model
-from captum_pcim.outputs import MAP_SUFFIXES, OutFolder, OutputError
+from captum_pcim.models import fingerprint, load_model
+from captum_pcim.outputs import DIAGNOSTICS, MAP_SUFFIXES, OutFolder, OutputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,9 +51,6 @@ class Explanation:
     weights: FloatPixels | None = None
     row: dict[str, Any] | None = None
     reason: str = ""
-
-
-Explain = Callable[[Sequence[LoadedImage]], list[Explanation]]
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -93,44 +90,33 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     try:
         return _run(args)
-    except (ModelError, OutputError, UsageError, ImportError, OSError) as error:
+    except (ValueError, ImportError, OSError) as error:
         print(f"captum-pcim explain: error: {error}", file=sys.stderr)
         return 2
 
 
-class UsageError(ValueError):
-    """The arguments do not fit together; the message says why."""
-
-
 def _run(args: argparse.Namespace) -> int:
-    windows = _usage(lambda: [Window.parse(*ends) for ends in args.window])
-    images = _usage(lambda: find_images(args.images, args.stains, exclude=args.out))
+    if args.images.resolve() == args.out.resolve():
+        raise ValueError("out: must not be the folder of the images")
+    windows = [Window.parse(*ends) for ends in args.window]
+    images = find_images(args.images, args.stains, exclude=args.out)
     if not any(image.is_image for image in images):
-        raise UsageError(f"images: no images in {str(args.images)!r} ({' '.join(SUFFIXES)})")
+        raise ValueError(f"images: no images in {str(args.images)!r} ({' '.join(SUFFIXES)})")
     if args.map_format == "tiff":
         import tifffile  # noqa: F401  (missing, it is missed now rather than after the first image)
     model = load_model(args.model, args.state_dict, args.device)
     out = OutFolder.open(args.out, _settings(args, windows), args.overwrite)
-    explain = _explainer(model, args)
+    explain = Explainer(model, args)
     for batch in _batches(_pending(images, windows, out), args.batch_size):
-        for explanation in _one_by_one_on_error(explain, batch):
+        for explanation in explain(batch):
             _add(out, explanation)
         out.write_tables()
     out.write_tables()
     return _report(out)
 
 
-def _usage(compute: Callable[[], Any]) -> Any:
-    try:
-        return compute()
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
 def _settings(args: argparse.Namespace, windows: Sequence[Window]) -> dict[str, Any]:
     """All that a map depends on beside its image."""
-    from captum_pcim.pcim import DEFAULT_STEPS
-
     return {
         "version": __version__,
         "model": fingerprint(args.model, args.state_dict),
@@ -139,10 +125,17 @@ def _settings(args: argparse.Namespace, windows: Sequence[Window]) -> dict[str, 
         "stains": args.stains,
         "window": [[window.low, window.high, window.percent] for window in windows],
         "per_stain": args.per_stain,
-        "steps": args.steps or DEFAULT_STEPS,
+        "steps": _steps(args),
         "seed": args.seed,
         "map_format": args.map_format,
     }
+
+
+def _steps(args: argparse.Namespace) -> int:
+    from captum_pcim.pcim import DEFAULT_STEPS
+
+    steps: int = args.steps or DEFAULT_STEPS
+    return steps
 
 
 def _pending(
@@ -178,52 +171,53 @@ def _batches(images: Iterable[LoadedImage], size: int) -> Iterator[list[LoadedIm
     yield from waiting.values()
 
 
-def _explainer(model: Module, args: argparse.Namespace) -> Explain:
-    import torch
+class Explainer:
+    """Explains batches of images of one shape."""
 
-    from captum_pcim.isolation import PerStain, SharedOverStains
-    from captum_pcim.pcim import DEFAULT_STEPS, PCIM
+    def __init__(self, model: Module, args: argparse.Namespace) -> None:
+        """Set up the method as the command line says."""
+        from captum_pcim.isolation import PerStain, SharedOverStains
+        from captum_pcim.pcim import PCIM
 
-    isolation = PerStain() if args.per_stain else SharedOverStains()
-    pcim = PCIM(model, score=args.score, isolation=isolation, seed=args.seed)
+        isolation = PerStain() if args.per_stain else SharedOverStains()
+        self.model, self.args = model, args
+        self.pcim = PCIM(model, score=args.score, isolation=isolation, seed=args.seed)
 
-    def explain(images: Sequence[LoadedImage]) -> list[Explanation]:
+    def __call__(self, images: Sequence[LoadedImage]) -> list[Explanation]:
+        """Explain a batch; if that fails, image by image, so that only the culprits fail."""
+        try:
+            return self._explain(images)
+        except Exception as error:  # the model may raise anything
+            if len(images) == 1:
+                return [Explanation(images[0], reason=describe(error))]
+        return [explanation for image in images for explanation in self([image])]
+
+    def _explain(self, images: Sequence[LoadedImage]) -> list[Explanation]:
+        import torch
+
         started = time.perf_counter()
-        inputs = torch.stack([torch.from_numpy(image.pixels) for image in images]).to(args.device)
-        # Row by row, a single image also suits networks that were exported for one image.
-        rows = 1 if len(images) == 1 else None
-        predicted = _predicted(model, inputs)
-        target = (
-            predicted if args.target == "predicted" else torch.full_like(predicted, args.target)
-        )
-        attributions, diagnostics = pcim.attribute(
+        inputs = torch.stack([torch.from_numpy(image.pixels) for image in images])
+        inputs = inputs.to(self.args.device)
+        predicted = _predicted(self.model, inputs)
+        target = predicted
+        if self.args.target != "predicted":
+            target = torch.full_like(predicted, self.args.target)
+        attributions, diagnostics = self.pcim.attribute(
             inputs,
             target=target,
-            internal_batch_size=rows,
-            n_steps=args.steps or DEFAULT_STEPS,
+            # Row by row, a single image also suits networks that were exported for one image.
+            internal_batch_size=1 if len(images) == 1 else None,
+            n_steps=_steps(self.args),
             return_diagnostics=True,
         )
-        weights = attributions if args.per_stain else attributions[:, 0]
-        columns: dict[str, Tensor] = {
-            "target": target,
-            "predicted": predicted,
-            "full_probability": diagnostics.full_probability,
-            "preserved_probability": diagnostics.preserved_probability,
-            "removed_probability": diagnostics.removed_probability,
-            "area": diagnostics.area,
-            "leak_ratio": diagnostics.leak_ratio,
-            "n_steps": diagnostics.n_steps,
-            "n_forwards": diagnostics.n_forwards,
-        }
-        seconds = (time.perf_counter() - started) / len(images)
+        weights = attributions if self.args.per_stain else attributions[:, 0]
+        columns = {name: getattr(diagnostics, name).tolist() for name in DIAGNOSTICS}
+        columns |= {"target": target.tolist(), "predicted": predicted.tolist()}
+        columns["seconds"] = [(time.perf_counter() - started) / len(images)] * len(images)
         return [
-            _explanation(
-                image, weights[i], {name: v[i].item() for name, v in columns.items()}, seconds
-            )
+            _explanation(image, weights[i], {name: column[i] for name, column in columns.items()})
             for i, image in enumerate(images)
         ]
-
-    return explain
 
 
 def _predicted(model: Module, inputs: Tensor) -> Tensor:
@@ -232,37 +226,20 @@ def _predicted(model: Module, inputs: Tensor) -> Tensor:
 
     with torch.no_grad():
         scores = model(inputs)
-    if (
-        not isinstance(scores, torch.Tensor)
-        or scores.ndim not in (1, 2)
-        or len(scores) != len(inputs)
-    ):
-        raise ValueError("the model must return a tensor of scores (N, classes)")
-    scores = scores.reshape(len(inputs), -1)
+    per_image = isinstance(scores, torch.Tensor) and scores.shape[:1] == inputs.shape[:1]
+    if not per_image or scores.ndim > 2:
+        raise ValueError("the model must return a tensor of scores, (N, classes)")
     if not torch.isfinite(scores).all():
         raise ValueError("the model's scores are not finite")
-    return scores.argmax(dim=1)
+    classes: Tensor = scores.reshape(len(inputs), -1).argmax(dim=1)
+    return classes
 
 
-def _explanation(
-    image: LoadedImage, weights: Tensor, row: dict[str, float], seconds: float
-) -> Explanation:
-    import torch
-
-    if not torch.isfinite(weights).all():
+def _explanation(image: LoadedImage, weights: Tensor, row: dict[str, float]) -> Explanation:
+    if not weights.isfinite().all():
         return Explanation(image, reason="the map is not finite")
-    text = {name: f"{value:.6g}" for name, value in row.items()} | {"seconds": f"{seconds:.3f}"}
+    text = {name: f"{value:.6g}" for name, value in row.items()}
     return Explanation(image, weights.detach().float().cpu().numpy(), text)
-
-
-def _one_by_one_on_error(explain: Explain, batch: Sequence[LoadedImage]) -> list[Explanation]:
-    """Explain a batch; if that fails, image by image, so that only the culprits fail."""
-    try:
-        return explain(batch)
-    except Exception as error:  # the model may raise anything
-        if len(batch) == 1:
-            return [Explanation(batch[0], reason=describe(error))]
-    return [result for image in batch for result in _one_by_one_on_error(explain, [image])]
 
 
 def _add(out: OutFolder, explanation: Explanation) -> None:

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
     FloatPixels = npt.NDArray[np.float32]
 
-COLUMNS = (
-    "image", "target", "predicted", "full_probability", "preserved_probability",
-    "removed_probability", "area", "leak_ratio", "n_steps", "n_forwards", "seconds",
-    "status", "reason",
+DIAGNOSTICS = (  # as captum_pcim.Diagnostics names them
+    "full_probability", "preserved_probability", "removed_probability", "area", "leak_ratio",
+    "n_steps", "n_forwards",
 )  # fmt: skip
+COLUMNS = ("image", "target", "predicted", *DIAGNOSTICS, "seconds", "status", "reason")
 MAP_SUFFIXES = {"npy": ".npy", "tiff": ".tif"}
 
 

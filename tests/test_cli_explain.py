@@ -470,6 +470,7 @@ def test_an_interrupt_ends_with_its_own_status(working_folder, capsys):
         (["--stains", "{image}.png", "1"], "{image} and {stain}"),
         (["--device", "no such device"], "device"),
         (["--out", "images/0.png"], "File exists"),
+        (["--out", "images"], "must not be the folder of the images"),
     ],
 )
 def test_what_cannot_start_ends_with_status_2(working_folder, capsys, options, message):
