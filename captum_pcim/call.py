@@ -11,7 +11,14 @@ from captum_pcim.diagnostics import Diagnostics
 from captum_pcim.forward import CallArguments
 from captum_pcim.isolation import GroupedChannels, PixelChannels
 from captum_pcim.objective import mean_weight
-from captum_pcim.scores import Calibration, between, read_scores, select_classes, tempered
+from captum_pcim.scores import (
+    Calibration,
+    between,
+    read_scores,
+    select_classes,
+    tempered,
+    warn_of_probabilities,
+)
 from captum_pcim.solver import Images, Problem, Settings, Solution, solve
 
 Maps = tuple[Tensor, ...]
@@ -65,6 +72,8 @@ class Call:
             scores, classes = self._scores(tuple(x.clone() for x in inputs), arguments)
             check_scores(scores)
             check_class_range(classes, scores.shape[1])
+            if self.problem.score == "logits":
+                warn_of_probabilities(scores)
             if self.problem.score == "regression":
                 empty = self._reference_scores(inputs, references, arguments)
                 calibration = between(empty, scores)

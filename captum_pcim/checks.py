@@ -1,6 +1,6 @@
 """Errors for bad input: each names the argument, what was expected and what came."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,9 @@ from torch import Tensor, nn
 from captum_pcim._compat import BaselineType, TargetType, as_tuple
 from captum_pcim.forward import Target
 
-_COUPLING_OR_RANDOM = (
-    nn.modules.batchnorm._BatchNorm,
-    nn.modules.dropout._DropoutNd,
-    nn.RNNBase,
-)
+_BatchNorm = nn.modules.batchnorm._BatchNorm
+_COUPLING_OR_RANDOM = (_BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
+_WITH_DROPOUT = (nn.RNNBase, nn.MultiheadAttention)
 
 
 def check_inputs(inputs: Any) -> tuple[Tensor, ...]:
@@ -51,8 +49,14 @@ def check_mode(forward_func: Callable[..., Any]) -> None:
     if not isinstance(forward_func, nn.Module):
         return
     for name, module in forward_func.named_modules():
-        acts = isinstance(module, _COUPLING_OR_RANDOM) and module.training
-        if acts and not (isinstance(module, nn.RNNBase) and module.dropout == 0):
+        if isinstance(module, _BatchNorm) and module.running_mean is None:
+            raise ValueError(
+                f"forward_func: expected running statistics, but {type(module).__name__} {name!r} "
+                f"has none (track_running_stats=False) and normalises by the rest of the batch"
+            )
+        acts = isinstance(module, _COUPLING_OR_RANDOM)
+        acts = acts or (isinstance(module, _WITH_DROPOUT) and module.dropout > 0)
+        if acts and module.training:
             raise ValueError(
                 f"forward_func: expected evaluation mode, but {type(module).__name__} "
                 f"{name or '(the model)'!r} is in training mode, where results are random or "
@@ -70,7 +74,7 @@ def check_target(target: TargetType, n_images: int) -> Target:
     if isinstance(target, (np.ndarray, np.generic)):
         target = torch.as_tensor(target)
     if isinstance(target, list) and target and not isinstance(target[0], tuple):
-        target = torch.tensor([int(element) for element in target])
+        target = torch.tensor([_check_tuple((_number(element),))[0] for element in target])
     if isinstance(target, Tensor):
         return _check_tensor_target(target, n_images)
     if isinstance(target, list):
@@ -101,7 +105,13 @@ def _check_tensor_target(target: Tensor, n_images: int) -> Target:
     return target.long()
 
 
+def _number(element: Any) -> Any:
+    return element.item() if isinstance(element, Tensor) and element.numel() == 1 else element
+
+
 def _check_tuple(target: tuple[Any, ...]) -> tuple[int, ...]:
+    if not target:
+        raise ValueError("target: expected at least one number in a tuple, got ()")
     for element in target:
         if isinstance(element, bool) or not isinstance(element, (int, np.integer)):
             raise TypeError(f"target: expected whole numbers, got {_kind(element)} in {target!r}")
@@ -127,10 +137,10 @@ def check_baselines(baselines: BaselineType, inputs: tuple[Tensor, ...]) -> tupl
 
 def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
     if isinstance(baseline, (int, float)):
-        return torch.full_like(inputs[:1], baseline)
+        baseline = torch.full_like(inputs[:1], baseline)
     if not isinstance(baseline, Tensor):
         raise TypeError(f"baselines: expected a tensor or a number, got {_kind(baseline)}")
-    if baseline.shape[1:] != inputs.shape[1:] or len(baseline) not in (1, len(inputs)):
+    if baseline.shape not in (inputs.shape, inputs[:1].shape):
         raise ValueError(
             f"baselines: expected shape {tuple(inputs.shape)} or one row of it, got "
             f"{tuple(baseline.shape)}"
@@ -165,6 +175,13 @@ def _without_gaps(masks: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     _, groups = torch.cat([mask.flatten() for mask in masks]).unique(return_inverse=True)
     parts = groups.split([mask.numel() for mask in masks])
     return tuple(part.view(mask.shape) for part, mask in zip(parts, masks, strict=True))
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Refuse anything but one of the given strings."""
+    if value not in choices:
+        expected = " or ".join(f'"{choice}"' for choice in choices)
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")
 
 
 def check_positive(name: str, value: Any) -> int:

@@ -14,26 +14,51 @@ from captum_pcim._compat import run_forward
 Target = int | tuple[int, ...] | Tensor | list[tuple[int, ...]] | None
 
 
-def frozen_view(forward_func: Callable[..., Any]) -> Callable[..., Any]:
+def frozen_view(forward_func: Callable[..., Any], eval_mode: bool = False) -> Callable[..., Any]:
     """Return a module that computes the same from the same memory, with parameters detached.
 
     Autograd then neither computes nor keeps anything for parameter gradients, and the caller's
     module is never touched: its flags, buffers, `.grad` and training mode are its own whatever
-    happens here. Parameters and buffers are shared, not copied. Callables that are not plain
-    modules (functions, TorchScript, compiled modules), and modules that cannot be copied, are
-    used as they are.
+    happens here. Parameters are shared; buffers are copied, because networks may write into them.
+    Callables that are not plain modules (functions, TorchScript, compiled modules), and modules
+    that cannot be copied, are used as they are.
+
+    Args:
+        forward_func (Callable): The caller's classifier.
+        eval_mode (bool): Put the view, never the caller's module, into evaluation mode.
     """
     scripted = isinstance(forward_func, torch.jit.ScriptModule)
     compiled = hasattr(forward_func, "_orig_mod")
     if not isinstance(forward_func, nn.Module) or scripted or compiled:
         return forward_func
-    shared: dict[int, Any] = {id(b): b for b in forward_func.buffers()}
-    for parameter in forward_func.parameters():
-        shared[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=False)
+    shared: dict[int, Any] = {
+        id(parameter): nn.Parameter(_usable(parameter), requires_grad=False)
+        for parameter in forward_func.parameters()
+    }
     try:
-        return copy.deepcopy(forward_func, shared)
+        view = copy.deepcopy(forward_func, shared)
     except (TypeError, RuntimeError, AttributeError, NotImplementedError):
         return forward_func
+    if eval_mode:
+        view.eval()
+    _let_cudnn_go_backward(view)
+    return view
+
+
+def _let_cudnn_go_backward(view: nn.Module) -> None:
+    """Turn recurrent layers to training mode without dropout, which computes the same.
+
+    cuDNN refuses their backward pass in evaluation mode.
+    """
+    for module in view.modules():
+        if isinstance(module, nn.RNNBase) and not module.training:
+            module.dropout = 0.0
+            module.training = True
+
+
+def _usable(tensor: Tensor) -> Tensor:
+    """Return a tensor of the same memory, or a copy where autograd could not work with it."""
+    return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
 @dataclass(frozen=True)
@@ -42,14 +67,24 @@ class CallArguments:
 
     Args:
         target: In the checked form of :func:`captum_pcim.checks.check_target`.
-        additional (tuple): Additional forward arguments. Tensors whose first axis has one row
-            per image follow their image; everything else is passed on as it is.
-        n_images (int): Number of images that these belong to.
+        additional (tuple): Additional forward arguments.
+        per_image (tuple of bool): Which of them have one row per image and follow their image;
+            everything else is passed on as it is.
     """
 
     target: Target
     additional: tuple[Any, ...]
-    n_images: int
+    per_image: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, target: Target, additional: tuple[Any, ...], n_images: int) -> "CallArguments":
+        """Tell from the whole call which arguments have one row per image.
+
+        A part of the images could not tell: a tensor of two rows is not per image just because
+        two images are left.
+        """
+        per_image = (isinstance(a, Tensor) and a.shape[:1] == (n_images,) for a in additional)
+        return cls(target, additional, tuple(per_image))
 
     def take(self, rows: Tensor) -> "CallArguments":
         """Return what belongs to some of the images."""
@@ -58,10 +93,8 @@ class CallArguments:
             target = target[rows.to(target.device)]
         elif isinstance(target, list):
             target = [target[i] for i in rows.tolist()]
-        additional = tuple(
-            a[rows.to(a.device)] if self._per_image(a) else a for a in self.additional
-        )
-        return CallArguments(target, additional, len(rows))
+        additional = self._of_images(lambda a: a[rows.to(a.device)])
+        return CallArguments(target, additional, self.per_image)
 
     def repeat(self, times: int) -> "CallArguments":
         """Return what belongs to a batch in which the images stand several times over."""
@@ -70,14 +103,13 @@ class CallArguments:
             target = target.repeat(times)
         elif isinstance(target, list):
             target = target * times
-        additional = tuple(
-            torch.cat([a] * times) if self._per_image(a) else a for a in self.additional
-        )
-        return CallArguments(target, additional, self.n_images * times)
+        additional = self._of_images(lambda a: torch.cat([a] * times))
+        return CallArguments(target, additional, self.per_image)
 
-    def _per_image(self, argument: Any) -> bool:
-        is_rows = isinstance(argument, Tensor) and argument.ndim > 0
-        return is_rows and len(argument) == self.n_images
+    def _of_images(self, change: Callable[[Tensor], Tensor]) -> tuple[Any, ...]:
+        """Change the additional arguments that have one row per image."""
+        pairs = zip(self.additional, self.per_image, strict=True)
+        return tuple(change(a) if per_image else a for a, per_image in pairs)
 
 
 class Network:

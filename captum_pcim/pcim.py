@@ -1,12 +1,11 @@
 """PCIM as a Captum attribution: Captum's argument forms in, maps out."""
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from captum_pcim._compat import (
     BaselineType,
@@ -21,6 +20,7 @@ from captum_pcim._compat import (
 from captum_pcim.call import Call, MakeReferences
 from captum_pcim.checks import (
     check_baselines,
+    check_choice,
     check_feature_mask,
     check_inputs,
     check_mode,
@@ -32,6 +32,7 @@ from captum_pcim.diagnostics import Diagnostics
 from captum_pcim.forward import CallArguments, Network, frozen_view
 from captum_pcim.isolation import GroupedChannels, Isolation, PixelChannels, SharedOverStains
 from captum_pcim.objective import Term, default_objective
+from captum_pcim.random_state import own_random_state
 from captum_pcim.references import Background, Blur, Reference, reference_images
 from captum_pcim.scores import ScoreKind
 from captum_pcim.smoothing import Smoothing
@@ -39,6 +40,8 @@ from captum_pcim.solver import Problem, Settings
 
 DEFAULT_STEPS = 40
 DEFAULT_LEARNING_RATE = 0.5
+
+Order = Literal["cycle", "sample"]
 
 
 class PCIM(PerturbationAttribution):
@@ -91,12 +94,14 @@ class PCIM(PerturbationAttribution):
         references: Sequence[Reference] | None = None,
         isolation: Isolation | None = None,
         smoothing: Smoothing | None = None,
-        order: Literal["cycle", "sample"] = "cycle",
+        order: Order = "cycle",
         autocast_dtype: torch.dtype | None = None,
         eval_mode: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(forward_func)
+        check_choice("score", score, get_args(ScoreKind))
+        check_choice("order", order, get_args(Order))
         self.score = score
         self.objective = tuple(objective or default_objective())
         self.references = tuple(references or (Background(), Blur()))
@@ -163,7 +168,7 @@ class PCIM(PerturbationAttribution):
             TypeError, ValueError, IndexError: For input that cannot be explained; the message
                 names the argument, what was expected and what came.
         """
-        with torch.inference_mode(False), torch.enable_grad(), _own_random_state(self.seed):
+        with torch.inference_mode(False), torch.enable_grad(), own_random_state(self.seed):
             tensors = check_inputs(inputs)
             settings = self._settings(n_steps, learning_rate, tolerance)
             one_row = internal_batch_size == 1
@@ -196,9 +201,7 @@ class PCIM(PerturbationAttribution):
         return Settings(n_steps, learning_rate, tolerance, seed)
 
     def _network(self, inputs: tuple[Tensor, ...], one_row: bool) -> Network:
-        view = frozen_view(self.forward_func)
-        if self.eval_mode and isinstance(view, nn.Module) and view is not self.forward_func:
-            view.eval()
+        view = frozen_view(self.forward_func, self.eval_mode)
         check_mode(view)
         dtypes = tuple(x.dtype for x in inputs)
         return Network(view, dtypes, self.autocast_dtype, one_row)
@@ -220,7 +223,7 @@ class PCIM(PerturbationAttribution):
     ) -> CallArguments:
         n_images = len(inputs[0])
         additional = () if additional_forward_args is None else as_tuple(additional_forward_args)
-        return CallArguments(check_target(target, n_images), additional, n_images)
+        return CallArguments.of(check_target(target, n_images), additional, n_images)
 
     def _channels(
         self, feature_mask: TensorOrTuple | None, inputs: tuple[Tensor, ...]
@@ -252,12 +255,3 @@ def _aligned(per_input: list[list[Tensor]]) -> list[tuple[Tensor, ...]]:
     """Turn the references of each input into references of all inputs, repeating short lists."""
     n_references = max(map(len, per_input))
     return [tuple(own[i % len(own)] for own in per_input) for i in range(n_references)]
-
-
-@contextlib.contextmanager
-def _own_random_state(seed: int) -> Iterator[None]:
-    """Give networks that draw random numbers the same ones each time, and put the state back."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=list(devices)):
-        torch.manual_seed(seed)
-        yield

@@ -144,6 +144,19 @@ def _logits_of_probabilities(probabilities: Tensor) -> Tensor:
     return log_p - (1 - probabilities).clamp_min(tiny).log()
 
 
+def warn_of_probabilities(scores: Tensor) -> None:
+    """Warn where scores that were said to be logits look like the output of a softmax."""
+    if scores.shape[1] == 1:
+        return
+    shares = bool(((scores >= 0) & (scores <= 1)).all())
+    if shares and bool(((scores.sum(1) - 1).abs() < 1e-3).all()):
+        warnings.warn(
+            'score: "logits" was said or is the default, but the scores look like probabilities '
+            '(in [0, 1], summing to 1); if they are, use score="probabilities"',
+            stacklevel=2,
+        )
+
+
 def select_classes(output: Tensor, target: TargetType) -> tuple[Tensor, Tensor]:
     """Bring outputs and targets of every form Captum knows into class scores and class numbers.
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from captum_pcim.blending import blend_and_complement
+from captum_pcim.checks import check_differentiable
 from captum_pcim.forward import CallArguments, Network
 from captum_pcim.isolation import GroupedChannels, PixelChannels
 from captum_pcim.objective import Blended, Term, mean_weight, total_loss
@@ -117,6 +118,8 @@ class Problem:
         )
         arguments = images.arguments.repeat(2)
         output = self.network(batch, arguments)
+        if torch.is_grad_enabled():
+            check_differentiable(output)
         scores, classes = select_classes(output, arguments.target)
         return read_scores(scores, classes, self.score, images.calibration).halves()
 
