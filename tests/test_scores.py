@@ -212,7 +212,7 @@ def test_softmax_probabilities_passed_as_logits_are_warned_of():
 
 
 def test_an_unknown_kind_of_score_is_refused():
-    with pytest.raises(ValueError, match="score: expected \"logits\", .* got 'softmax'"):
+    with pytest.raises(ValueError, match=r'score: expected "logits" or .*, got .softmax.'):
         PCIM(BrightSquare(), score="softmax")
 
 
