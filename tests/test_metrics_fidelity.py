@@ -219,6 +219,14 @@ def test_pixel_flipping_of_single_pixels_is_deletion(network, images, maps):
     assert torch.equal(flipped.scores, deletion(network, images, maps, TARGETS).scores)
 
 
+def test_scores_of_a_half_precision_model_are_single_precision():
+    image = torch.full((1, 1, 20, 20), 2.0, dtype=torch.bfloat16)
+    curve = deletion(lambda x: x.mean((1, 2, 3)), image, image, score="output", n_points=401)
+    assert curve.scores.dtype == curve.fractions.dtype == torch.float32
+    assert len(curve.fractions.unique()) == 401
+    assert curve.auc.item() == pytest.approx(1, rel=0.01)
+
+
 def test_saco_is_one_where_salience_orders_the_influence():
     assert saco(linear_score, ONES, TRUE_MAP, baselines=0.0, n_groups=4, score="output") == 1
     assert saco(linear_score, ONES, -TRUE_MAP, baselines=0.0, n_groups=4, score="output") == -1

@@ -13,6 +13,8 @@ from captum._utils.common import (
 )
 from torch import Tensor
 
+from captum_pcim.metrics.relevance import at_least_single
+
 Score = Literal["probability", "output"]
 
 
@@ -76,7 +78,7 @@ def target_scores(
     if score not in ("probability", "output"):
         raise ValueError(f'score must be "probability" or "output", got {score!r}')
     arguments = _format_additional_forward_args(additional_forward_args) or ()
-    outputs = forward_func(images, *arguments)
+    outputs = at_least_single(forward_func(images, *arguments))
     if score == "probability":
         outputs = as_probabilities(outputs)
     selected: Tensor = _select_targets(outputs, target)

@@ -11,7 +11,7 @@ def pixel_relevance(attributions: Tensor) -> Tensor:
         attributions: Attributions of shape (N, C, H, W).
 
     Returns:
-        Relevance of shape (N, H, W), in the attributions' floating dtype.
+        Relevance of shape (N, H, W), in single precision or, if the attributions are, in double.
 
     Raises:
         ValueError: if the shape is not (N, C, H, W) or a value is not finite.
@@ -25,7 +25,7 @@ def pixel_relevance(attributions: Tensor) -> Tensor:
         raise ValueError(
             f"attributions must have shape (N, C, H, W), got {tuple(attributions.shape)}"
         )
-    relevance = attributions.detach().to(_floating(attributions.dtype)).sum(dim=1)
+    relevance = at_least_single(attributions.detach()).sum(dim=1)
     if not bool(torch.isfinite(relevance).all()):
         raise ValueError("attributions must be finite, got NaN or infinite values")
     return relevance
@@ -117,6 +117,6 @@ def as_label_image(label_image: Tensor, relevance: Tensor, name: str = "label_im
     return labels
 
 
-def _floating(dtype: torch.dtype) -> torch.dtype:
-    # Half precision overflows when a map is summed; scores are computed in single or double.
-    return dtype if dtype in (torch.float32, torch.float64) else torch.float32
+def at_least_single(values: Tensor) -> Tensor:
+    """Convert to single precision what is held in less: half precision is too coarse for scores."""
+    return values if values.dtype in (torch.float32, torch.float64) else values.to(torch.float32)
