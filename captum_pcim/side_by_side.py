@@ -1,0 +1,134 @@
+"""Figures of a comparison: maps side by side, and insertion and deletion curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from captum_pcim.metrics import Curve
+
+if TYPE_CHECKING:
+    from captum_pcim.comparison import Comparison
+
+_CELL = 1.5  # inches a panel
+_COLOURS = "magma"
+# One colour a stain on black, for those who cannot tell red from green.
+_STAINS = torch.tensor(
+    [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]
+)
+
+
+def plot_maps(comparison: Comparison, max_images: int = 8) -> Figure:
+    """Draw one row per image: the image, its mask if there is one, and each method's map.
+
+    All maps share one colour scale from 0 to 1. A method's unit is the 99.5th percentile of its
+    relevance over all images shown and stands over its column, so rows of a column can be compared;
+    negative relevance is drawn as 0, and the title says so.
+
+    Args:
+        comparison: What to draw.
+        max_images: Only the first ones are drawn.
+
+    Returns:
+        The figure; save it with `figure.savefig("maps.png")`.
+    """
+    case = comparison.case
+    n_rows = min(len(case.inputs), max_images)
+    columns = _image_columns(comparison, n_rows)
+    scaled = {name: _scaled(run.maps[:n_rows, 0]) for name, run in comparison.runs.items()}
+    n_columns = len(columns) + len(scaled)
+    figure = Figure(figsize=(_CELL * n_columns + 1, _CELL * n_rows + 0.7), layout="constrained")
+    axes = figure.subplots(n_rows, n_columns, squeeze=False)
+    for column, (title, images) in enumerate(columns.items()):
+        _draw_column(axes[:, column], title, images, "gray")
+    norm = Normalize(0, 1)
+    for column, (name, (title, maps)) in enumerate(scaled.items(), start=len(columns)):
+        _draw_column(
+            axes[:, column], f"{name.replace(', ', chr(10))}\n{title}", maps, _COLOURS, norm
+        )
+    mappable = axes[0, -1].images[0]
+    figure.colorbar(
+        mappable, ax=axes, extend="max", shrink=min(1.0, 2 / n_rows), label="relevance, in units"
+    )
+    return figure
+
+
+def plot_curves(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
+    """Draw one panel per metric with every method's curve, averaged over images.
+
+    Args:
+        curves: Curves by metric and method, as `Comparison.curves()` returns them.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If there are no curves.
+    """
+    if not curves:
+        raise ValueError("curves: none of the metrics is a curve")
+    figure = Figure(figsize=(4.5 * len(curves) + 2, 4), layout="constrained")
+    axes = figure.subplots(1, len(curves), squeeze=False, sharey=True)[0]
+    for axis, (metric, by_method) in zip(axes, curves.items(), strict=True):
+        for number, (method, curve) in enumerate(by_method.items()):
+            style = ("-", "--", ":", "-.")[number // 10 % 4]
+            axis.plot(curve.fractions.cpu(), curve.scores.mean(0).cpu(), style, label=method)
+        axis.set(title=metric, xlabel="share of the pixels", ylabel="score of the target")
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    return figure
+
+
+def composite(images: Tensor) -> Tensor:
+    """Merge stains into colours for display: grey for one, magenta, green, cyan ... for more.
+
+    Each stain is stretched between its 1st and 99.8th percentile over all the images.
+
+    Args:
+        images: Images of shape (N, C, H, W).
+
+    Returns:
+        Images of shape (N, H, W) for one stain, (N, H, W, 3) for more, in [0, 1].
+    """
+    stains = images.detach().float().cpu().transpose(0, 1)
+    ordered = stains.flatten(1).sort(dim=1).values
+    last = ordered.shape[1] - 1
+    low, high = ordered[:, round(0.01 * last)], ordered[:, round(0.998 * last)]
+    width = (high - low).clamp(min=1e-12)
+    stretched = ((stains - low.view(-1, 1, 1, 1)) / width.view(-1, 1, 1, 1)).clamp(0, 1)
+    if len(stretched) == 1:
+        return stretched[0]
+    colours = _STAINS[torch.arange(len(stretched)) % len(_STAINS)]
+    return torch.einsum("cnhw,ck->nhwk", stretched, colours).clamp(max=1)
+
+
+def _image_columns(comparison: Comparison, n_rows: int) -> dict[str, Tensor]:
+    case = comparison.case
+    columns = {"image": composite(case.inputs[:n_rows])}
+    if case.masks is not None:
+        columns["truth"] = case.masks[:n_rows].reshape(n_rows, *case.inputs.shape[2:]).cpu() > 0
+    return columns
+
+
+def _scaled(maps: Tensor) -> tuple[str, Tensor]:
+    """Return what 1 stands for, as a title, and the maps in that unit."""
+    positive = maps.detach().float().cpu().clamp(min=0)
+    ordered = positive.flatten().sort().values
+    unit = ordered[round(0.995 * (len(ordered) - 1))]
+    if unit == 0:  # fewer than one pixel in 200 is relevant at all
+        unit = ordered[-1] if ordered[-1] > 0 else torch.tensor(1.0)
+    title = f"1 = {unit.item():.2g}" + (", positive part" if bool((maps < 0).any()) else "")
+    return title, positive / unit
+
+
+def _draw_column(
+    axes: Any, title: str, images: Tensor, colours: str, norm: Normalize | None = None
+) -> None:
+    for axis, image in zip(axes, images, strict=True):
+        axis.imshow(image.numpy(), cmap=colours, norm=norm, interpolation="nearest")
+        axis.set_axis_off()
+    axes[0].set_title(title, fontsize=6)
