@@ -159,7 +159,10 @@ def test_targets_and_images_stay_together_in_any_batch():
         return torch.stack([pooled, pooled.sin(), pooled.exp()], dim=1)
 
     targets = torch.tensor([2, 0, 1])
-    explain = Saliency(model).attribute
+
+    def explain(inputs, target):
+        return Saliency(model).attribute(inputs.requires_grad_(), target=target)
+
     batch = image_sensitivity_max(explain, images(), target=targets)
     for i in range(3):
         one = slice(i, i + 1)
@@ -177,7 +180,8 @@ def test_the_random_state_is_left_alone():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"patch_size": 0}, "patch_size must be at least 1, got 0"),
+        ({"patch_size": 0}, "patch_size: expected a whole number >= 1, got 0"),
+        ({"score": "logit"}, 'score: expected "probability" or "output"'),
         ({"fraction": 1.0}, "fraction must lie between 0 and 1, got 1.0"),
         ({"baselines": torch.ones(5)}, "baselines must broadcast to the inputs' shape"),
     ],

@@ -277,8 +277,11 @@ def test_saco_does_not_depend_on_batch_or_chunk(network, images, maps):
         ({"attributions": torch.ones(1, 2, 2)}, r"must have shape \(N, C, H, W\)"),
         ({"attributions": TRUE_MAP * float("nan")}, "attributions must be finite"),
         ({"baselines": torch.ones(3)}, "baselines must broadcast to the inputs' shape"),
-        ({"score": "logit"}, 'score must be "probability" or "output"'),
-        ({"perturbations_per_eval": 0}, "perturbations_per_eval must be at least 1, got 0"),
+        ({"score": "logit"}, 'score: expected "probability" or "output", got'),
+        (
+            {"perturbations_per_eval": 0},
+            "perturbations_per_eval: expected a whole number >= 1, got 0",
+        ),
     ],
 )
 def test_bad_input_is_named(measure, change, message):
@@ -292,12 +295,12 @@ def test_bad_input_is_named(measure, change, message):
 def test_bad_numbers_are_named():
     with pytest.raises(ValueError, match="n_points must be at least 2, got 1"):
         insertion(linear_score, ONES, TRUE_MAP, n_points=1)
-    with pytest.raises(ValueError, match="patch_size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="patch_size: expected a whole number >= 1, got 0"):
         pixel_flipping(linear_score, ONES, TRUE_MAP, patch_size=0)
     with pytest.raises(ValueError, match="n_groups must lie between 2 and 4 pixels, got 5"):
         saco(linear_score, ONES, TRUE_MAP, n_groups=5)
 
 
 def test_a_forward_func_with_several_outputs_needs_a_target(network, images, maps):
-    with pytest.raises(ValueError, match="target must select one output an image"):
+    with pytest.raises(ValueError, match="several scores per image"):
         insertion(network, images, maps)

@@ -178,11 +178,11 @@ def test_the_random_state_is_left_alone():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"order": "most"}, 'order must be "morf" or "lerf", got \'most\''),
+        ({"order": "most"}, 'order: expected "morf" or "lerf", got'),
         ({"percentages": (50, 100)}, "percentages must ascend, from at least 0 to below 100"),
         ({"percentages": (50, 20)}, "percentages must ascend"),
         ({"percentages": ()}, "percentages must ascend"),
-        ({"perturbations_per_eval": 0}, "perturbations_per_eval must be at least 1"),
+        ({"perturbations_per_eval": 0}, "perturbations_per_eval: expected a whole number >= 1"),
         ({"attributions": torch.ones(1, 1, 4, 5)}, "attributions must belong to the inputs"),
     ],
 )

@@ -259,7 +259,7 @@ def test_a_class_that_the_baseline_alone_shows_has_no_answer():
 
 def test_bad_input_is_named():
     model, inputs = small_network(), images()
-    with pytest.raises(ValueError, match="n_samples must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="n_samples: expected a whole number >= 1, got 0"):
         smooth_mprt(model, edges, inputs, n_samples=0)
     with pytest.raises(ValueError, match="n_bins must be at least 2, got 1"):
         efficient_mprt(model, edges, inputs, n_bins=1)

@@ -4,10 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from captum._utils.common import _format_additional_forward_args
 from torch import Tensor
 
-from captum_pcim.metrics.curves import Score, as_baseline_images, require_same_images, target_scores
+from captum_pcim._compat import run_forward
+from captum_pcim.metrics.curves import (
+    Score,
+    as_baseline_images,
+    call_arguments,
+    require_same_images,
+    target_scores,
+)
 from captum_pcim.metrics.relevance import pixel_relevance, relevance_ranks
 from captum_pcim.metrics.sanity import AttributeFunc
 
@@ -54,7 +60,8 @@ def second_classifier_agreement(
     if fraction is None:
         fraction = mean_weight(attributions)
     preserved = preserve_most_relevant(inputs, attributions, baselines, fraction, seed)
-    return target_scores(second_forward_func, preserved, target, additional_forward_args, score)
+    arguments = call_arguments(target, additional_forward_args, len(inputs))
+    return target_scores(second_forward_func, preserved, arguments, score)
 
 
 def wrong_class_success(
@@ -108,12 +115,12 @@ def wrong_class_success(
     if fraction is None:
         fraction = mean_weight(attribute_func(forward_func, inputs, target))
     attributions = attribute_func(forward_func, inputs, wrong_target)
-    arguments = _format_additional_forward_args(additional_forward_args) or ()
     with torch.no_grad():
         preserved = preserve_most_relevant(inputs, attributions, baselines, fraction, seed)
-        success = _predicted(forward_func(preserved, *arguments)) == wrong
-        empty = _predicted(forward_func(as_baseline_images(baselines, inputs), *arguments))
-    return success.to(inputs.dtype).masked_fill(empty == wrong, float("nan"))
+        success = _predicted(forward_func, preserved, additional_forward_args) == wrong
+        references = as_baseline_images(baselines, inputs)
+        unanswerable = _predicted(forward_func, references, additional_forward_args) == wrong
+    return success.to(inputs.dtype).masked_fill(unanswerable, float("nan"))
 
 
 def preserve_most_relevant(
@@ -156,7 +163,10 @@ def mean_weight(attributions: Tensor) -> Tensor:
     return pixel_relevance(attributions).flatten(1).mean(1) / attributions.shape[1]
 
 
-def _predicted(outputs: Tensor) -> Tensor:
+def _predicted(
+    forward_func: Callable[..., Tensor], images: Tensor, additional_forward_args: Any
+) -> Tensor:
+    outputs: Tensor = run_forward(forward_func, images, None, additional_forward_args)
     if outputs.dim() != 2 or outputs.shape[1] < 2:
         raise ValueError(
             f"forward_func must return logits of shape (N, K) with K > 1, "

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
 
+from captum_pcim.checks import check_choice, check_positive
 from captum_pcim.metrics.curves import Score, as_baseline_images, as_probabilities
 
 
@@ -63,8 +64,8 @@ def image_infidelity(
     Raises:
         ValueError: if the baselines do not broadcast to the inputs or a number is out of range.
     """
-    if patch_size < 1:
-        raise ValueError(f"patch_size must be at least 1, got {patch_size}")
+    check_positive("patch_size", patch_size)
+    check_choice("score", score, ("probability", "output"))
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
     references = as_baseline_images(baselines, inputs)

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from captum._utils.common import (
-    _expand_additional_forward_args,
-    _expand_target,
-    _format_additional_forward_args,
-    _select_targets,
-)
 from torch import Tensor
 
+from captum_pcim._compat import as_tuple, run_forward
+from captum_pcim.checks import check_choice, check_positive, check_target
+from captum_pcim.forward import CallArguments
 from captum_pcim.metrics.relevance import at_least_single
+from captum_pcim.scores import select_classes
 
 Score = Literal["probability", "output"]
 
@@ -50,11 +48,30 @@ class Curve:
         return (self.scores[:, :1] - self.scores).mean(dim=1)
 
 
+def call_arguments(target: Any, additional_forward_args: Any, n_images: int) -> CallArguments:
+    """Bring together what goes with each image when forward_func is called.
+
+    Args:
+        target: Target class in Captum's sense; None for a forward_func with one output an image.
+        additional_forward_args: Further arguments of forward_func; tensors with one row an image
+            follow their image.
+        n_images: Number of images N.
+
+    Returns:
+        The arguments, which can be repeated along with the images.
+
+    Raises:
+        TypeError: if `target` is of no form that Captum knows.
+        ValueError: if `target` has neither one element nor one for each image.
+    """
+    additional = () if additional_forward_args is None else as_tuple(additional_forward_args)
+    return CallArguments.of(check_target(target, n_images), additional, n_images)
+
+
 def target_scores(
     forward_func: Callable[..., Tensor],
     images: Tensor,
-    target: Any,
-    additional_forward_args: Any = None,
+    arguments: CallArguments,
     score: Score = "probability",
 ) -> Tensor:
     """Score the target class of each image.
@@ -63,31 +80,24 @@ def target_scores(
         forward_func: Returns logits (or, with `score="output"`, the score itself), shape (N, K) or
             (N,).
         images: Images of shape (N, C, H, W).
-        target: Target class in Captum's sense; None for a forward_func with one output an image.
-        additional_forward_args: Further arguments of forward_func.
+        arguments: Their targets and further arguments, from `call_arguments`.
         score: "probability" turns logits into probabilities, by softmax over several classes and
             by the sigmoid for a single logit; "output" takes what forward_func returns, for models
             that already return probabilities.
 
     Returns:
-        Scores of shape (N,).
+        Scores of shape (N,), in single precision at least.
 
     Raises:
-        ValueError: if `score` is unknown, or the outputs do not give one number an image.
+        ValueError: if `score` is unknown, or the target does not select one output an image.
     """
-    if score not in ("probability", "output"):
-        raise ValueError(f'score must be "probability" or "output", got {score!r}')
-    arguments = _format_additional_forward_args(additional_forward_args) or ()
-    outputs = at_least_single(forward_func(images, *arguments))
+    check_choice("score", score, ("probability", "output"))
+    outputs = run_forward(forward_func, images, None, arguments.additional or None)
+    scores, classes = select_classes(outputs, arguments.target)
+    scores = at_least_single(scores)
     if score == "probability":
-        outputs = as_probabilities(outputs)
-    selected: Tensor = _select_targets(outputs, target)
-    if selected.numel() != images.shape[0]:
-        raise ValueError(
-            f"target must select one output an image, got {tuple(selected.shape)} "
-            f"for {images.shape[0]} images"
-        )
-    return selected.reshape(-1)
+        scores = as_probabilities(scores)
+    return scores.gather(1, classes[:, None])[:, 0]
 
 
 def as_probabilities(logits: Tensor) -> Tensor:
@@ -106,8 +116,7 @@ def as_probabilities(logits: Tensor) -> Tensor:
 def replacement_scores(
     forward_func: Callable[..., Tensor],
     blends: Iterator[Tensor],
-    target: Any,
-    additional_forward_args: Any,
+    arguments: CallArguments,
     score: Score,
 ) -> Tensor:
     """Score stacks of altered images, one forward pass a stack.
@@ -115,25 +124,18 @@ def replacement_scores(
     Args:
         forward_func: As in `target_scores`.
         blends: Stacks of altered images, each of shape (k, N, C, H, W).
-        target: As in `target_scores`, for the N images.
-        additional_forward_args: As in `target_scores`, for the N images.
+        arguments: As in `target_scores`, for the N images.
         score: As in `target_scores`.
 
     Returns:
         Scores of shape (N, K), where K is the number of alterations in all stacks.
     """
-    additional_forward_args = _format_additional_forward_args(additional_forward_args)
-    scores = []
-    for stack in blends:
-        n_alterations, n_images = stack.shape[:2]
-        stack_scores = target_scores(
-            forward_func,
-            stack.flatten(0, 1),
-            _expand_target(target, n_alterations),
-            _expand_additional_forward_args(additional_forward_args, n_alterations),
-            score,
+    scores = [
+        target_scores(forward_func, stack.flatten(0, 1), arguments.repeat(len(stack)), score).view(
+            stack.shape[:2]
         )
-        scores.append(stack_scores.reshape(n_alterations, n_images))
+        for stack in blends
+    ]
     return torch.cat(scores).T
 
 
@@ -159,8 +161,7 @@ def blend_by_rank(
     Raises:
         ValueError: if `perturbations_per_eval` is less than 1.
     """
-    if perturbations_per_eval < 1:
-        raise ValueError(f"perturbations_per_eval must be at least 1, got {perturbations_per_eval}")
+    check_positive("perturbations_per_eval", perturbations_per_eval)
     for chunk in torch.split(thresholds, perturbations_per_eval):
         chosen = ranks[None, :, None] < chunk.view(-1, 1, 1, 1, 1)
         yield torch.where(chosen, leading, remaining)

@@ -7,11 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from captum_pcim.checks import check_positive
 from captum_pcim.metrics.curves import (
     Curve,
     Score,
     as_baseline_images,
     blend_by_rank,
+    call_arguments,
     replacement_scores,
     require_same_images,
 )
@@ -187,8 +189,7 @@ def pixel_flipping(
     Examples:
         >>> pixel_flipping(model, inputs, attributions, target=1, patch_size=9).aopc
     """
-    if patch_size < 1:
-        raise ValueError(f"patch_size must be at least 1, got {patch_size}")
+    check_positive("patch_size", patch_size)
     relevance = pixel_relevance(attributions)
     # ceil_mode averages the smaller patches at the edge over the pixels they really have.
     patches = F.avg_pool2d(relevance[:, None], patch_size, ceil_mode=True)[:, 0]
@@ -228,8 +229,7 @@ def _replacement_curve(
     scores = replacement_scores(
         forward_func,
         blend_by_rank(ranks, thresholds, end, start, perturbations_per_eval),
-        target,
-        additional_forward_args,
+        call_arguments(target, additional_forward_args, len(start)),
         score,
     )
     return Curve(fractions=thresholds.to(scores.dtype) / n_ranks, scores=scores)

@@ -7,7 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from captum_pcim.metrics.curves import Curve, Score, replacement_scores, require_same_images
+from captum_pcim.checks import check_choice, check_positive
+from captum_pcim.metrics.curves import (
+    Curve,
+    Score,
+    call_arguments,
+    replacement_scores,
+    require_same_images,
+)
 from captum_pcim.metrics.relevance import pixel_relevance, relevance_ranks
 
 _TENTHS = (10, 20, 30, 40, 50, 60, 70, 80, 90)
@@ -61,10 +68,8 @@ def road(
     Examples:
         >>> road(model, inputs, attributions, target=1, order="lerf").auc
     """
-    if order not in ("morf", "lerf"):
-        raise ValueError(f'order must be "morf" or "lerf", got {order!r}')
-    if perturbations_per_eval < 1:
-        raise ValueError(f"perturbations_per_eval must be at least 1, got {perturbations_per_eval}")
+    check_choice("order", order, ("morf", "lerf"))
+    check_positive("perturbations_per_eval", perturbations_per_eval)
     relevance = pixel_relevance(attributions)
     require_same_images(relevance, inputs)
     ranks = relevance_ranks(relevance if order == "morf" else -relevance, seed)
@@ -79,7 +84,8 @@ def road(
             filled = impute(images.flatten(0, 1), removed.flatten(0, 1)).view_as(images)
             yield torch.where(removed, filled + spread, filled)
 
-    scores = replacement_scores(forward_func, imputed(), target, additional_forward_args, score)
+    arguments = call_arguments(target, additional_forward_args, len(inputs))
+    scores = replacement_scores(forward_func, imputed(), arguments, score)
     return Curve(fractions=counts.to(scores.dtype) / n_pixels, scores=scores)
 
 

@@ -6,9 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from captum_pcim.checks import check_positive
 from captum_pcim.metrics.curves import (
     Score,
     as_baseline_images,
+    call_arguments,
     replacement_scores,
     require_same_images,
     target_scores,
@@ -66,8 +68,7 @@ def saco(
     n_pixels = relevance[0].numel()
     if not 2 <= n_groups <= n_pixels:
         raise ValueError(f"n_groups must lie between 2 and {n_pixels} pixels, got {n_groups}")
-    if perturbations_per_eval < 1:
-        raise ValueError(f"perturbations_per_eval must be at least 1, got {perturbations_per_eval}")
+    check_positive("perturbations_per_eval", perturbations_per_eval)
     means = inputs.mean(dim=(2, 3), keepdim=True)
     references = as_baseline_images(means if baselines is None else baselines, inputs)
     groups = relevance_ranks(relevance, seed) * n_groups // n_pixels
@@ -78,10 +79,9 @@ def saco(
             removed = groups[None, :, None] == chunk.view(-1, 1, 1, 1, 1)
             yield torch.where(removed, references, inputs)
 
-    full = target_scores(forward_func, inputs, target, additional_forward_args, score)
-    altered = replacement_scores(
-        forward_func, without_groups(), target, additional_forward_args, score
-    )
+    arguments = call_arguments(target, additional_forward_args, len(inputs))
+    full = target_scores(forward_func, inputs, arguments, score)
+    altered = replacement_scores(forward_func, without_groups(), arguments, score)
     return _agreement(_group_means(relevance, groups, n_groups), full[:, None] - altered)
 
 

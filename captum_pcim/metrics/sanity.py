@@ -3,15 +3,16 @@
 import copy
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from captum_pcim.checks import check_positive
 from captum_pcim.metrics.localisation import middle_ranks
 from captum_pcim.metrics.relevance import pixel_relevance
+from captum_pcim.random_state import own_random_state
 
 AttributeFunc = Callable[[Any, Tensor, Any], Tensor]
 
@@ -71,8 +72,7 @@ def smooth_mprt(
     Raises:
         ValueError: if the model has no parameters or `n_samples` is less than 1.
     """
-    if n_samples < 1:
-        raise ValueError(f"n_samples must be at least 1, got {n_samples}")
+    check_positive("n_samples", n_samples)
     spread = noise * (inputs.amax((1, 2, 3), keepdim=True) - inputs.amin((1, 2, 3), keepdim=True))
 
     def smooth_map(some_model: nn.Module) -> Tensor:
@@ -86,7 +86,7 @@ def smooth_mprt(
         return total
 
     layers, similarities = [], []
-    with _restored_random_state(inputs.device):
+    with own_random_state(seed):
         original = smooth_map(model)
         for name, randomised in randomised_models(model, seed):
             layers.append(name)
@@ -125,7 +125,7 @@ def efficient_mprt(
     """
     if n_bins < 2:
         raise ValueError(f"n_bins must be at least 2, got {n_bins}")
-    with _restored_random_state(inputs.device):
+    with own_random_state(seed):
         trained = _histogram_entropy(attribute_func(model, inputs, target), n_bins)
         *_, (_, randomised) = randomised_models(model, seed)
         random = _histogram_entropy(attribute_func(randomised, inputs, target), n_bins)
@@ -148,8 +148,8 @@ def seed_agreement(
 
     Args:
         forward_func: Passed on to attribute_func.
-        attribute_func: As in `smooth_mprt`, called once a seed, each time after
-            `torch.manual_seed`. A method that keeps its own seed can read it from
+        attribute_func: As in `smooth_mprt`, called once a seed, with torch's global generators
+            set to it. A method that keeps its own seed can read it from
             `torch.initial_seed()`.
         inputs: Images of shape (N, C, H, W).
         target: Target class in Captum's sense.
@@ -165,9 +165,8 @@ def seed_agreement(
     if n_seeds < 2:
         raise ValueError(f"n_seeds must be at least 2, got {n_seeds}")
     maps = []
-    with _restored_random_state(inputs.device):
-        for offset in range(n_seeds):
-            torch.manual_seed(seed + offset)
+    for offset in range(n_seeds):
+        with own_random_state(seed + offset):
             maps.append(pixel_relevance(attribute_func(forward_func, inputs, target)))
     pairs = [_spearman(first, second) for first, second in itertools.combinations(maps, 2)]
     return torch.stack(pairs).mean(dim=0)
@@ -207,7 +206,7 @@ def randomised_models(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn
 
     Args:
         model: Model to copy.
-        seed: Seed of the new parameters. The global random state is used; wrap the loop to keep it.
+        seed: Seed of the new parameters; the global random state is restored after each layer.
 
     Yields:
         The layer's name and the copy, in which this layer and all before it are random. It is one
@@ -225,9 +224,9 @@ def randomised_models(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn
     if not layers:
         raise ValueError("model has no parameters to randomise")
     for index, (name, module) in enumerate(layers):
-        # Seeded anew for each layer: what attribute_func draws in between must not matter.
-        torch.manual_seed(seed + 1 + index)
-        _reset(module)
+        # Seeded anew for each layer: what is drawn between two layers must not matter.
+        with own_random_state(seed + 1 + index):
+            _reset(module)
         yield name, randomised
 
 
@@ -240,12 +239,6 @@ def _reset(module: nn.Module) -> None:
     for parameter in module.parameters(recurse=False):
         shuffle = torch.randperm(parameter.numel(), device=parameter.device)
         parameter.copy_(parameter.flatten()[shuffle].view_as(parameter))
-
-
-@contextmanager
-def _restored_random_state(device: torch.device) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
 
 
 def _spearman(first: Tensor, second: Tensor) -> Tensor:
