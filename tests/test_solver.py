@@ -1,0 +1,251 @@
+"""The batched optimiser: images never meet, finished images leave, every pass is counted."""
+
+import pytest
+import torch
+from networks import BrightSquare, bright_images, images, small_cnn
+from torch import nn
+from torch.testing import assert_close
+
+from captum_pcim import PCIM, Area, Preservation, Removal, Smoothing
+from captum_pcim.solver import Adam
+
+STEPS = 20
+ROUND_OFF = 1e-5
+
+
+class Counting(nn.Module):
+    """Counts the rows of every pass through a network."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.rows: list[int] = []
+
+    def __deepcopy__(self, memo):
+        raise TypeError("stays the one that counts")
+
+    def forward(self, inputs):
+        self.rows.append(len(inputs))
+        return self.network(inputs)
+
+
+def test_adam_is_the_adam_of_torch():
+    ours, theirs = torch.randn(3, 4), nn.Parameter(torch.empty(3, 4))
+    theirs.data.copy_(ours)
+    adam, reference = Adam([ours], 0.3), torch.optim.Adam([theirs], lr=0.3)
+    for _ in range(10):
+        gradient = torch.randn(3, 4)
+        adam.step([ours], [gradient])
+        theirs.grad = gradient
+        reference.step()
+        assert_close(ours, theirs.detach())
+
+
+def test_adam_goes_on_for_some_rows_as_if_the_others_had_never_been():
+    logits, gradients = torch.randn(3, 4), torch.randn(8, 3, 4)
+    rows = torch.tensor([0, 2])
+    together, alone = logits.clone(), logits[rows].clone()
+    adam, adam_alone = Adam([together], 0.3), Adam([alone], 0.3)
+    for gradient in gradients[:4]:
+        adam.step([together], [gradient])
+        adam_alone.step([alone], [gradient[rows]])
+    adam.take(rows)
+    together = together[rows]
+    for gradient in gradients[4:, rows]:
+        adam.step([together], [gradient])
+        adam_alone.step([alone], [gradient])
+    assert torch.equal(together, alone)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_gradients_that_are_not_finite_count_as_zero(bad):
+    one, other = torch.zeros(2), torch.zeros(2)
+    Adam([one], 0.3).step([one], [torch.tensor([bad, 1.0])])
+    Adam([other], 0.3).step([other], [torch.tensor([0.0, 1.0])])
+    assert torch.equal(one, other) and torch.isfinite(one).all()
+
+
+def _explain(network, inputs, target=1, **arguments):
+    arguments = {"n_steps": STEPS, "return_diagnostics": True, **arguments}
+    return PCIM(network).attribute(inputs, target=target, **arguments)
+
+
+def test_every_image_is_explained_as_if_it_were_alone():
+    inputs, targets = images(n=4), torch.tensor([0, 1, 2, 1])
+    together, diagnostics = _explain(small_cnn(), inputs, targets)
+    for i in range(4):
+        alone, own = _explain(small_cnn(), inputs[i : i + 1], targets[i : i + 1])
+        assert_close(together[i : i + 1], alone, rtol=0, atol=ROUND_OFF)
+        assert_close(diagnostics.loss_history[i], own.loss_history[0], rtol=0, atol=ROUND_OFF)
+
+
+@pytest.mark.parametrize("internal_batch_size", [1, 2, 3, 4, 7, 100])
+def test_chunks_change_neither_maps_nor_diagnostics(internal_batch_size):
+    inputs, targets = images(n=5), torch.tensor([0, 1, 2, 1, 0])
+    whole, diagnostics = _explain(small_cnn(), inputs, targets)
+    maps, own = _explain(small_cnn(), inputs, targets, internal_batch_size=internal_batch_size)
+    assert_close(maps, whole, rtol=0, atol=ROUND_OFF)
+    assert_close(own.loss_history, diagnostics.loss_history, rtol=0, atol=ROUND_OFF)
+    assert torch.equal(own.n_forwards, diagnostics.n_forwards)
+
+
+@pytest.mark.parametrize("internal_batch_size", [1, 2, 3, 4, 6])
+def test_the_network_never_sees_more_rows_than_internal_batch_size(internal_batch_size):
+    network = Counting(small_cnn())
+    _explain(network, images(n=5), n_steps=2, internal_batch_size=internal_batch_size)
+    assert max(network.rows) == internal_batch_size // 2 * 2 or internal_batch_size == 1
+    assert max(network.rows) <= internal_batch_size
+
+
+def test_the_passes_of_each_image_are_told_as_they_are():
+    network = Counting(small_cnn())
+    _, diagnostics = _explain(network, images(n=5))
+    assert int(diagnostics.n_forwards.sum()) == sum(network.rows)
+
+
+def test_the_passes_of_regression_are_told_as_they_are():
+    network = Counting(small_cnn(n_classes=1))
+    pcim = PCIM(network, score="regression")
+    _, diagnostics = pcim.attribute(images(), n_steps=4, return_diagnostics=True)
+    assert int(diagnostics.n_forwards.sum()) == sum(network.rows)
+
+
+def test_without_diagnostics_no_pass_is_spent_on_them():
+    network = Counting(small_cnn())
+    PCIM(network).attribute(images(n=5), target=0, n_steps=4)
+    assert network.rows == [5] + [10] * 4
+
+
+@pytest.fixture(scope="module")
+def early():
+    """Three images stopped early; nothing is in the second one, so it comes to rest first."""
+    network, inputs = Counting(BrightSquare()), bright_images(n=3)
+    inputs[1] = 0.05
+    maps, diagnostics = _explain_early(network, inputs)
+    return network, inputs, maps, diagnostics
+
+
+def _explain_early(network, inputs):
+    pcim = PCIM(network, objective=[Preservation(), Removal(), Area(1.0, 10.0)])
+    settings = {"n_steps": 60, "learning_rate": 0.5, "tolerance": 0.002}
+    return pcim.attribute(inputs, target=1, return_diagnostics=True, **settings)
+
+
+def test_early_stop_ends_images_at_steps_of_their_own(early):
+    _, _, _, diagnostics = early
+    assert diagnostics.n_steps[1] < diagnostics.n_steps[[0, 2]].min()
+    assert diagnostics.n_steps.max() < 60
+
+
+def test_finished_images_leave_the_batch(early):
+    network, _, _, diagnostics = early
+    assert int(diagnostics.n_forwards.sum()) == sum(network.rows)
+    per_step = network.rows[1:-2]
+    assert per_step == sorted(per_step, reverse=True) and per_step[-1] < per_step[0]
+
+
+def test_losses_end_where_the_image_was_finished(early):
+    _, _, _, diagnostics = early
+    told = torch.isfinite(diagnostics.loss_history)
+    assert torch.equal(told.sum(1), diagnostics.n_steps)
+    assert all(row[:n].all() for row, n in zip(told, diagnostics.n_steps, strict=True))
+
+
+def test_images_stopped_early_are_explained_as_if_they_were_alone(early):
+    _, inputs, maps, diagnostics = early
+    for i in range(3):
+        alone, own = _explain_early(BrightSquare(), inputs[i : i + 1])
+        assert own.n_steps[0] == diagnostics.n_steps[i]
+        assert_close(maps[i : i + 1], alone, rtol=0, atol=ROUND_OFF)
+
+
+def test_a_tolerance_that_is_never_met_changes_nothing():
+    full, _ = _explain(BrightSquare(), bright_images(), n_steps=60)
+    early, diagnostics = _explain(BrightSquare(), bright_images(), n_steps=60, tolerance=1e-9)
+    assert torch.equal(full, early)
+    assert (diagnostics.n_steps == 60).all()
+
+
+def test_additional_arguments_and_groups_follow_their_image_when_others_leave():
+    """The offset of each image is its own; the one it would get by mistake stops it elsewhere."""
+    network, inputs = BrightSquare(), bright_images(n=3)
+    offset = torch.tensor([[0.0, 9.0], [0.0, -9.0], [0.0, 2.0]])
+    constant = torch.ones(2)
+
+    def forward(inputs, offset, constant):
+        assert constant.shape == (2,)
+        return network(inputs) + offset
+
+    mask = torch.stack([torch.arange(256).view(1, 16, 16) // size for size in (16, 32, 8)])
+    controls = 0.1 * images(n=3, seed=9)
+    call = {"target": [1, 0, 1], "n_steps": 60, "tolerance": 0.01, "return_diagnostics": True}
+    together, diagnostics = PCIM(forward).attribute(
+        inputs,
+        controls,
+        additional_forward_args=(offset, constant),
+        feature_mask=mask,
+        internal_batch_size=4,
+        **call,
+    )
+    assert len(diagnostics.n_steps.unique()) > 1
+    for i in range(3):
+        one = slice(i, i + 1)
+        call["target"] = [1, 0, 1][i]
+        alone, _ = PCIM(forward).attribute(
+            inputs[one],
+            controls[one],
+            additional_forward_args=(offset[one], constant),
+            feature_mask=mask[one],
+            **call,
+        )
+        assert_close(together[one], alone, rtol=0, atol=ROUND_OFF)
+
+
+def test_memory_that_runs_out_halves_the_chunk_and_warns_once():
+    network = BrightSquare()
+
+    def too_large_for_four_rows(inputs):
+        if len(inputs) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return network(inputs)
+
+    inputs = bright_images(n=7)
+    with pytest.warns(UserWarning) as warned:
+        maps = PCIM(too_large_for_four_rows).attribute(inputs, target=1, n_steps=3)
+    assert [str(w.message).split(";")[0] for w in warned] == ["out of memory with 7 images at once"]
+    assert_close(maps, PCIM(network).attribute(inputs, target=1, n_steps=3), rtol=0, atol=ROUND_OFF)
+
+
+def test_memory_that_does_not_hold_one_image_raises():
+    def never_enough(inputs):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.warns(UserWarning), pytest.raises(torch.OutOfMemoryError):
+        PCIM(never_enough).attribute(bright_images(n=4), target=1, n_steps=3)
+
+
+def test_other_errors_of_the_network_come_through_as_they_are():
+    def broken(inputs):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        PCIM(broken).attribute(bright_images(n=4), target=1, n_steps=3)
+
+
+def test_losses_fall():
+    _, diagnostics = _explain(BrightSquare(), bright_images(), n_steps=40)
+    terms = diagnostics.loss_history
+    assert (terms[:, :2].mean(1) > terms[:, -2:].mean(1)).all()
+
+
+def test_no_graph_survives_the_call():
+    attributions, diagnostics = _explain(small_cnn(), images().requires_grad_())
+    assert attributions.grad_fn is None and not attributions.requires_grad
+    assert not diagnostics.loss_history.requires_grad
+
+
+def test_smoothing_and_chunks_do_not_interact():
+    pcim = PCIM(small_cnn(), smoothing=Smoothing(2.0))
+    whole = pcim.attribute(images(n=4), target=0, n_steps=5)
+    chunked = pcim.attribute(images(n=4), target=0, n_steps=5, internal_batch_size=2)
+    assert_close(whole, chunked, rtol=0, atol=ROUND_OFF)
