@@ -156,14 +156,15 @@ def _counting(method: Method, network: Callable[..., Tensor]) -> Iterator[Passes
     """Count the passes of the network that the method holds, else of the comparison's."""
     own = _forward_func(method)
     counted_network = network if own is None else own
-    if isinstance(counted_network, nn.Module):
+    scripted = isinstance(counted_network, torch.jit.ScriptModule)
+    if isinstance(counted_network, nn.Module) and not scripted:
         with count_passes(counted_network) as passes:
             yield passes
         return
     if own is None:
         yield None
         return
-    # A plain function has no hooks, so the attribution object is lent a counting one.
+    # Functions and TorchScript take no hooks, so the attribution object is lent a counting one.
     passes = Passes()
     owners = [method.attribution, getattr(method.attribution, "attribution_method", None)]
     holders = [owner for owner in owners if getattr(owner, "forward_func", None) is own]

@@ -100,7 +100,7 @@ class Comparison:
         """Draw images, masks and maps side by side; see :mod:`captum_pcim.side_by_side`."""
         from captum_pcim.side_by_side import plot_maps
 
-        return plot_maps(self, max_images)
+        return plot_maps(self, max_images=max_images)
 
     def plot_curves(self) -> Figure:
         """Draw the curves, averaged over images."""
@@ -117,14 +117,14 @@ def table_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return rows of equal keys as aligned text, numbers with three digits."""
     cells = [list(rows[0])] + [[_cell(value) for value in row.values()] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            [line[0].ljust(widths[0])]
-            + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        ).rstrip()
+    # Words stand on the left of their column, numbers on the right.
+    aligns = ["<" if isinstance(value, str) else ">" for value in rows[0].values()]
+    columns = list(zip(aligns, widths, strict=True))
+    lines = (
+        "  ".join(f"{cell:{a}{w}}" for cell, (a, w) in zip(line, columns, strict=True))
         for line in cells
-    ]
-    return "\n".join(lines)
+    )
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _cell(value: Any) -> str:

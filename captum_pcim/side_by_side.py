@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 from captum_pcim.metrics import Curve
@@ -23,38 +23,27 @@ _STAINS = torch.tensor(
 )
 
 
-def plot_maps(comparison: Comparison, max_images: int = 8) -> Figure:
+def plot_maps(*comparisons: Comparison, max_images: int = 8) -> Figure:
     """Draw one row per image: the image, its mask if there is one, and each method's map.
 
     All maps share one colour scale from 0 to 1. A method's unit is the 99.5th percentile of its
-    relevance over all images shown and stands over its column, so rows of a column can be compared;
-    negative relevance is drawn as 0, and the title says so.
+    relevance over all images of the comparison that are shown, and stands over its column, so rows
+    of a column can be compared; negative relevance is drawn as 0, and the title says so.
 
     Args:
-        comparison: What to draw.
-        max_images: Only the first ones are drawn.
+        comparisons: What to draw, one below the other.
+        max_images: Only the first ones of each comparison are drawn.
 
     Returns:
         The figure; save it with `figure.savefig("maps.png")`.
     """
-    case = comparison.case
-    n_rows = min(len(case.inputs), max_images)
-    columns = _image_columns(comparison, n_rows)
-    scaled = {name: _scaled(run.maps[:n_rows, 0]) for name, run in comparison.runs.items()}
-    n_columns = len(columns) + len(scaled)
-    figure = Figure(figsize=(_CELL * n_columns + 1, _CELL * n_rows + 0.7), layout="constrained")
-    axes = figure.subplots(n_rows, n_columns, squeeze=False)
-    for column, (title, images) in enumerate(columns.items()):
-        _draw_column(axes[:, column], title, images, "gray")
-    norm = Normalize(0, 1)
-    for column, (name, (title, maps)) in enumerate(scaled.items(), start=len(columns)):
-        _draw_column(
-            axes[:, column], f"{name.replace(', ', chr(10))}\n{title}", maps, _COLOURS, norm
-        )
-    mappable = axes[0, -1].images[0]
-    figure.colorbar(
-        mappable, ax=axes, extend="max", shrink=min(1.0, 2 / n_rows), label="relevance, in units"
-    )
+    n_rows = [min(len(comparison.case.inputs), max_images) for comparison in comparisons]
+    n_columns = max(2 + len(comparison.runs) for comparison in comparisons)
+    size = (_CELL * n_columns + 1, sum(_CELL * n + 0.7 for n in n_rows))
+    figure = Figure(figsize=size, layout="constrained")
+    parts = figure.subfigures(len(comparisons), 1, height_ratios=n_rows, squeeze=False)[:, 0]
+    for part, comparison, n in zip(parts, comparisons, n_rows, strict=True):
+        _draw_comparison(part, comparison, n)
     return figure
 
 
@@ -104,6 +93,26 @@ def composite(images: Tensor) -> Tensor:
         return stretched[0]
     colours = _STAINS[torch.arange(len(stretched)) % len(_STAINS)]
     return torch.einsum("cnhw,ck->nhwk", stretched, colours).clamp(max=1)
+
+
+def _draw_comparison(figure: SubFigure, comparison: Comparison, n_rows: int) -> None:
+    columns = _image_columns(comparison, n_rows)
+    scaled = {name: _scaled(run.maps[:n_rows, 0]) for name, run in comparison.runs.items()}
+    axes = figure.subplots(n_rows, len(columns) + len(scaled), squeeze=False)
+    for column, (title, images) in enumerate(columns.items()):
+        _draw_column(axes[:, column], title, images, "gray")
+    norm = Normalize(0, 1)
+    for column, (name, (title, maps)) in enumerate(scaled.items(), start=len(columns)):
+        name = name.replace(", ", ",\n")
+        _draw_column(axes[:, column], f"{name}\n{title}", maps, _COLOURS, norm)
+    figure.colorbar(
+        axes[0, -1].images[0],
+        ax=axes,
+        extend="max",
+        pad=0.01,
+        shrink=min(1.0, 2 / n_rows),
+        label="relevance",
+    )
 
 
 def _image_columns(comparison: Comparison, n_rows: int) -> dict[str, Tensor]:

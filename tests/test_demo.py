@@ -1,0 +1,67 @@
+"""The demo: both modalities, every method, table and figure on the disk."""
+
+import csv
+
+import pytest
+from PIL import Image
+
+from captum_pcim.cli import main
+from captum_pcim.demo import compare_on
+
+METHODS = [
+    "PCIM",
+    "IntegratedGradients",
+    "IntegratedGradients, smoothed",
+    "Occlusion",
+    "Grad-CAM",
+    "random",
+]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    assert main(["demo", "--images", "1", "--out", str(folder)]) == 0
+    return folder
+
+
+def test_the_table_has_every_method_on_both_modalities_and_the_chance_level(out):
+    with open(out / "table.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for modality in ("fluorescence", "brightfield"):
+        methods = [row["method"] for row in rows if row["images"] == modality]
+        assert methods == [*METHODS, "chance level"]
+
+
+def test_the_table_tells_scores_passes_and_seconds(out):
+    with open(out / "table.csv", newline="") as stream:
+        row = next(csv.DictReader(stream))
+    assert 0 < float(row["forward passes"]) <= 100
+    assert float(row["seconds"]) > 0
+    for name in ("insertion", "deletion", "mass accuracy", "average precision"):
+        assert 0 <= float(row[name]) <= 1
+
+
+def test_the_text_is_the_printed_table(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("captum_pcim.demo.MODALITIES", ("fluorescence",))
+    assert main(["demo", "--images", "1", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "table.txt").read_text().strip() in capsys.readouterr().out
+
+
+def test_the_figure_is_an_image(out):
+    with Image.open(out / "maps.png") as image:
+        image.load()
+        assert image.width > image.height > 100
+
+
+def test_only_images_of_a_phenotype_are_explained():
+    case = compare_on("fluorescence", 2).case
+    assert len(case.inputs) == 2
+    assert bool((case.target > 0).all())
+    assert bool(case.masks.flatten(1).any(1).all())
+
+
+def test_fewer_than_one_image_is_refused(tmp_path, capsys):
+    assert main(["demo", "--images", "0", "--out", str(tmp_path / "out")]) == 2
+    assert "images: expected 1 or more, got 0" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
