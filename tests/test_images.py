@@ -3,6 +3,8 @@
 import io
 import os
 import random
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -78,6 +80,23 @@ def test_the_alpha_channel_is_dropped(tmp_path):
     np.testing.assert_array_equal(read, pixels((7, 5, 4))[..., :3].transpose(2, 0, 1))
 
 
+def test_a_palette_is_resolved_to_its_colours(tmp_path):
+    image = Image.fromarray(GREY % 4).convert("P")
+    image.putpalette([0, 0, 0, 9, 8, 7, 50, 60, 70, 255, 255, 255])
+    image.save(tmp_path / "a.png", transparency=b"\x00\x80\xff\xff")
+    colours = np.array([[0, 0, 0], [9, 8, 7], [50, 60, 70], [255, 255, 255]], np.uint8)
+    expected = colours[np.asarray(image)].transpose(2, 0, 1)
+    np.testing.assert_array_equal(read_image([tmp_path / "a.png"]), expected)
+
+
+def test_an_image_that_claims_an_absurd_size_is_refused_unread(tmp_path):
+    header = b"\x89PNG\r\n\x1a\n" + png_chunk(
+        b"IHDR", struct.pack(">IIBBBBB", 2**15, 2**15, 8, 0, 0, 0, 0)
+    )
+    with pytest.raises(ImageError, match="DecompressionBomb"):
+        read_image([write(tmp_path / "a.png", header + png_chunk(b"IDAT", b""))])
+
+
 def test_files_of_stains_are_stacked_in_order(tmp_path):
     paths = [write(tmp_path / f"{i}.tif", tiff(STAINS[i])) for i in (2, 0)]
     np.testing.assert_array_equal(read_image(paths), STAINS[[2, 0]])
@@ -99,19 +118,15 @@ def cut(data, fraction=0.8):
     return data[: int(len(data) * fraction)]
 
 
+def png_chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
 def png_16_bit_colour():
     """A valid one: header, compressed rows, end; Pillow does not write them."""
-    import struct
-    import zlib
-
-    def chunk(kind, body):
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))
-    rows = chunk(b"IDAT", zlib.compress(bytes(2 * (1 + 2 * 6))))
-    return b"\x89PNG\r\n\x1a\n" + header + rows + chunk(b"IEND", b"")
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))
+    rows = png_chunk(b"IDAT", zlib.compress(bytes(2 * (1 + 2 * 6))))
+    return b"\x89PNG\r\n\x1a\n" + header + rows + png_chunk(b"IEND", b"")
 
 
 def page_by_page(planes):

@@ -171,7 +171,8 @@ def _decode(data: bytes) -> Pixels:
     from PIL import Image, UnidentifiedImageError
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a suspiciously large image only warns
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
         except UnidentifiedImageError:
@@ -179,8 +180,6 @@ def _decode(data: bytes) -> Pixels:
         with image:
             if image.format == "PNG":
                 _refuse_lossy_png(data)
-            image.verify()  # finds damage that leaves the pixels decodable
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
             image.load()
             if image.mode not in ("L", "I;16", "I"):
                 # Palette, bilevel, alpha and CMYK images: their grey or their three colours.
