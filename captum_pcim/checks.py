@@ -109,7 +109,9 @@ def _number(element: Any) -> Any:
     return element.item() if isinstance(element, Tensor) and element.numel() == 1 else element
 
 
-def _check_tuple(target: tuple[Any, ...]) -> tuple[int, ...]:
+def _check_tuple(target: Any) -> tuple[int, ...]:
+    if not isinstance(target, tuple):
+        raise TypeError(f"target: expected a tuple for every image, got {_kind(target)}")
     if not target:
         raise ValueError("target: expected at least one number in a tuple, got ()")
     for element in target:
