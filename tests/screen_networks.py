@@ -36,6 +36,14 @@ class Greedy(Linear):
         return super().forward(inputs)
 
 
+class Gluttonous(Linear):
+    """Asks for a petabyte of memory for any image."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        torch.empty(2**50)
+        return super().forward(inputs)
+
+
 class Deadly(Linear):
     """Kills its own process for an image whose very first pixel is full."""
 

@@ -1,7 +1,7 @@
 """Small plates on disk and the command line on them, shared by the screen tests."""
 
+import argparse
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from captum_pcim.screen import ScreenConfig
+from captum_pcim.screen.cli import add_parser
 
 STAINS = ["DNA", "ER"]
 TESTS = Path(__file__).parent
@@ -84,27 +85,23 @@ def _toml(value):
     return str(value)
 
 
+def command_line(toml, *arguments):
+    """Runs the command in this process and returns its exit status."""
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers(required=True))
+    parsed = parser.parse_args(["screen", "--config", str(toml), *arguments])
+    return parsed.run(parsed)
+
+
 def command(toml, *arguments):
-    """The command line of a run, for :mod:`subprocess`."""
-    script = (
-        "import sys; from captum_pcim.screen.cli import add_parser; import argparse;"
-        "p = argparse.ArgumentParser(); add_parser(p.add_subparsers(required=True));"
-        "a = p.parse_args(); sys.exit(a.run(a))"
-    )
-    return [sys.executable, "-c", script, "screen", "--config", str(toml), *arguments]
+    """The same in a process of its own, for :mod:`subprocess`."""
+    script = "import sys, screen_plates; sys.exit(screen_plates.command_line(*sys.argv[1:]))"
+    return [sys.executable, "-c", script, str(toml), *arguments]
 
 
-def run(toml, *arguments, **environment):
-    """Runs the command in a process of its own and returns how it ended."""
-    return subprocess.run(
-        command(toml, *arguments),
-        cwd=TESTS,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **environment},
-        check=False,
-    )
+def environment():
+    """This process's environment for a child that finds the tests' modules."""
+    return {**os.environ, "PYTHONPATH": str(TESTS)}
 
 
 def finished(folder):

@@ -1,16 +1,23 @@
 """Runs of a whole screen: what is done, what is kept, and that it does not matter who does it."""
 
-import argparse
 import csv
 import io
 import itertools
 
 import numpy as np
 import pytest
-from screen_plates import TESTS, config, finished, pixels, write_field, write_plate, write_toml
+from screen_plates import (
+    TESTS,
+    command_line,
+    config,
+    finished,
+    pixels,
+    write_field,
+    write_plate,
+    write_toml,
+)
 
 from captum_pcim.screen import Store, Worker, collect, run_screen, run_shard
-from captum_pcim.screen.cli import add_parser
 from captum_pcim.screen.identity import make_plan
 from captum_pcim.screen.plate import find_fields
 from captum_pcim.screen.progress import Progress, duration
@@ -21,13 +28,6 @@ def screen(tmp_path, monkeypatch):
     monkeypatch.chdir(TESTS)
     write_plate(tmp_path / "images")
     return tmp_path
-
-
-def command_line(toml, *arguments):
-    parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers(required=True))
-    parsed = parser.parse_args(["screen", "--config", str(toml), *arguments])
-    return parsed.run(parsed)
 
 
 def rows(folder, name="images"):

@@ -7,6 +7,7 @@ import multiprocessing
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
 from captum_pcim.screen.config import ScreenConfig
@@ -51,7 +52,8 @@ class _Process:
         context = multiprocessing.get_context("spawn")
         self.connection, other = context.Pipe()
         self.process = context.Process(target=_serve, args=(other, config, plates), daemon=True)
-        self.process.start()
+        with _interrupts_blocked():
+            self.process.start()
         other.close()
         self.owed: dict[str, Key] = {}
 
@@ -69,10 +71,7 @@ class _Crew:
     ) -> None:
         self.config, self.plates = config, plates
         self.waiting = deque(shards)
-        self.processes = [self._new() for _ in range(min(config.run.workers, len(shards)))]
-
-    def _new(self) -> _Process:
-        return _Process(self.config, self.plates)
+        self.processes: list[_Process] = []
 
     def statuses(self) -> Iterator[Status]:
         while self.waiting or any(process.owed for process in self.processes):
@@ -84,9 +83,12 @@ class _Crew:
                     yield from self._hear(process)
 
     def _hand_out(self) -> None:
-        for process in self.processes:
-            if self.waiting and not process.owed:
-                process.give(self.waiting.popleft())
+        idle = [process for process in self.processes if not process.owed]
+        while self.waiting and (idle or len(self.processes) < self.config.run.workers):
+            if not idle:
+                idle.append(_Process(self.config, self.plates))
+                self.processes.append(idle[0])
+            idle.pop().give(self.waiting.popleft())
 
     def _hear(self, process: _Process) -> Iterator[Status]:
         try:
@@ -101,7 +103,7 @@ class _Crew:
 
     def _bury(self, process: _Process) -> Iterator[Status]:
         process.process.join()
-        self.processes[self.processes.index(process)] = self._new()
+        self.processes.remove(process)
         owed = list(process.owed.values())
         if len(owed) > 1:
             self.waiting.extendleft([key] for key in owed)
@@ -117,9 +119,18 @@ class _Crew:
             process.process.join()
 
 
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Lets a child inherit deafness to Ctrl-C, which is the parent's to handle, from its start."""
+    resource_tracker.ensure_running()  # else starting the child does it, and unblocks
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def _serve(connection: Connection, config: ScreenConfig, plates: dict[str, PlateFields]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         store = Store(config.output.path)
         worker = Worker(config, plates, store)

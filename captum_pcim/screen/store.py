@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +47,6 @@ class Store:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._writer = f"{socket.gethostname()}-{os.getpid()}-"
         with self._guarded():
             for name in ("done", "failed", "shared", "tmp"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
@@ -124,20 +123,39 @@ class Store:
             os.replace(path, place)
 
     def sweep(self) -> None:
-        """Removes what writers of this machine that are gone left half-written."""
-        host = socket.gethostname()
+        """Removes what writers that are gone left half-written, and nothing of the living."""
         for left in (self.path / "tmp").iterdir():
-            name, _, rest = left.name.rpartition("-")[0].rpartition("-")
-            if name == host and rest.isdigit() and not _alive(int(rest)):
-                shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(OSError):  # it is locked, or its writer has just finished
+                lock = os.open(left, os.O_RDONLY)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(left, ignore_errors=True)
+                finally:
+                    os.close(lock)
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[Path]:
-        folder = Path(tempfile.mkdtemp(prefix=self._writer, dir=self.path / "tmp"))
+        folder, lock = self._locked_folder()
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+    def _locked_folder(self) -> tuple[Path, int]:
+        """A new folder under a lock, which tells sweepers that its writer lives.
+
+        The lock goes with the process, however that ends.
+        """
+        while True:
+            folder = Path(tempfile.mkdtemp(dir=self.path / "tmp"))
+            with contextlib.suppress(FileNotFoundError):  # swept between the two lines
+                lock = os.open(folder, os.O_RDONLY)
+                with contextlib.suppress(OSError):  # no locks here: then nothing is swept either
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                if folder.exists():
+                    return folder, lock
+                os.close(lock)
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -165,13 +183,3 @@ def _flush_entry(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

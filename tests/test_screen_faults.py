@@ -1,0 +1,242 @@
+"""What goes wrong, with real processes: every good image is done once, every bad one is listed."""
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from screen_plates import (
+    TESTS,
+    command,
+    command_line,
+    config,
+    environment,
+    finished,
+    pixels,
+    write_field,
+    write_plate,
+    write_toml,
+)
+
+from captum_pcim.screen import StoreError, run_screen
+
+
+@pytest.fixture
+def screen(tmp_path, monkeypatch):
+    monkeypatch.chdir(TESTS)
+    write_plate(tmp_path / "images")
+    return tmp_path
+
+
+def failures(folder):
+    """Reason by well and site, from the table of images."""
+    with open(folder / "results" / "images.csv", newline="") as file:
+        return {
+            f"{row['Metadata_Well']} {row['Metadata_Site']}": row["Reason"]
+            for row in csv.DictReader(file)
+            if row["Status"] != "done"
+        }
+
+
+def no_litter(folder):
+    return os.listdir(folder / "results" / "tmp") == []
+
+
+def white_corner(folder, well="A02", site=1):
+    """An image that the networks of these tests stumble over."""
+    image = pixels(3)
+    image[0, 0, 0] = 255
+    write_field(folder / "images" / "P1", well, site, image)
+
+
+def wait_for(folder, count, process):
+    """Waits until so many results are there, or the process has ended."""
+    while len(finished(folder)) < count and process.poll() is None:
+        time.sleep(0.02)
+
+
+def start(toml, *arguments):
+    return subprocess.Popen(
+        command(toml, *arguments), cwd=TESTS, env=environment(), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def test_a_truncated_image_is_listed_and_the_others_are_done(screen):
+    path = screen / "images" / "P1" / "A02_f1_ER.png"
+    path.write_bytes(path.read_bytes()[:200])
+    assert run_screen(config(screen)).computed == 5
+    assert list(failures(screen)) == ["A02 1"]
+    assert "cannot be read" in failures(screen)["A02 1"]
+
+
+def test_a_repaired_image_is_all_that_the_next_run_does(screen):
+    path = screen / "images" / "P1" / "A02_f1_ER.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200])
+    run_screen(config(screen))
+    before = finished(screen)
+    path.write_bytes(whole)
+    assert run_screen(config(screen)).computed == 1
+    assert failures(screen) == {}
+    assert before.items() < finished(screen).items()
+
+
+def test_a_missing_channel_is_listed(screen):
+    (screen / "images" / "P1" / "B01_f2_ER.png").unlink()
+    assert run_screen(config(screen)).computed == 5
+    assert failures(screen) == {"B01 2": "ImageError: no file for stain ER"}
+
+
+def test_an_image_that_makes_the_network_return_nan_is_listed(screen):
+    white_corner(screen)
+    assert run_screen(config(screen, "NotANumber", run={"batch_size": 6})).computed == 5
+    assert list(failures(screen)) == ["A02 1"]
+    assert "NaN" in failures(screen)["A02 1"]
+
+
+def test_a_batch_too_large_for_memory_is_done_in_smaller_ones(screen):
+    assert run_screen(config(screen, "Greedy", run={"batch_size": 6})).failures == {}
+    assert len(finished(screen)) == 6
+
+
+def test_one_image_too_large_for_memory_is_listed(screen):
+    assert run_screen(config(screen, "Gluttonous")).computed == 0
+    assert all("memory" in reason for reason in failures(screen).values())
+    assert len(failures(screen)) == 6
+
+
+def test_a_class_that_the_network_lacks_fails_every_image_with_the_reason(screen):
+    assert run_screen(config(screen, model={"target": 7})).computed == 0
+    assert all(
+        "target" in reason or "out of bounds" in reason for reason in failures(screen).values()
+    )
+
+
+def test_the_exit_status_and_the_error_output_tell_of_a_failure(screen, capsys):
+    (screen / "images" / "P1" / "B01_f2_ER.png").unlink()
+    assert command_line(write_toml(screen)) == 1
+    said = capsys.readouterr()
+    assert "P1 B01 field 2: ImageError: no file for stain ER" in said.err
+    assert "5 of 6 images done, 5 in this run, 1 failed" in said.out
+
+
+def test_an_image_that_kills_its_process_is_given_up_and_the_others_are_done(screen):
+    white_corner(screen)
+    changes = {"run": {"batch_size": 3, "workers": 2}}
+    assert run_screen(config(screen, "Deadly", **changes)).computed == 5
+    assert failures(screen) == {"A02 1": "its process ended with exit code -9"}
+    assert no_litter(screen)
+
+
+def test_a_run_that_is_killed_is_resumed_where_it_was(screen):
+    write_plate(screen / "images", wells=("A01", "A02", "B01", "B02", "C01"), sites=4)
+    toml = write_toml(screen, "Slow", run={"batch_size": 2})
+    chance = random.Random(0)
+    survivors = {}
+    for count, workers in ((2, "1"), (8, "2")):
+        process = start(toml, "--workers", workers)
+        wait_for(screen, count, process)
+        time.sleep(chance.random() / 4)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        now = finished(screen)
+        assert survivors.items() <= now.items()
+        survivors = now
+    assert 8 <= len(survivors) < 20
+    summary = run_screen(config(screen, "Slow", run={"batch_size": 2}))
+    assert summary.failures == {}
+    assert len(finished(screen)) == 20
+    assert summary.computed == 20 - len(survivors)
+    assert survivors.items() <= finished(screen).items()
+    assert no_litter(screen)
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_resume(screen):
+    write_plate(screen / "images", sites=8)
+    process = start(write_toml(screen, "Slow", run={"batch_size": 2, "workers": 2}))
+    wait_for(screen, 2, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "again to resume" in said
+    assert "Traceback" not in said
+    assert no_litter(screen)
+    assert 2 <= len(finished(screen)) < 24
+
+
+def test_two_runs_on_one_store_do_every_image_once(screen):
+    write_plate(screen / "images", sites=4)
+    toml = write_toml(screen, "Slow", run={"batch_size": 1})
+    both = [start(toml), start(toml)]
+    seen = {}
+    while any(process.poll() is None for process in both):
+        now = finished(screen)
+        assert seen.items() <= now.items()  # a finished result is never written again
+        seen = now
+        time.sleep(0.05)
+    assert [process.wait() for process in both] == [0, 0]
+    assert len(finished(screen)) == 12
+    assert failures(screen) == {}
+    assert no_litter(screen)
+    for process in both:
+        process.communicate()
+
+
+@pytest.fixture
+def small_disk():
+    """A folder on a disk of 500 kB."""
+    with tempfile.TemporaryDirectory() as folder:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=500k", "tmpfs", folder]
+        if subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("mounting is not permitted")
+        yield Path(folder)
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_stops_the_run_and_room_resumes_it(screen, small_disk):
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(440_000))
+    settings = config(screen, output={"path": str(small_disk / "results")})
+    with pytest.raises(StoreError, match="No space left"):
+        run_screen(settings)
+    done = list((small_disk / "results" / "done").glob("*/*/manifest.json"))
+    assert 0 < len(done) < 6
+    assert all(path.stat().st_size for path in done)
+    assert os.listdir(small_disk / "results" / "tmp") == []
+    filler.unlink()
+    assert run_screen(settings).computed == 6 - len(done)
+
+
+def test_a_full_disk_ends_the_command_with_a_sentence(screen, small_disk, capsys):
+    (small_disk / "filler").write_bytes(bytes(440_000))
+    toml = write_toml(screen, output={"path": str(small_disk / "results")})
+    assert command_line(toml, "--workers", "2") == 2
+    said = capsys.readouterr().err
+    assert "No space left on device" in said and "again to resume" in said
+
+
+def test_an_unwritable_folder_is_refused_before_anything_is_computed(screen, small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(StoreError, match="cannot write to the results folder: Read-only"):
+        run_screen(config(screen, output={"path": str(small_disk / "results")}))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_refused(screen):
+    (screen / "results").mkdir(mode=0o500)
+    with pytest.raises(StoreError, match="Permission denied"):
+        run_screen(config(screen))
+
+
+def test_a_stain_of_another_size_is_listed(screen):
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(screen / "images" / "P1" / "A01_f2_ER.png")
+    assert run_screen(config(screen)).computed == 5
+    assert list(failures(screen)) == ["A01 2"]
