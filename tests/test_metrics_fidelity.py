@@ -240,16 +240,19 @@ def test_saco_by_hand():
     assert value.item() == pytest.approx(15 / 23)
 
 
-def test_saco_replaces_a_group_by_the_mean_of_each_stain_unless_told():
-    # Stain means 2 and 5: taking out a pixel of value v changes the score by w (v - mean), summed.
-    image = torch.tensor([[[[1.0, 3.0]], [[5.0, 5.0]]]])
+@pytest.mark.parametrize("weights", [[1.0, 2.0], [2.0, 1.0]])
+def test_saco_replaces_a_group_by_the_mean_of_each_stain_unless_told(weights):
+    # Only the first stain, 4 and 3 with mean 3.5, is read: without the left pixel the score falls
+    # by 0.5 w, without the right one it rises. So the left one has more influence in both cases;
+    # a baseline of zero would reverse the first, the mean of all stains the second.
+    image = torch.tensor([[[[4.0, 3.0]], [[50.0, 50.0]]]])
+    relevance = torch.tensor([[[[3.0, 1.0]]]])
 
-    def first_row(images):
-        return (images * torch.tensor([[1.0, 1.0]])).sum((1, 2, 3))
+    def first_stain(images):
+        return (images[:, 0] * torch.tensor(weights)).sum((1, 2))
 
-    relevance = torch.tensor([[[[1.0, 3.0]]]])
-    assert saco(first_row, image, relevance, n_groups=2, score="output").item() == 1
-    assert saco(first_row, image, -relevance, n_groups=2, score="output").item() == -1
+    assert saco(first_stain, image, relevance, n_groups=2, score="output").item() == 1
+    assert saco(first_stain, image, -relevance, n_groups=2, score="output").item() == -1
 
 
 def test_saco_of_random_maps_is_about_zero_and_of_a_constant_map_zero():
