@@ -84,7 +84,8 @@ class CallArguments:
         two images are left.
         """
         per_image = (isinstance(a, Tensor) and a.shape[:1] == (n_images,) for a in additional)
-        return cls(target, additional, tuple(per_image))
+        usable = (_usable(a) if isinstance(a, Tensor) else a for a in additional)
+        return cls(target, tuple(usable), tuple(per_image))
 
     def take(self, rows: Tensor) -> "CallArguments":
         """Return what belongs to some of the images."""

@@ -1,0 +1,104 @@
+"""What PCIM needs of Captum, by name: a failure here says what a new Captum has changed."""
+
+import ast
+import configparser
+import inspect
+import sys
+from pathlib import Path
+
+import captum
+import pytest
+import torch
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+import captum_pcim
+from captum_pcim import _compat
+
+PACKAGE = Path(captum_pcim.__file__).parent
+ROOT = PACKAGE.parent
+
+
+def _imported_modules(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_captums_private_names_are_used_in_one_module_only():
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        for name in _imported_modules(path)
+        if name.startswith("captum.") and any(part.startswith("_") for part in name.split("."))
+    }
+    assert users == {"_compat.py"}
+
+
+def test_run_forward_takes_function_inputs_target_and_additional_arguments():
+    names = list(inspect.signature(_compat.run_forward).parameters)
+    assert names == ["forward_func", "inputs", "target", "additional_forward_args"]
+
+
+def test_run_forward_without_a_target_returns_all_scores():
+    output = torch.rand(2, 3)
+    assert _compat.run_forward(lambda x, scale: x * scale, (output,), None, (2,)).equal(2 * output)
+
+
+def test_run_forward_passes_several_inputs_and_a_function_without_any():
+    a, b = torch.rand(2, 3), torch.rand(2, 3)
+    assert _compat.run_forward(lambda x, y: x + y, (a, b), None, None).equal(a + b)
+    assert _compat.run_forward(lambda: a, (b,), None, None).equal(a)
+
+
+def test_progress_is_a_context_with_total_description_update_and_switch(capsys):
+    with _compat.progress(total=2, desc="pixels", disable=False) as bar:
+        bar.update()
+        bar.update()
+    assert "pixels" in capsys.readouterr().err
+    with _compat.progress(total=2, desc="pixels", disable=True) as bar:
+        bar.update()
+    assert capsys.readouterr().err == ""
+
+
+def test_log_usage_keeps_the_function_within_reach():
+    def attribute():
+        """Text."""
+
+    wrapped = _compat.log_usage()(attribute)
+    assert wrapped.__wrapped__ is attribute and wrapped.__doc__ == "Text."
+
+
+def test_perturbation_attribution_keeps_the_forward_function():
+    assert _compat.PerturbationAttribution(len).forward_func is len
+
+
+@pytest.mark.parametrize("name", ["BaselineType", "TargetType"])
+def test_types_of_arguments_are_there(name):
+    assert hasattr(_compat, name)
+
+
+def _requirements():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = config["options"]["install_requires"].split()
+    return {Requirement(line).name: Requirement(line) for line in lines}, config["options"]
+
+
+@pytest.mark.parametrize(("name", "module"), [("captum", captum), ("torch", torch)])
+def test_the_installed_release_is_in_the_declared_range(name, module):
+    requirements, _ = _requirements()
+    assert Version(module.__version__) in requirements[name].specifier
+
+
+def test_the_declared_captum_range_starts_where_its_testing_helpers_do():
+    requirements, _ = _requirements()
+    assert "0.9.0" in requirements["captum"].specifier
+    assert "0.8.0" not in requirements["captum"].specifier
+
+
+def test_this_python_is_in_the_declared_range():
+    _, options = _requirements()
+    assert options["python_requires"] == ">=3.10" and sys.version_info >= (3, 10)
