@@ -1,0 +1,1 @@
+"""Scripts that make the tables of docs/benchmarks.md: `python -m benchmarks.<name>`."""

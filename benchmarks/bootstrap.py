@@ -1,0 +1,38 @@
+"""Means over images with bootstrap intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over images and its 95 % interval; `n` images had an answer."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]" if self.n else ""
+
+
+def estimate(scores: Tensor, n_resamples: int = 2000, seed: int = 0) -> Estimate:
+    """The mean and the 2.5 and 97.5 % quantiles of the means of resampled images.
+
+    Args:
+        scores: One per image, shape (N,); NaN is left out.
+        n_resamples: Resamples, each of as many images, drawn with replacement.
+        seed: Of the resampling. Equal for all methods, so the same images are drawn for each.
+    """
+    known = scores[~scores.isnan()].double().cpu()
+    if not len(known):
+        return Estimate(float("nan"), float("nan"), float("nan"), 0)
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randint(len(known), (n_resamples, len(known)), generator=generator)
+    low, high = known[chosen].mean(1).quantile(torch.tensor([0.025, 0.975]).double()).tolist()
+    return Estimate(float(known.mean()), low, high, len(known))
