@@ -83,7 +83,7 @@ class PixelChannels:
     """The pixel channels of all inputs of a call, trained jointly.
 
     Args:
-        inputs (tuple of Tensor): The inputs, in the dtype that the weights are trained in.
+        inputs (tuple of Tensor): The inputs; their sizes, device and dtype are looked at.
         isolation (Isolation): What one channel is.
         smoothing (Smoothing): How the logits are smoothed over pixels.
     """
@@ -92,7 +92,11 @@ class PixelChannels:
         self, inputs: tuple[Tensor, ...], isolation: Isolation, smoothing: Smoothing
     ) -> None:
         self.isolation = isolation
-        self.matrices = [smoothing.matrices(x, x.shape[2:]) for x in inputs]
+        # Weights are trained in float32, or float64, also where images are half precision.
+        like = [x.new_empty(0, dtype=torch.promote_types(x.dtype, torch.float32)) for x in inputs]
+        self.matrices = [
+            smoothing.matrices(y, x.shape[2:]) for x, y in zip(inputs, like, strict=True)
+        ]
 
     def initial_logits(self, inputs: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
         """Return the parameters of each input before training."""
