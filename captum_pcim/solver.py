@@ -3,6 +3,10 @@
 Images never meet: losses are summed, state is per image, and a finished image leaves the batch.
 Nothing in the loop waits for the device; only every `CHECK_EVERY` steps, and only where early
 stopping is on, the host looks which images are finished.
+
+The map is the average of the logits over the steps after the first fifth (Polyak and Juditsky
+1992): while the area's price rises, a pixel keeps its weight for as long as it is worth the price,
+so the average ranks pixels by their worth where the last step only knows in from out.
 """
 
 import random
@@ -20,7 +24,8 @@ from captum_pcim.objective import Blended, Term, mean_weight, total_loss
 from captum_pcim.scores import Calibration, ScoreKind, Scores, read_scores, select_classes
 
 CHECK_EVERY = 5
-ADAM_BETAS = (0.9, 0.999)
+ADAM_BETAS = (0.8, 0.9)
+AVERAGE_FROM = 0.2
 ADAM_EPSILON = 1e-8
 
 Logits = list[tuple[Tensor, ...]]
@@ -175,7 +180,8 @@ class _Run:
         self.before = self._weights()
         device = images.inputs[0].device
         self.rows = torch.arange(len(images), device=device)
-        self.found = [p.detach().clone() for p in self.parameters]
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.found = [p.clone() for p in self.average]
         self.history = images.inputs[0].new_full((len(images), settings.n_steps), torch.nan)
         self.n_steps = torch.zeros(len(images), dtype=torch.int64, device=device)
 
@@ -187,6 +193,9 @@ class _Run:
             self.optimiser.step(self.parameters, gradients)
             self.history[self.rows, step] = loss.detach().to(self.history.dtype)
             self.n_steps[self.rows] += 1
+            n_averaged = max(1, step + 1 - round(AVERAGE_FROM * self.settings.n_steps))
+            for average, parameter in zip(self.average, self.parameters, strict=True):
+                average.lerp_(parameter, 1 / n_averaged)
 
     def drop_finished(self) -> None:
         """Take the images whose weights have come to rest out of the batch."""
@@ -202,6 +211,7 @@ class _Run:
             self.images = self.images.take(running)
             self.before = tuple(w[running] for w in weights)
             self.parameters = [p.detach()[running].requires_grad_() for p in self.parameters]
+            self.average = [average[running] for average in self.average]
             self.optimiser.take(running)
 
     def solution(self) -> Solution:
@@ -210,8 +220,8 @@ class _Run:
         return Solution(_grouped(self.found, self.sizes), self.n_steps, self.history)
 
     def _keep(self) -> None:
-        for found, parameter in zip(self.found, self.parameters, strict=True):
-            found[self.rows] = parameter.detach()
+        for found, average in zip(self.found, self.average, strict=True):
+            found[self.rows] = average
 
     def _logits(self) -> Logits:
         return _grouped(self.parameters, self.sizes)
