@@ -1,0 +1,80 @@
+"""The metrics of the benchmarks, and the references that fidelity is scored with.
+
+PCIM is optimised on a blur and on the image's background. Scores with those stand next to scores
+with references that no method was optimised on: half the blur, and noise around the background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from captum_pcim.metrics import gini, road, saco
+from captum_pcim.panel import Case, Metric, fidelity_metrics, localisation_metrics
+from captum_pcim.references import Background, Blur
+
+Reference = Callable[[Tensor], Tensor]
+
+
+def blur(inputs: Tensor) -> Tensor:
+    """The blur that PCIM is optimised on: 8 pixels at 96."""
+    return Blur()(inputs)[0]
+
+
+def background(inputs: Tensor) -> Tensor:
+    """The flat background that PCIM is optimised on."""
+    return Background()(inputs)[0]
+
+
+def half_blur(inputs: Tensor) -> Tensor:
+    """A blur half as wide: 4 pixels at 96."""
+    return Blur(min(inputs.shape[2:]) / 24)(inputs)[0]
+
+
+def noisy_background(inputs: Tensor) -> Tensor:
+    """Background with noise of a tenth of each stain's standard deviation, the same every time."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(inputs.shape[1:], generator=generator).to(inputs)
+    return background(inputs) + 0.1 * inputs.std((2, 3), keepdim=True) * noise
+
+
+OPTIMISED_ON: dict[str, Reference] = {"blur": blur, "background": background}
+NOT_OPTIMISED_ON: dict[str, Reference] = {
+    "half blur": half_blur,
+    "noisy background": noisy_background,
+}
+
+
+def fidelity_panel(references: dict[str, Reference], n_points: int) -> dict[str, Metric]:
+    return fidelity_metrics(references, n_points)
+
+
+def other_panel() -> dict[str, Metric]:
+    """ROAD (most and least relevant first), SaCo, localisation and sparseness."""
+    removal: dict[str, Metric] = {
+        "ROAD, most relevant first": lambda case, maps: _road(case, maps, "morf"),
+        "ROAD, least relevant first": lambda case, maps: _road(case, maps, "lerf"),
+        "SaCo": lambda case, maps: saco(
+            case.forward_func, case.inputs, maps, case.target, background(case.inputs)
+        ),
+    }
+    return removal | localisation_metrics() | {"Gini": lambda case, maps: gini(maps)}
+
+
+def _road(case: Case, maps: Tensor, order: str) -> Tensor:
+    percentages = (10, 30, 50, 70, 90)
+    return road(case.forward_func, case.inputs, maps, case.target, order, percentages).auc
+
+
+LABELS = {
+    "relevance_mass_accuracy": "mass accuracy",
+    "relevance_rank_accuracy": "rank accuracy",
+    "average_precision": "average precision",
+    "pointing_game": "pointing game",
+}
+
+
+def is_lower_better(metric: str) -> bool:
+    return metric.startswith("deletion") or metric == "ROAD, most relevant first"

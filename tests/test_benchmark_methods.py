@@ -1,0 +1,131 @@
+"""RISE and extremal perturbation against the definitions in their papers."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.extremal import (
+    SmoothMask,
+    area_penalty,
+    area_reference,
+    blur_pyramid,
+    extremal_masks,
+    kernel,
+    perturb,
+)
+from benchmarks.rise import draw_masks, rise
+from captum_pcim.references import Blur
+
+
+class Patch(nn.Module):
+    """The logit of class 1 is the mean detail (difference from 0.5) in one square."""
+
+    def forward(self, inputs):
+        detail = (inputs[:, :, 8:16, 8:16] - 0.5).abs().mean((1, 2, 3))
+        return torch.stack([torch.zeros_like(detail), 20 * detail], 1)
+
+
+@pytest.fixture
+def image():
+    checks = (torch.arange(32)[:, None] + torch.arange(32)) % 2
+    return checks[None, None].float()
+
+
+def test_rise_is_the_score_weighted_mean_of_the_masks_over_their_expectation(image):
+    model, n_masks = Patch(), 6
+    masks = draw_masks(n_masks, (32, 32), 7, 0.5, torch.Generator().manual_seed(4))
+    expected = torch.zeros(1, 32, 32)
+    for mask in masks:
+        score = model(image * mask).softmax(1)[0, 1]
+        expected += score * mask
+    expected /= masks.mean() * n_masks
+    maps = rise(model, image, torch.tensor([1]), n_masks=n_masks, rows=4, seed=4)
+    torch.testing.assert_close(maps[0], expected)
+
+
+def test_rise_masks_to_the_baseline(image):
+    seen = []
+
+    def forward(inputs):
+        seen.append(inputs)
+        return torch.zeros(len(inputs), 2)
+
+    rise(forward, image, torch.tensor([0]), baselines=0.5, n_masks=3, seed=1)
+    masks = draw_masks(3, (32, 32), 7, 0.5, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(seen[0], 0.5 + masks * (image - 0.5))
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 1.0])
+def test_rise_masks_keep_a_pixel_with_the_given_probability(keep):
+    masks = draw_masks(2000, (30, 41), 5, keep, torch.Generator().manual_seed(0))
+    assert masks.shape == (2000, 1, 30, 41)
+    assert masks.min() >= 0
+    assert masks.max() <= 1 + 1e-6
+    torch.testing.assert_close(masks.mean((0, 1)), torch.full((30, 41), keep), atol=0.06, rtol=0)
+
+
+def test_rise_masks_are_crops_of_an_enlarged_grid_at_every_offset_within_a_cell():
+    generator = torch.Generator().manual_seed(0)
+    masks = draw_masks(300, (14, 14), 7, 0.5, generator)
+    # Two-pixel cells enlarged by 8 / 7: neighbours differ by at most the slope of the enlargement.
+    assert (masks.diff(dim=3).abs() <= 7 / 16 + 1e-6).all()
+    cells = (torch.rand(300, 1, 7, 7, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    enlarged = nn.functional.interpolate(cells, (16, 16), mode="bilinear", align_corners=False)
+    offsets = set()
+    for mask, full in zip(masks, enlarged, strict=True):
+        hits = [(y, x) for y in range(2) for x in range(2)
+                if torch.equal(mask, full[:, y : y + 14, x : x + 14])]  # fmt: skip
+        assert hits
+        offsets.update(hits)
+    assert offsets == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+def test_smooth_mask_is_the_smooth_maximum_of_kernel_times_coarse_mask():
+    step, sigma = 2, 4
+    smooth = SmoothMask((7, 6), step, sigma)
+    coarse = torch.rand(1, 1, 4, 3, generator=torch.Generator().manual_seed(0))
+    mask = smooth(coarse)[0, 0]
+    assert mask.shape == (7, 6)
+    reach = smooth.radius
+    for u in [(0, 0), (3, 2), (6, 5)]:
+        values = []
+        for i in range(u[0] // step - reach, u[0] // step + reach + 1):
+            for j in range(u[1] // step - reach, u[1] // step + reach + 1):
+                centre = (step * i + (step - 1) / 2, step * j + (step - 1) / 2)
+                weight = kernel(torch.tensor(math.dist(u, centre) / sigma))
+                inside = 0 <= i < 4 and 0 <= j < 3
+                values.append(weight * (coarse[0, 0, i, j] if inside else 0.0))
+        values = torch.stack(values)
+        expected = (values * (20 * values).softmax(0)).sum()
+        torch.testing.assert_close(mask[u], expected)
+
+
+def test_kernel_is_flat_then_falls():
+    z = torch.tensor([0.0, 0.5, 1.0, 2.0])
+    torch.testing.assert_close(kernel(z), torch.tensor([1.0, 1.0, math.exp(-0.5), math.exp(-4.5)]))
+
+
+def test_perturbation_is_the_image_where_the_mask_is_1_and_the_widest_blur_where_it_is_0(image):
+    pyramid = blur_pyramid(image, 4.0)
+    masks = torch.tensor([1.0, 0.0, 1.5 / 7]).view(3, 1, 1, 1).expand(3, 1, 32, 32)
+    whole, blurred, between = perturb(pyramid, masks)
+    torch.testing.assert_close(whole, image[0])
+    torch.testing.assert_close(blurred, Blur(4.0)(image)[0, 0])
+    torch.testing.assert_close(between, (pyramid[1] + pyramid[2]) / 2)
+
+
+def test_area_penalty_is_zero_for_a_binary_mask_of_the_area_and_its_miss_otherwise():
+    masks = torch.zeros(2, 1, 10, 10)
+    masks[:, :, :2, :10] = 1  # 20 pixels of 100
+    references = torch.stack([area_reference(0.2, 100), area_reference(0.5, 100)])
+    torch.testing.assert_close(area_penalty(masks, references), torch.tensor([0.0, 0.3]))
+
+
+def test_extremal_mask_finds_the_evidence_at_the_area_asked_for(image):
+    evidence = torch.zeros(32, 32, dtype=torch.bool)
+    evidence[8:16, 8:16] = True
+    mask = extremal_masks(Patch(), image, 1, areas=(64 / 1024,), n_steps=800)[0, 0]
+    assert mask.mean().item() == pytest.approx(64 / 1024, abs=0.02)
+    assert mask[evidence].mean() > 10 * mask[~evidence].mean()
