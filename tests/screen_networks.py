@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +62,17 @@ class DeadlyOnce(Linear):
         if os.path.exists(flag):
             os.remove(flag)
             os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(inputs)
+
+
+class Breaking(Linear):
+    """Breaks the results folder that the file DEADLY_FLAG names, as a disk that goes away would."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        folder = Path(os.environ["DEADLY_FLAG"]).read_text()
+        if Path(folder, "tmp").is_dir():
+            Path(folder, "tmp").rename(Path(folder, "gone"))
+            Path(folder, "tmp").touch()
         return super().forward(inputs)
 
 

@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from captum_pcim.models import ModelError
 from captum_pcim.screen.config import ConfigError, ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
 from captum_pcim.screen.shard import Status, Worker, run_shard
@@ -32,6 +33,7 @@ def run_ray(
     Raises:
         ConfigError: The cluster has too few CPUs or GPUs for the actors.
         ImportError: Ray is not installed.
+        ModelError: The network cannot be loaded.
         StoreError: The results folder cannot be written.
     """
     ray = _started(config.run.workers)
@@ -46,25 +48,36 @@ def run_ray(
         num_cpus=1,
         num_gpus=gpus,
     )
-    try:
-        for row in statuses.iter_rows():
-            yield Status(str(row["sha"]), str(row["reason"]))
-    except ray.exceptions.RayTaskError as error:
-        raise _cause(error) from error
+    for row in statuses.iter_rows():
+        if row["error"]:
+            raise pickle.loads(row["error"])
+        yield Status(row["sha"], row["reason"])
 
 
 class _Actor:
-    def __init__(self, config: ScreenConfig, plates: dict[str, PlateFields]) -> None:
-        self.store = Store(config.output.path)
-        self.worker = Worker(config, plates, self.store)
+    """Errors that end the run come back as a row: Ray would retry, and bury them in its own."""
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+    def __init__(self, config: ScreenConfig, plates: dict[str, PlateFields]) -> None:
+        self.config, self.plates = config, plates
+        self.tools: tuple[Store, Worker] | None = None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         keys = [key for shard in batch["shard"] for key in pickle.loads(shard)]
-        statuses = list(run_shard(keys, self.store, self.worker))
+        try:
+            statuses, error = list(run_shard(keys, *self._tools())), b""
+        except (StoreError, ModelError) as raised:
+            statuses, error = [Status("")], pickle.dumps(raised)
         return {
             "sha": [status.sha for status in statuses],
             "reason": [status.reason for status in statuses],
+            "error": [error for _ in statuses],
         }
+
+    def _tools(self) -> tuple[Store, Worker]:
+        if self.tools is None:
+            store = Store(self.config.output.path)
+            self.tools = store, Worker(self.config, self.plates, store)
+        return self.tools
 
 
 def _started(workers: int) -> Any:
@@ -92,13 +105,3 @@ def _check_room(resources: dict[str, float], workers: int, gpus: int) -> None:
                 f"run.workers: {workers} Ray actors need {needed} {kind}s, "
                 f"the cluster has {resources.get(kind, 0):g}"
             )
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The actor's own error inside Ray's, where the results folder is to blame."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, StoreError):
-            return inner
-        inner = getattr(inner, "cause", None) or inner.__cause__
-    return error

@@ -124,7 +124,7 @@ class Store:
 
     def sweep(self) -> None:
         """Removes what writers that are gone left half-written, and nothing of the living."""
-        for left in (self.path / "tmp").iterdir():
+        for left in (self.path / "tmp").glob("*"):
             with contextlib.suppress(OSError):  # it is locked, or its writer has just finished
                 lock = os.open(left, os.O_RDONLY)
                 try:

@@ -1,0 +1,94 @@
+"""The Ray engine: the same results as the local one, whatever befalls its actors."""
+
+import os
+
+import pytest
+from screen_plates import TESTS, config, finished, write_plate
+
+from captum_pcim.models import ModelError
+from captum_pcim.screen import ConfigError, StoreError, run_screen
+
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+ray = pytest.importorskip("ray", minversion="2.55")
+pytest.importorskip("ray.data")
+
+ENGINE = {"engine": "ray", "workers": 2, "batch_size": 2}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """One Ray instance for all tests; it counts 4 CPUs, whatever the machine has."""
+    flag = tmp_path_factory.mktemp("flags") / "kill"
+    os.environ["DEADLY_FLAG"] = str(flag)
+    variables = {"PYTHONPATH": str(TESTS), "DEADLY_FLAG": str(flag)}
+    ray.init(
+        num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="error",
+        runtime_env={"env_vars": variables},
+    )  # fmt: skip
+    yield flag
+    ray.shutdown()
+
+
+@pytest.fixture
+def screen(tmp_path, monkeypatch):
+    monkeypatch.chdir(TESTS)
+    write_plate(tmp_path / "images")
+    return tmp_path
+
+
+def contents(folder):
+    return {
+        (path.parent.name, path.name): path.read_bytes()
+        for path in (folder / "results" / "done").glob("*/*/*")
+        if path.name != "manifest.json"
+    }
+
+
+def test_ray_and_local_results_are_the_same_bytes(cluster, screen, tmp_path_factory):
+    (screen / "images" / "P1" / "B01_f2_ER.png").unlink()
+    changes = {
+        "controls": {"wells": ["A01", "A02"], "reference": "sample"},
+        "windows": {"percentiles": [1, 99]},
+    }
+    there = tmp_path_factory.mktemp("local")
+    (there / "images").symlink_to(screen / "images")
+    local = run_screen(config(there, **changes))
+    distributed = run_screen(config(screen, **changes, run=ENGINE))
+    assert (local.computed, distributed.computed) == (5, 5)
+    assert [*local.failures.values()] == [*distributed.failures.values()]
+    assert contents(screen) == contents(there)
+
+
+def test_a_killed_actor_is_replaced_and_every_image_done_once(cluster, screen):
+    run_screen(config(screen, "DeadlyOnce"), shard=(0, 3))
+    before = finished(screen)
+    cluster.touch()
+    summary = run_screen(config(screen, "DeadlyOnce", run=ENGINE))
+    assert not cluster.exists()  # an actor found it and killed itself
+    assert (summary.computed, summary.failures) == (4, {})
+    assert len(finished(screen)) == 6
+    assert before.items() <= finished(screen).items()
+
+
+def test_a_screen_begun_by_one_engine_is_ended_by_the_other(cluster, screen):
+    run_screen(config(screen), shard=(1, 2))
+    assert run_screen(config(screen, run=ENGINE)).computed == 3
+    assert run_screen(config(screen)).computed == 0
+
+
+def test_a_results_folder_that_breaks_stops_the_run_with_its_own_error(cluster, screen):
+    settings = config(screen, "Breaking", run={**ENGINE, "workers": 1, "batch_size": 8})
+    cluster.write_text(settings.output.path)
+    with pytest.raises(StoreError, match="cannot write to the results folder"):
+        run_screen(settings)
+
+
+def test_a_network_that_cannot_be_loaded_stops_the_run_with_its_own_error(cluster, screen):
+    with pytest.raises(ModelError, match="Nobody"):
+        run_screen(config(screen, "Nobody", run={**ENGINE, "workers": 1}))
+
+
+def test_more_actors_than_the_cluster_has_room_for_are_refused(cluster, screen):
+    with pytest.raises(ConfigError, match="3 Ray actors need 5 CPUs, the cluster has 4"):
+        run_screen(config(screen, run={**ENGINE, "workers": 3}))
