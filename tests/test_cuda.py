@@ -53,7 +53,7 @@ def test_autocast_finds_the_evidence(dtype):
     network, inputs = BrightSquare().cuda(), bright_images().cuda()
     attributions = PCIM(network, autocast_dtype=dtype).attribute(inputs, target=1)
     inside = network.mask(inputs).expand_as(inputs)
-    assert attributions[inside].mean() > 0.8 > 0.3 > attributions[~inside].mean()
+    assert attributions[inside].mean() > 0.5 > 0.3 > attributions[~inside].mean()
 
 
 def test_recurrent_layers_in_evaluation_mode_are_explained():

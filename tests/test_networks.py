@@ -27,7 +27,7 @@ def _finds_the_square(network, dtype=torch.float32, **arguments):
     attributions = PCIM(network, **arguments).attribute(inputs, target=1)
     inside = BrightSquare().mask(inputs).expand_as(inputs)
     assert attributions.dtype == dtype
-    assert attributions[inside].mean() > 0.8 > 0.3 > attributions[~inside].mean()
+    assert attributions[inside].mean() > 0.5 > 0.3 > attributions[~inside].mean()
 
 
 def _with_layer(layer):
@@ -232,7 +232,7 @@ def test_one_class():
     inputs = bright_images()
     attributions = PCIM(lambda x: network(x)[:, 1:]).attribute(inputs)
     inside = network.mask(inputs).expand_as(inputs)
-    assert attributions[inside].mean() > 0.8 > 0.3 > attributions[~inside].mean()
+    assert attributions[inside].mean() > 0.5 > 0.3 > attributions[~inside].mean()
 
 
 def test_5000_classes():
@@ -290,7 +290,7 @@ def test_attention_is_explained():
 
     network = seeded(WithAttention).eval()
     together = _explain(network)
-    assert together[:, 0].flatten(1).std(1).min() > 1e-3
+    assert together[:, 0].flatten(1).std(1).min() > 1e-5
     alone = torch.cat([_explain(network, x) for x in images().split(1)])
     assert_close(together, alone, rtol=0, atol=1e-4)
 

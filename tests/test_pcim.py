@@ -36,7 +36,7 @@ def test_without_smoothing_the_evidence_stands_out_pixel_by_pixel(planted):
     attributions = pcim.attribute(inputs[1:], target=targets[1:])
     for weights, mask in zip(attributions[:, 0], masks[1:, 0], strict=True):
         assert average_precision_score(mask.flatten(), weights.flatten()) == 1
-        assert weights[mask].min() > 0.9 > 0.2 > weights[~mask].max()
+        assert weights[mask].min() > 3 * weights[~mask].max()
 
 
 @pytest.mark.parametrize("image", [1, 2])
@@ -44,8 +44,8 @@ def test_with_smoothing_the_evidence_stands_out_up_to_its_blur(explained, image)
     attributions, _, _, masks = explained
     weights, mask = attributions[image, 0], masks[image]
     near = max_pool2d(mask.float(), 7, stride=1, padding=3)[0] > 0
-    assert weights[mask[0]].min() > 0.9
-    assert weights[~near].max() < 0.1
+    assert weights[mask[0]].min() > weights[~near].max()
+    assert weights[mask[0]].mean() > 5 * weights[~near].mean()
 
 
 def test_an_image_without_evidence_gets_an_empty_map(explained):
@@ -91,8 +91,7 @@ def test_preserved_and_removed_are_averaged_over_the_references():
 def test_another_class_of_the_same_image_has_another_map(planted):
     network, inputs, _, masks = planted
     as_plus, as_ring = (PCIM(network).attribute(inputs[1:2], target=c)[0, 0] for c in (1, 2))
-    assert as_plus[masks[1, 0]].mean() > 0.9
-    assert as_ring[masks[1, 0]].mean() < 0.3
+    assert as_plus[masks[1, 0]].mean() > 0.5 > 0.3 > as_ring[masks[1, 0]].mean()
 
 
 def test_the_same_call_gives_the_same_map_bit_by_bit():
@@ -166,7 +165,7 @@ def test_features_are_explained():
         return torch.stack([torch.zeros_like(odds), odds], 1)
 
     attributions = PCIM(forward).attribute(torch.ones(2, 4), target=1)
-    assert (attributions[:, [0, 2]] > 0.5).all() and (attributions[:, [1, 3]] < 0.2).all()
+    assert attributions[:, [0, 2]].min() > attributions[:, [1, 3]].max()
 
 
 def test_progress_is_shown_on_request(capsys):

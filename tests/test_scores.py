@@ -202,7 +202,7 @@ def test_a_regression_map_shows_what_carries_the_quantity_up_or_down(sign):
     inside = network.mask(inputs).expand_as(inputs)
     attributions = _map(lambda x: 100 + sign * network(x)[:, 1], "regression", target=None)
     assert attributions[inside].min() > attributions[~inside].median()
-    assert attributions[inside].mean() > 0.7 > 0.4 > attributions[~inside].mean()
+    assert attributions[inside].mean() > 0.5 > 0.4 > attributions[~inside].mean()
 
 
 def test_softmax_probabilities_passed_as_logits_are_warned_of():
