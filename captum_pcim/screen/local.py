@@ -35,8 +35,7 @@ def run_local(
     if config.run.workers == 1:
         store = Store(config.output.path)
         worker = Worker(config, plates, store)
-        for shard in shards:
-            yield from run_shard(shard, store, worker)
+        yield from run_shard([key for shard in shards for key in shard], store, worker)
         return
     crew = _Crew(config, plates, shards)
     try:

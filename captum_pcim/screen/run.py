@@ -16,7 +16,8 @@ from captum_pcim.screen.report import write_report
 from captum_pcim.screen.store import Store
 from captum_pcim.screen.tables import write_tables
 
-MOST_BATCHES = 4  # in a shard: enough to read ahead, few enough to lose little and share evenly
+MOST_BATCHES = 8  # in a shard, so that reading and writing overlap the network nearly always
+SHARDS_PER_WORKER = 4  # at least, so that the workers finish together
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _do(config: ScreenConfig, plan: Plan, store: Store) -> Summary:
 def _shards(keys: list[Key], batch_size: int, workers: int) -> list[list[Key]]:
     """Cuts the work into shards of whole batches, so that workers never change a batch."""
     batches = math.ceil(len(keys) / batch_size)
-    size = batch_size * min(MOST_BATCHES, max(1, batches // workers))
+    size = batch_size * min(MOST_BATCHES, max(1, batches // (workers * SHARDS_PER_WORKER)))
     return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 

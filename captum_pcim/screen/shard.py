@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from captum_pcim.errors import describe
@@ -44,7 +44,7 @@ class Worker:
 
 
 def run_shard(keys: Sequence[Key], store: Store, worker: Worker) -> Iterator[Status]:
-    """Does the keys that are not done, reading the next batch while one is explained.
+    """Does the keys that are not done; reads and writes go on while a batch is explained.
 
     It neither knows nor cares which engine calls it. An image that cannot be done does not stop
     the others; a results folder that cannot be written does, for going on would waste the work.
@@ -55,23 +55,26 @@ def run_shard(keys: Sequence[Key], store: Store, worker: Worker) -> Iterator[Sta
         worker: The reader and the network of this process.
 
     Yields:
-        One status per key, as soon as it is known.
+        One status per key, when its result is on the disk.
 
     Raises:
         StoreError: The results folder cannot be written.
     """
-    done = [key for key in keys if store.done(key.sha)]
-    yield from (Status(key.sha) for key in done)
-    todo = [key for key in keys if key not in done]
+    done = {key.sha for key in keys if store.done(key.sha)}
+    yield from map(Status, sorted(done))
+    todo = [key for key in keys if key.sha not in done]
     size = worker.config.run.batch_size
     batches = [todo[start : start + size] for start in range(0, len(todo), size)]
-    with ThreadPoolExecutor(max_workers=1) as aside:
+    with ThreadPoolExecutor(max_workers=2) as aside:
         ahead = aside.submit(_read, batches[0] if batches else [], worker.read)
+        behind: list[Future[Status]] = []
         for following in [*batches[1:], []]:
             samples = ahead.result()
             ahead = aside.submit(_read, following, worker.read)
-            for key, outcome in _explain(samples, worker.explain):
-                yield _settle(key, outcome, store, worker.config)
+            outcomes = list(_explain(samples, worker.explain))
+            yield from (written.result() for written in behind)
+            behind = [aside.submit(_settle, *each, store, worker.config) for each in outcomes]
+        yield from (written.result() for written in behind)
 
 
 Loaded = list[tuple[Key, "Sample | Exception"]]
