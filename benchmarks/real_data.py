@@ -6,7 +6,7 @@ the project. Without corrections a classifier rightly looks at the background:
 - bbbc010 fluorescence: the background level tells the classes apart, so each image's median is
   subtracted and what is below 150 counts is zeroed;
 - bbbc010 bright field: so do brightness and shading of the well, so the image is divided by the
-  local mean of the well (a Gaussian of 10 pixels inside the well) and set to that mean outside;
+  local mean of the well (a wide Gaussian inside the well) and set to that mean outside;
 - organoids, bccd: nothing known.
 
 Splits are by well or image, never by crop, stratified by class. bbbc010 has no tuning part: it is
@@ -31,7 +31,7 @@ from captum_pcim.metrics import boxes_to_masks
 
 Part = Literal["train", "tuning", "reporting"]
 DEFAULT_DATA = Path("../shared/data")
-_SIZE = 128  # pixels a side that wells of bbbc010 are brought to
+_SIZE = 256  # pixels a side that wells of bbbc010 are brought to, before they are quartered
 _WELL = (slice(54, 510), slice(116, 572))  # rows and columns that hold the well in every image
 
 
@@ -82,16 +82,19 @@ def load_bbbc010(data: Path, part: Part, modality: str) -> LabelledImages:
         modality: "fluorescence" or "brightfield".
 
     Returns:
-        Images of 128 x 128 pixels; masks are the worms, finer masks those that are more than 100
-        counts above the median in fluorescence, whatever the modality.
+        Quarters of wells of 128 x 128 pixels, in which worms are some 6 pixels wide; those without
+        worms are left out. Masks are the worms, finer masks those that are more than 100 counts
+        above the median in fluorescence, whatever the modality.
     """
     folder = data / "bbbc010"
     rows = _rows(folder / "wells.csv")
     classes = [int(row["label"] == "untreated") for row in rows]
     chosen = split(classes, {"train": 0.5, "reporting": 0.5})[part]
     wells = [_load_well(folder, rows[i]["well"], modality) for i in chosen]
-    inputs, masks, finer = (torch.stack(images) for images in zip(*wells, strict=True))
-    return LabelledImages(inputs, torch.tensor([classes[i] for i in chosen]), masks, finer)
+    inputs, masks, finer = (_quarters(torch.stack(parts)) for parts in zip(*wells, strict=True))
+    labels = torch.tensor([classes[i] for i in chosen]).repeat_interleave(4)
+    has_worms = masks.float().mean((1, 2, 3)) > 0.005
+    return LabelledImages(inputs, labels, masks, finer)[has_worms]
 
 
 def load_organoids(data: Path, part: Part) -> LabelledImages:
@@ -196,15 +199,15 @@ def _load_well(folder: Path, well: str, modality: str) -> tuple[Tensor, Tensor, 
 def _flattened(image: Tensor) -> Tensor:
     """Divide a bright-field well (1, H, W) by its local mean, which becomes 0.5."""
     # Outside the well are 5 to 8 counts. Closing puts dark worms, and the worms at the edge, back.
-    lit = F.pad((image > 20).float(), (10, 10, 10, 10))
-    closed = -F.max_pool2d(-F.max_pool2d(lit, 9, 1, 4), 11, 1, 5)
-    in_well = closed[:, 10:-10, 10:-10]
+    lit = F.pad((image > 20).float(), (20, 20, 20, 20))
+    closed = -F.max_pool2d(-F.max_pool2d(lit, 17, 1, 8), 21, 1, 10)
+    in_well = closed[:, 20:-20, 20:-20]
     local_mean = _gaussian(image * in_well) / _gaussian(in_well).clamp(min=1e-6)
     flat = 0.5 * image / local_mean.clamp(min=1)
     return torch.where(in_well > 0, flat, 0.5).clamp(0, 1)
 
 
-def _gaussian(image: Tensor, sigma: float = 10.0) -> Tensor:
+def _gaussian(image: Tensor, sigma: float = 20.0) -> Tensor:
     reach = torch.arange(-int(3 * sigma), int(3 * sigma) + 1)
     kernel = torch.exp(-((reach / sigma) ** 2) / 2)
     kernel = kernel / kernel.sum()
