@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# The images and networks of demo and tests are small: more threads than cores wait for each other.
+export OMP_NUM_THREADS ?= 1
+
 .PHONY: demo test check clean
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt

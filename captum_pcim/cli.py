@@ -11,7 +11,12 @@ from captum_pcim._version import __version__
 
 # A command's module offers add_parser(subparsers), which sets `run`, a function from the parsed
 # arguments to the exit status, and imports what is slow to import only when it runs.
-COMMANDS = ("captum_pcim.compare_files", "captum_pcim.demo", "captum_pcim.explain")
+COMMANDS = (
+    "captum_pcim.compare_files",
+    "captum_pcim.demo",
+    "captum_pcim.explain",
+    "captum_pcim.screen.cli",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
