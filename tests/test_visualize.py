@@ -1,0 +1,351 @@
+"""Pictures show what they say: colours, contours, bars and scales, read back from the figures."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import visualization as captum_visualization
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from matplotlib import pyplot
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+from captum_pcim import visualize
+
+WINDOW = (0.0, 1.0)
+
+
+def _shown(axis):
+    return np.asarray(axis.images[0].get_array())
+
+
+def _render(figure):
+    figure.savefig(io.BytesIO(), format="png")
+
+
+# Colours
+
+
+def test_a_single_stain_is_grey():
+    picture = visualize.composite(torch.tensor([[[0.0, 0.5, 1.0]]]), WINDOW)
+    assert picture[0].tolist() == [[0, 0, 0], [0.5, 0.5, 0.5], [1, 1, 1]]
+
+
+@pytest.mark.parametrize("n_stains", [2, 3, 4, 5, 6])
+def test_each_stain_of_a_merge_has_its_own_colour(n_stains):
+    image = torch.eye(n_stains)[:, None]  # pixel i shows stain i only
+    picture = visualize.composite(image, WINDOW)
+    expected = list(visualize.STAIN_COLOURS.values())[:n_stains]
+    assert [tuple(pixel) for pixel in picture[0]] == expected
+    assert len(set(expected)) == n_stains
+
+
+def test_two_stains_meet_in_white():
+    assert visualize.composite(torch.ones(2, 1, 1), WINDOW)[0, 0].tolist() == [1, 1, 1]
+
+
+def test_colours_can_be_chosen():
+    picture = visualize.composite(torch.ones(2, 1, 1), WINDOW, colours=["yellow", "cyan"])
+    assert picture[0, 0].tolist() == [1, 1, 1]
+    picture = visualize.composite(torch.eye(2)[:, None], WINDOW, colours=["yellow", "cyan"])
+    assert picture[0].tolist() == [[1, 1, 0], [0, 1, 1]]
+
+
+def test_windows_given_stretch_each_stain_and_clip_the_rest():
+    image = torch.tensor([[[100.0, 150.0, 250.0]], [[0.0, 1.0, 2.0]]])
+    stretched = visualize.stretch(image, [(100, 200), (0, 4)])
+    assert stretched.tolist() == [[[0, 0.5, 1]], [[0, 0.25, 0.5]]]
+
+
+def test_windows_of_a_plate_are_percentiles_over_all_its_images():
+    plate = torch.linspace(0, 1, 101)[torch.randperm(101)].reshape(101, 1, 1, 1)
+    windows = visualize.percentile_windows(plate, low=10, high=90)
+    np.testing.assert_allclose(windows, [[0.1, 0.9]], atol=1e-6)
+
+
+def test_a_flat_stain_is_black_and_not_nan():
+    assert visualize.composite(torch.full((1, 4, 4), 7.0)).max() == 0
+
+
+def test_stacks_are_projected_to_their_maximum():
+    stack = torch.zeros(1, 3, 2, 2)
+    stack[0, 1, 0, 0], stack[0, 2, 1, 1] = 1.0, 0.5
+    picture = visualize.composite(stack, WINDOW)[..., 0]
+    assert picture.tolist() == [[1, 0], [0, 0.5]]
+    assert visualize.display_map(stack).tolist() == picture.tolist()
+
+
+def test_the_overlay_is_grey_without_and_orange_with_attribution():
+    image = torch.tensor([[[0.5, 0.5, 0.0]]])
+    weights = torch.tensor([[[0.0, 1.0, 0.5]]])
+    without, full, half = visualize.overlay(image, weights, WINDOW)[0]
+    orange = np.array([1.0, 0.35, 0.0])
+    assert without.tolist() == [0.5, 0.5, 0.5]
+    np.testing.assert_allclose(full, 0.35 * 0.5 + 0.65 * orange)
+    np.testing.assert_allclose(half, 0.325 * orange)
+
+
+def test_the_overlay_of_nothing_is_the_image():
+    image = torch.rand(1, 4, 4)
+    picture = visualize.overlay(image, torch.zeros(1, 4, 4), WINDOW)
+    np.testing.assert_allclose(picture, image[0, ..., None].expand(4, 4, 3).numpy(), rtol=1e-6)
+
+
+# Regions
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    arrays(float, (6, 7), elements=st.floats(0, 1)).filter(lambda a: a.sum() > 1e-6),
+    st.floats(0.01, 1),
+)
+def test_the_smallest_region_holds_the_mass_and_no_pixel_less_would_do(relevance, mass):
+    region = visualize.smallest_region(relevance, mass)
+    held = relevance[region].sum() / relevance.sum()
+    assert held >= mass - 1e-9
+    assert held - relevance[region].min() / relevance.sum() < mass + 1e-9
+    if not region.all():
+        assert relevance[region].min() >= relevance[~region].max()
+
+
+def test_the_region_of_a_map_without_attribution_is_empty():
+    assert not visualize.smallest_region(np.zeros((3, 3)), 0.5).any()
+
+
+def test_negative_attribution_is_in_no_region():
+    region = visualize.smallest_region(np.array([[-5.0, 1.0, 3.0]]), 1.0)
+    assert region.tolist() == [[False, True, True]]
+
+
+def test_contours_enclose_the_region_that_holds_the_mass():
+    weights = torch.zeros(1, 20, 20)
+    weights[0, 5:15, 4:12] = 1.0
+    figure = visualize.plot_contours(torch.rand(1, 20, 20), weights, masses=[0.99])
+    (contour,) = figure.axes[0].collections
+    corners = contour.get_paths()[0].vertices
+    # Contours run half a pixel outside the outermost pixel centres.
+    assert corners.min(0).tolist() == [3.5, 4.5] and corners.max(0).tolist() == [11.5, 14.5]
+    _render(figure)
+
+
+# Scale bar
+
+
+@pytest.mark.parametrize("length", [5.0, 10.0])
+def test_the_scale_bar_is_as_long_as_it_says(length):
+    figure = visualize.plot_overlay(torch.rand(1, 40, 60), torch.rand(1, 40, 60))
+    bar = visualize.draw_scale_bar(figure.axes[0], pixel_size=0.5, length=length)
+    assert bar.get_width() == length / 0.5
+    assert bar in figure.axes[0].patches
+    assert figure.axes[0].texts[0].get_text() == f"{length:g} µm"
+    assert bar.get_x() + bar.get_width() < 60 and bar.get_y() + bar.get_height() < 40
+
+
+@pytest.mark.parametrize(
+    "pixel_size, width, expected", [(1.0, 30, 10), (0.65, 96, 20), (0.1, 40, 1), (2.0, 512, 200)]
+)
+def test_the_default_scale_bar_has_a_round_length_of_at_most_a_third(pixel_size, width, expected):
+    figure = visualize.plot_map(torch.rand(8, width))
+    bar = visualize.draw_scale_bar(figure.axes[0], pixel_size)
+    assert bar.get_width() * pixel_size == pytest.approx(expected)
+
+
+# Figures
+
+
+def test_stains_are_drawn_one_by_one_and_merged():
+    image = torch.rand(3, 5, 6)
+    figure = visualize.plot_stains(image, ["DNA", "actin", "mito"], WINDOW)
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles == ["DNA", "actin", "mito", "merge"]
+    for axis, stain in zip(figure.axes, image, strict=False):
+        np.testing.assert_allclose(_shown(axis), stain, rtol=1e-6)
+    np.testing.assert_array_equal(_shown(figure.axes[3]), visualize.composite(image, WINDOW))
+
+
+def test_maps_in_a_row_share_one_scale():
+    figure = visualize.plot_maps({"a": torch.full((4, 4), 0.25), "b": torch.full((4, 4), 0.75)})
+    limits = {axis.images[0].get_clim() for axis in figure.axes[:2]}
+    assert limits == {(0.0, 0.75)}
+
+
+def test_a_map_with_a_negative_part_has_a_scale_centred_on_zero():
+    figure = visualize.plot_map(np.array([[-3.0, 1.0]]))
+    assert figure.axes[0].images[0].get_clim() == (-3.0, 3.0)
+
+
+def test_the_explanation_shows_image_map_overlay_and_contours():
+    image, weights = torch.rand(2, 16, 16), torch.rand(1, 16, 16).expand(2, -1, -1)
+    figure = visualize.plot_explanation(image, weights, WINDOW, vmax=1)
+    pictures = [_shown(axis) for axis in figure.axes[:4]]
+    np.testing.assert_array_equal(pictures[0], visualize.composite(image, WINDOW))
+    np.testing.assert_allclose(pictures[1], weights[0])
+    np.testing.assert_array_equal(pictures[2], visualize.overlay(image, weights, WINDOW, 1))
+    assert len(figure.axes[3].collections) == 2
+    _render(figure)
+
+
+def test_blends_show_what_was_kept_and_what_was_lost():
+    image = torch.tensor([[[1.0, 1.0]]])
+    weights = torch.tensor([[[1.0, 0.25]]])
+    figure = visualize.plot_blends(image, weights, 0.0, WINDOW)
+    kept, lost = (_shown(axis)[0, :, 0].tolist() for axis in figure.axes[1:])
+    assert kept == [1.0, 0.25] and lost == [0.0, 0.75]
+
+
+def _mean_logits(images):
+    mean = images.mean((1, 2, 3))
+    return torch.stack([-8 * (mean - 0.5), 8 * (mean - 0.5)], dim=1)
+
+
+def test_fidelity_shows_the_images_that_the_network_saw():
+    image = torch.ones(1, 10, 10)
+    weights = torch.arange(100.0).view(1, 10, 10)
+    figure = visualize.plot_fidelity(
+        _mean_logits, image, weights, target=1, fractions=(0.1, 0.5), windows=WINDOW
+    )
+    insertion, at_10, at_50, deletion, without_10, without_50 = figure.axes
+    assert _shown(at_10)[..., 0].sum() == 10 and _shown(at_50)[..., 0].sum() == 50
+    assert _shown(without_10)[..., 0].sum() == 90 and _shown(without_50)[..., 0].sum() == 50
+    assert _shown(at_10)[9, :, 0].all()  # the highest weights are in the last row
+    rising, falling = (axis.lines[0].get_ydata() for axis in (insertion, deletion))
+    np.testing.assert_allclose(rising, falling[::-1], atol=1e-6)
+    marked = insertion.lines[1].get_xydata()
+    expected = 1 / (1 + np.exp(-16 * (marked[:, 0] - 0.5)))
+    np.testing.assert_allclose(marked[:, 1], expected, atol=1e-3)
+
+
+def test_bars_show_the_share_of_each_object_beside_its_area():
+    weights, cells = torch.zeros(1, 4, 4), torch.zeros(4, 4, dtype=torch.int64)
+    cells[0], cells[3] = 1, 7
+    weights[0, 0], weights[0, 3] = 0.25, 0.75
+    figure = visualize.plot_objects(weights, cells, marked=[7])
+    axis = figure.axes[0]
+    assert [bar.get_height() for bar in axis.patches] == [0.75, 0.25]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["7", "1"]
+    assert axis.lines[0].get_ydata().tolist() == [0.25, 0.25]
+    assert (
+        axis.patches[0].get_facecolor() == to_rgba("tab:orange") != axis.patches[1].get_facecolor()
+    )
+
+
+@pytest.mark.parametrize(
+    "draw, n_axes",
+    [
+        (lambda x, w, axes: visualize.plot_stains(x, axes=axes), 3),
+        (lambda x, w, axes: visualize.plot_map(w, colour_bar=False, axes=axes), 1),
+        (lambda x, w, axes: visualize.plot_maps({"a": w, "b": w}, axes=axes), 2),
+        (lambda x, w, axes: visualize.plot_overlay(x, w, axes=axes), 1),
+        (lambda x, w, axes: visualize.plot_contours(x, w, axes=axes), 1),
+        (lambda x, w, axes: visualize.plot_explanation(x, w, axes=axes), 4),
+        (lambda x, w, axes: visualize.plot_blends(x, w, 0.0, axes=axes), 3),
+        (lambda x, w, axes: visualize.plot_objects(w, (w[0] > 0.5).int(), axes=axes), 1),
+        (
+            lambda x, w, axes: visualize.plot_fidelity(
+                _mean_logits, x, w, 1, fractions=(0.5,), axes=axes
+            ),
+            4,
+        ),
+    ],
+    ids=[
+        "stains",
+        "map",
+        "maps",
+        "overlay",
+        "contours",
+        "explanation",
+        "blends",
+        "objects",
+        "fidelity",
+    ],
+)
+def test_every_plot_draws_into_given_axes_and_returns_their_figure(draw, n_axes):
+    image, weights = torch.rand(2, 12, 12), torch.rand(2, 12, 12)
+    given_figure = Figure()
+    axes = given_figure.subfigures(1, 2)[0].subplots(n_axes, 1, squeeze=False)
+    assert draw(image, weights, axes) is given_figure
+    assert all(axis.has_data() for axis in axes.ravel())
+    own = draw(image, weights, None)
+    assert isinstance(own, Figure) and own is not given_figure
+    with pytest.raises(ValueError, match=f"axes: expected {n_axes}, got {n_axes + 1}"):
+        draw(image, weights, Figure().subplots(n_axes + 1, 1))
+
+
+def test_figures_are_not_pyplots():
+    visualize.plot_explanation(torch.rand(2, 8, 8), torch.rand(2, 8, 8))
+    assert pyplot.get_fignums() == []
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: visualize.composite(torch.rand(7, 4, 4)), "expected 1 to 6 stains, got 7"),
+        (lambda: visualize.composite(torch.rand(4, 4)), r"image: expected \(C, H, W\)"),
+        (lambda: visualize.composite(torch.rand(2, 4, 4), colours=["red", "green"]), "colours"),
+        (lambda: visualize.stretch(torch.rand(2, 4, 4), [(0, 1)] * 3), "windows: expected one"),
+        (lambda: visualize.display_map(torch.rand(1, 2, 3, 4, 4)), "attributions: expected one"),
+        (lambda: visualize.display_map(torch.tensor([[float("nan")]])), "finite"),
+        (lambda: visualize.overlay(torch.rand(1, 4, 4), torch.rand(5, 5)), r"map of \(4, 4\)"),
+        (lambda: visualize.smallest_region(np.ones((2, 2)), 0), "mass: expected"),
+        (lambda: visualize.percentile_windows(torch.rand(1, 2, 2), 50, 50), "low, high"),
+        (lambda: visualize.draw_scale_bar(Figure().subplots(), 1.0), "axis: expected"),
+        (lambda: visualize.draw_scale_bar(Figure().subplots(), 0.0), "axis: expected"),
+        (lambda: visualize.plot_maps({}), "maps: expected"),
+        (lambda: visualize.plot_blends(torch.ones(1, 2, 2), 2 * torch.ones(1, 2, 2), 0), "weights"),
+        (lambda: visualize.plot_objects(torch.ones(1, 2, 2), torch.zeros(2, 2).int()), "objects"),
+        (lambda: visualize.plot_stains(torch.rand(2, 4, 4), ["one"]), "stain_names: expected 2"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# Captum and napari
+
+
+@pytest.mark.parametrize("n_stains", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    "method", ["original_image", "heat_map", "blended_heat_map", "masked_image", "alpha_scaling"]
+)
+def test_captum_draws_images_of_any_number_of_stains(n_stains, method):
+    image = 4000 * torch.rand(n_stains, 16, 16)  # as a 12-bit camera
+    attr, original = visualize.captum_arrays(image, torch.rand(n_stains, 16, 16))
+    assert attr.shape == (16, 16, 1) and original.shape == (16, 16, 3)
+    assert original.dtype == np.uint8 and original.max() > 200
+    figure, axis = captum_visualization.visualize_image_attr(
+        attr, original, method=method, sign="positive", use_pyplot=False
+    )
+    assert axis.images
+    _render(figure)
+
+
+def test_napari_gets_each_stain_the_map_and_the_objects():
+    image, weights = torch.rand(2, 6, 7), torch.rand(1, 6, 7).expand(2, -1, -1)
+    cells = torch.arange(42).view(6, 7)
+    layers = visualize.napari_layers(image, weights, cells, ["DNA", "actin"], pixel_size=0.5)
+    assert [kind for _, _, kind in layers] == ["image", "image", "image", "labels"]
+    names = [arguments["name"] for _, arguments, _ in layers]
+    assert names == ["DNA", "actin", "attribution", "objects"]
+    for (data, arguments, _), expected in zip(layers, [*image, weights[0], cells], strict=True):
+        np.testing.assert_allclose(data, expected, rtol=1e-6)
+        assert arguments["scale"] == [0.5, 0.5]
+    assert layers[3][0].dtype == np.int64
+
+
+def test_napari_keeps_stacks_and_takes_one_pixel_size_per_axis():
+    stack = torch.rand(1, 3, 6, 7)
+    layers = visualize.napari_layers(stack, stack, pixel_size=(2.0, 0.5, 0.5))
+    assert [data.shape for data, _, _ in layers] == [(3, 6, 7), (3, 6, 7)]
+    assert layers[0][1]["scale"] == [2.0, 0.5, 0.5]
+
+
+def test_napari_tells_stains_and_map_apart_that_differ_in_size():
+    with pytest.raises(ValueError, match="image, attributions"):
+        visualize.napari_layers(torch.rand(1, 6, 7), torch.rand(1, 5, 7))
