@@ -6,11 +6,14 @@ import dataclasses
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from captum_pcim.screen.toml import ConfigError, all_names, check, from_table, read_toml
+
+__all__ = ["ConfigError", "ScreenConfig"]
 
 SOURCES = ("folder", "load_file", "ome_zarr")
 ENGINES = ("local", "ray")
@@ -18,19 +21,6 @@ TABLE_FORMATS = ("csv", "parquet")
 REFERENCES = ("mean", "sample")
 SCORES = ("logits", "probabilities", "binary_logits")
 ISOLATIONS = ("shared", "per_stain", "factorised")
-
-
-class ConfigError(ValueError):
-    """The configuration of a screen is wrong; the message names the entry."""
-
-
-def _check(condition: bool, entry: str, expected: str, got: object) -> None:
-    if not condition:
-        raise ConfigError(f"{entry}: expected {expected}, got {got!r}")
-
-
-def _names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 @dataclass(frozen=True)
@@ -62,15 +52,15 @@ class Images:
 
     def __post_init__(self) -> None:
         """Checks the entries."""
-        _check(self.source in SOURCES, "images.source", f"one of {SOURCES}", self.source)
-        _check(_names(self.stains) and bool(self.stains), "images.stains", "names", self.stains)
-        _check(
+        check(self.source in SOURCES, "images.source", f"one of {SOURCES}", self.source)
+        check(all_names(self.stains) and bool(self.stains), "images.stains", "names", self.stains)
+        check(
             len(set(self.stains)) == len(self.stains), "images.stains", "no name twice", self.stains
         )
         if not self.channels:
             object.__setattr__(self, "channels", list(self.stains))
-        _check(
-            _names(self.channels) and len(self.channels) == len(self.stains),
+        check(
+            all_names(self.channels) and len(self.channels) == len(self.stains),
             "images.channels",
             f"{len(self.stains)} names, one per stain",
             self.channels,
@@ -96,20 +86,20 @@ class Windows:
     def __post_init__(self) -> None:
         """Checks the entries."""
         for stain, window in self.fixed.items():
-            _check(
+            check(
                 len(window) == 2 and window[0] < window[1],
                 f"windows.fixed.{stain}",
                 "[low, high] with low < high",
                 window,
             )
         low_high = self.percentiles
-        _check(
+        check(
             not low_high or (len(low_high) == 2 and 0 <= low_high[0] < low_high[1] <= 100),
             "windows.percentiles",
             "[low, high] with 0 <= low < high <= 100",
             low_high,
         )
-        _check(self.fields >= 1, "windows.fields", "at least 1", self.fields)
+        check(self.fields >= 1, "windows.fields", "at least 1", self.fields)
 
 
 @dataclass(frozen=True)
@@ -132,9 +122,9 @@ class Model:
 
     def __post_init__(self) -> None:
         """Checks the entries."""
-        _check(bool(self.path or self.factory), "model", "a path, a factory or both", "neither")
-        _check(self.score in SCORES, "model.score", f"one of {SCORES}", self.score)
-        _check(
+        check(bool(self.path or self.factory), "model", "a path, a factory or both", "neither")
+        check(self.score in SCORES, "model.score", f"one of {SCORES}", self.score)
+        check(
             self.target >= -1,
             "model.target",
             "a class number, or -1 for the predicted class",
@@ -158,13 +148,13 @@ class Attribution:
 
     def __post_init__(self) -> None:
         """Checks the entries."""
-        _check(
+        check(
             self.isolation in ISOLATIONS,
             "attribution.isolation",
             f"one of {ISOLATIONS}",
             self.isolation,
         )
-        _check(self.n_steps >= 0, "attribution.n_steps", "0 or more", self.n_steps)
+        check(self.n_steps >= 0, "attribution.n_steps", "0 or more", self.n_steps)
 
 
 @dataclass(frozen=True)
@@ -185,14 +175,14 @@ class Controls:
 
     def __post_init__(self) -> None:
         """Checks the entries."""
-        _check(_names(self.wells), "controls.wells", "names of wells", self.wells)
-        _check(
+        check(all_names(self.wells), "controls.wells", "names of wells", self.wells)
+        check(
             self.reference in REFERENCES,
             "controls.reference",
             f"one of {REFERENCES}",
             self.reference,
         )
-        _check(self.fields >= 1, "controls.fields", "at least 1", self.fields)
+        check(self.fields >= 1, "controls.fields", "at least 1", self.fields)
 
 
 @dataclass(frozen=True)
@@ -213,7 +203,7 @@ class Output:
 
     def __post_init__(self) -> None:
         """Checks the entries."""
-        _check(self.table in TABLE_FORMATS, "output.table", f"one of {TABLE_FORMATS}", self.table)
+        check(self.table in TABLE_FORMATS, "output.table", f"one of {TABLE_FORMATS}", self.table)
 
 
 @dataclass(frozen=True)
@@ -236,9 +226,9 @@ class Run:
 
     def __post_init__(self) -> None:
         """Checks the entries."""
-        _check(self.engine in ENGINES, "run.engine", f"one of {ENGINES}", self.engine)
+        check(self.engine in ENGINES, "run.engine", f"one of {ENGINES}", self.engine)
         for name in ("workers", "batch_size", "threads"):
-            _check(getattr(self, name) >= 1, f"run.{name}", "at least 1", getattr(self, name))
+            check(getattr(self, name) >= 1, f"run.{name}", "at least 1", getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -256,14 +246,14 @@ class ScreenConfig:
     def __post_init__(self) -> None:
         """Checks the entries."""
         for stain in self.windows.fixed:
-            _check(
+            check(
                 stain in self.images.stains,
                 "windows.fixed",
                 f"stains among {self.images.stains}",
                 stain,
             )
         left_out = [s for s in self.images.stains if s not in self.windows.fixed]
-        _check(
+        check(
             not self.windows.fixed or not left_out or bool(self.windows.percentiles),
             "windows.fixed",
             f"also a window for {left_out}, or percentiles",
@@ -291,31 +281,16 @@ class ScreenConfig:
             "run": Run,
         }
         for name in tables:
-            _check(name in kinds, name, f"one of the tables {sorted(kinds)}", name)
+            check(name in kinds, name, f"one of the tables {sorted(kinds)}", name)
         for name in ("images", "model", "output"):
-            _check(name in tables, name, "a table of this name", "none")
-        config = cls(**{name: _table(name, kinds[name], tables[name]) for name in tables})
+            check(name in tables, name, "a table of this name", "none")
+        config = cls(**{name: from_table(name, kinds[name], tables[name]) for name in tables})
         return config._located(Path(folder).resolve())
 
     @classmethod
     def from_toml(cls, path: str | Path) -> ScreenConfig:
         """Reads a TOML file; its paths are relative to the file's own folder."""
-        path = Path(path)
-        if sys.version_info >= (3, 11):
-            import tomllib
-        else:
-            try:
-                import tomli as tomllib
-            except ImportError as error:
-                raise ImportError(
-                    "reading TOML files before Python 3.11 needs tomli: pip install tomli"
-                ) from error
-        with open(path, "rb") as file:
-            try:
-                tables = tomllib.load(file)
-            except tomllib.TOMLDecodeError as error:
-                raise ConfigError(f"{path}: {error}") from error
-        return cls.from_dict(tables, path.parent)
+        return cls.from_dict(read_toml(path), Path(path).parent)
 
     def _located(self, folder: Path) -> ScreenConfig:
         def absolute(part: Any) -> Any:
@@ -348,23 +323,3 @@ class ScreenConfig:
             "maps": self.output.maps,
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def _table(name: str, kind: type, entries: Any) -> Any:
-    _check(isinstance(entries, Mapping), name, "a table", entries)
-    known = {entry.name: entry for entry in dataclasses.fields(kind)}
-    for entry, value in entries.items():
-        _check(entry in known, f"{name}.{entry}", f"one of {sorted(known)}", entry)
-        expected = {"str": str, "int": int, "bool": bool}.get(
-            str(known[entry].type), dict if "dict" in str(known[entry].type) else list
-        )
-        _check(type(value) is expected, f"{name}.{entry}", str(known[entry].type), value)
-    missing = [
-        entry.name
-        for entry in known.values()
-        if entry.name not in entries
-        and entry.default is dataclasses.MISSING
-        and entry.default_factory is dataclasses.MISSING
-    ]
-    _check(not missing, name, f"the entries {missing}", "none")
-    return kind(**entries)

@@ -32,9 +32,10 @@ PAGE = """<!DOCTYPE html>
 <title>{title}</title><style>
 body {{ font: 15px/1.4 sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em }}
 table {{ border-collapse: collapse }} td, th {{ padding: .15em .6em; text-align: left }}
-tr:nth-child(even) {{ background: #f4f4f4 }} img.plate {{ max-width: 100% }}
+tr:nth-child(even) {{ background: #f4f4f4 }} img.plate {{ width: 48% }}
 figure {{ display: inline-block; margin: .5em; vertical-align: top }}
-figcaption {{ font-size: 12px }} figure img {{ height: 11em; image-rendering: pixelated }}
+figcaption {{ font-size: 12px }}
+figure img {{ height: 11em; margin-right: 3px; image-rendering: pixelated }}
 </style></head><body><h1>{title}</h1>
 {body}
 <p>captum-pcim {version}</p></body></html>
