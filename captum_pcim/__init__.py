@@ -2,6 +2,7 @@
 
 from captum_pcim._version import __version__
 from captum_pcim.diagnostics import Diagnostics
+from captum_pcim.gradients import Autograd, ForwardOnly
 from captum_pcim.isolation import Factorised, PerStain, SharedOverStains
 from captum_pcim.objective import (
     Area,
@@ -17,6 +18,7 @@ from captum_pcim.smoothing import Smoothing
 __all__ = [
     "PCIM",
     "Area",
+    "Autograd",
     "Background",
     "Blur",
     "Constant",
@@ -24,6 +26,7 @@ __all__ = [
     "Diagnostics",
     "DistributionPreservation",
     "Factorised",
+    "ForwardOnly",
     "PerStain",
     "Preservation",
     "Removal",

@@ -9,6 +9,7 @@ from torch import Tensor
 from captum_pcim.checks import check_class_range, check_scores
 from captum_pcim.diagnostics import Diagnostics
 from captum_pcim.forward import CallArguments
+from captum_pcim.gradients import differentiable_output
 from captum_pcim.isolation import GroupedChannels, PixelChannels
 from captum_pcim.objective import mean_weight
 from captum_pcim.scores import (
@@ -19,7 +20,7 @@ from captum_pcim.scores import (
     tempered,
     warn_of_probabilities,
 )
-from captum_pcim.solver import Images, Problem, Settings, Solution, solve
+from captum_pcim.solver import Images, Problem, Settings, Solution, Solve
 
 Maps = tuple[Tensor, ...]
 MakeReferences = Callable[[Maps, Tensor], list[Maps]]
@@ -36,7 +37,11 @@ class Call:
         arguments (CallArguments): Targets and additional arguments of all images.
         channels: What one pixel channel is.
         settings (Settings): Of the solver.
+        solve (Callable): The solver, or what stands in for it.
         diagnose (bool): Whether diagnostics are wanted; they take two more passes a reference.
+        probing (bool): See at the first images whether the network is differentiable.
+        known_output (Tensor, optional): The network's output of the first images, where it was
+            already called with them.
     """
 
     problem: Problem
@@ -45,14 +50,17 @@ class Call:
     arguments: CallArguments
     channels: PixelChannels | GroupedChannels
     settings: Settings
+    solve: Solve
     diagnose: bool
+    probing: bool = False
+    known_output: Tensor | None = None
 
     def explain(
-        self, start: int, stop: int, on_step: Callable[[], object]
+        self, start: int, stop: int, on_step: Callable[..., object]
     ) -> tuple[Maps, Diagnostics | None]:
         """Explain the images from start to stop together."""
         images = self._prepare(start, stop)
-        solution = solve(self.problem, images, self.settings, on_step)
+        solution = self.solve(self.problem, images, self.settings, on_step)
         with torch.no_grad():
             weights = images.channels.weights(solution.logits)
             maps = tuple(
@@ -68,8 +76,8 @@ class Call:
         references = self.make_references(inputs, rows)
         arguments = self.arguments.take(rows)
         with torch.no_grad():
-            # A clone, because a network may work in place on what it is given.
-            scores, classes = self._scores(tuple(x.clone() for x in inputs), arguments)
+            output = self._output(start, inputs, arguments)
+            scores, classes = select_classes(output, arguments.target)
             check_scores(scores)
             check_class_range(classes, scores.shape[1])
             if self.problem.score == "logits":
@@ -82,6 +90,20 @@ class Call:
             full = read_scores(scores, classes, self.problem.score, calibration)
         channels = self.channels.take(rows)
         return Images(inputs, references, arguments, channels, full, calibration)
+
+    def _output(self, start: int, inputs: Maps, arguments: CallArguments) -> Tensor:
+        """Return the network's output of the images, without asking twice for what is known."""
+        if self.probing and start == 0:
+            return differentiable_output(self.problem.network, inputs, arguments)
+        known = self.known_output[: len(inputs[0])] if self.known_output is not None else None
+        n_known = len(known) if known is not None and start == 0 else 0
+        unknown = torch.arange(n_known, len(inputs[0]), device=inputs[0].device)
+        parts = [known] if known is not None and n_known else []
+        if len(unknown):
+            # Indexing copies, because a network may work in place on what it is given.
+            rest = tuple(x[unknown] for x in inputs)
+            parts.append(self.problem.network(rest, arguments.take(unknown)))
+        return torch.cat(parts)
 
     def _scores(self, inputs: Maps, arguments: CallArguments) -> tuple[Tensor, Tensor]:
         return select_classes(self.problem.network(inputs, arguments), arguments.target)
@@ -99,7 +121,7 @@ class Call:
     def _diagnose(self, images: Images, solution: Solution, weights: Maps) -> Diagnostics:
         """Score the blends and complements of the trained weights against every reference."""
         n_references = len(images.references)
-        n_forwards = 1 + 2 * solution.n_steps + 2 * n_references
+        n_forwards = 1 + solution.n_forwards
         full = images.full.probability
         if self.problem.score == "regression":
             n_forwards = n_forwards + n_references
@@ -108,9 +130,10 @@ class Call:
             odds = images.full.log_odds / images.calibration.scale.squeeze(1)
             full = odds.sigmoid()
             images = replace(images, calibration=Calibration(0 * untempered, untempered))
-        both = [self.problem.scores(images, weights, r) for r in images.references]
+        both = [self.problem.scores(images, weights, r) for r in range(n_references)]
         preserved = torch.stack([kept.probability for kept, _ in both]).mean(0)
         removed = torch.stack([lost.probability for _, lost in both]).mean(0)
+        n_forwards = n_forwards + 2 * n_references * preserved.isfinite()
         tiny = torch.finfo(full.dtype).tiny
         stains = images.channels.stain_weights(solution.logits)
         return Diagnostics(

@@ -15,14 +15,19 @@ _COUPLING_OR_RANDOM = (_BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
 _WITH_DROPOUT = (nn.RNNBase, nn.MultiheadAttention)
 
 
-def check_inputs(inputs: Any) -> tuple[Tensor, ...]:
-    """Return the inputs as a tuple of finite floating-point tensors with equally many rows."""
+def check_inputs(inputs: Any, integers: bool = False) -> tuple[Tensor, ...]:
+    """Return the inputs as a tuple of finite tensors with equally many rows.
+
+    Args:
+        inputs: A tensor or a tuple of tensors.
+        integers: Whether integers will do, which nothing can be differentiated with respect to.
+    """
     tensors = as_tuple(inputs)
     for i, x in enumerate(tensors):
         name = f"inputs[{i}]" if isinstance(inputs, tuple) else "inputs"
         if not isinstance(x, Tensor):
             raise TypeError(f"{name}: expected a tensor or a tuple of tensors, got {_kind(x)}")
-        if not x.is_floating_point():
+        if not (x.is_floating_point() or (integers and _is_integer(x))):
             raise TypeError(
                 f"{name}: expected floating-point values, got {x.dtype}; mixing needs fractions: "
                 f"pass inputs.float(), scaled as the network was trained"
@@ -216,6 +221,10 @@ def check_differentiable(output: Tensor) -> None:
 def _check_count(name: str, came: int, expected: int, what: str = "rows, one per image") -> None:
     if came != expected:
         raise ValueError(f"{name}: expected {expected} {what}, got {came}")
+
+
+def _is_integer(tensor: Tensor) -> bool:
+    return tensor.dtype != torch.bool and not tensor.is_complex()
 
 
 def _kind(value: object) -> str:

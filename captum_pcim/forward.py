@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -113,6 +114,9 @@ class CallArguments:
         return tuple(change(a) if per_image else a for a, per_image in pairs)
 
 
+RunNetwork = Callable[[tuple[Tensor, ...], CallArguments], Tensor]
+
+
 class Network:
     """The forward function as the solver calls it.
 
@@ -120,7 +124,7 @@ class Network:
         forward_func (Callable): As in Captum; a view from :func:`frozen_view`.
         dtypes (tuple of torch.dtype): What the network takes, per input tensor.
         autocast_dtype (torch.dtype, optional): Run the network under autocast in this dtype.
-        one_row (bool): The network takes a single row at a time.
+        most_rows (int, optional): Most rows the network takes at once. None: any number.
     """
 
     def __init__(
@@ -128,25 +132,31 @@ class Network:
         forward_func: Callable[..., Any],
         dtypes: tuple[torch.dtype, ...],
         autocast_dtype: torch.dtype | None = None,
-        one_row: bool = False,
+        most_rows: int | None = None,
     ) -> None:
         self.forward_func = forward_func
         self.dtypes = dtypes
         self.autocast_dtype = autocast_dtype
-        self.one_row = one_row
+        self.most_rows = most_rows
+
+    def taking(self, most_rows: int | None) -> "Network":
+        """Return the same network, called with at most so many rows at once."""
+        return Network(self.forward_func, self.dtypes, self.autocast_dtype, most_rows)
 
     def __call__(self, inputs: tuple[Tensor, ...], arguments: CallArguments) -> Tensor:
         """Return the network's scores of a batch, one row per row of the inputs."""
-        if not self.one_row or len(inputs[0]) == 1:
+        if self.most_rows is None or len(inputs[0]) <= self.most_rows:
             return self._run(inputs, arguments)
-        rows = torch.arange(len(inputs[0]), device=inputs[0].device).split(1)
+        rows = torch.arange(len(inputs[0]), device=inputs[0].device).split(self.most_rows)
         return torch.cat([self._run(tuple(x[r] for x in inputs), arguments.take(r)) for r in rows])
 
     def _run(self, inputs: tuple[Tensor, ...], arguments: CallArguments) -> Tensor:
-        cast = tuple(x.to(dtype) for x, dtype in zip(inputs, self.dtypes, strict=True))
+        cast = tuple(_as_dtype(x, dtype) for x, dtype in zip(inputs, self.dtypes, strict=True))
         with self._precision(inputs[0].device):
             output = run_forward(self.forward_func, cast, None, arguments.additional or None)
-        return self._checked(output, len(inputs[0]))
+        if isinstance(output, np.ndarray):
+            output = torch.from_numpy(np.ascontiguousarray(output))
+        return self._checked(output, len(inputs[0])).to(inputs[0].device)
 
     def _precision(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
         if self.autocast_dtype is None:
@@ -166,3 +176,11 @@ class Network:
                 f"{tuple(output.shape)}"
             )
         return output
+
+
+def _as_dtype(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Cast to what the network takes; to integers by rounding, not by cutting off."""
+    if dtype.is_floating_point:
+        return tensor.to(dtype)
+    limits = torch.iinfo(dtype)
+    return tensor.round().clamp(limits.min, limits.max).to(dtype)

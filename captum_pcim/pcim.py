@@ -1,12 +1,15 @@
 """PCIM as a Captum attribution: Captum's argument forms in, maps out."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from captum_pcim import solver
 from captum_pcim._compat import (
     BaselineType,
     PerturbationAttribution,
@@ -30,6 +33,16 @@ from captum_pcim.checks import (
 from captum_pcim.chunks import in_chunks
 from captum_pcim.diagnostics import Diagnostics
 from captum_pcim.forward import CallArguments, Network, frozen_view
+from captum_pcim.gradients import (
+    Autograd,
+    ForwardOnly,
+    Gradients,
+    GradientSource,
+    Load,
+    NotDifferentiable,
+    check_gradients,
+    network_and_solver,
+)
 from captum_pcim.isolation import GroupedChannels, Isolation, PixelChannels, SharedOverStains
 from captum_pcim.objective import Term, default_objective
 from captum_pcim.random_state import own_random_state
@@ -59,8 +72,7 @@ class PCIM(PerturbationAttribution):
 
     Args:
         forward_func (Callable): The classifier: a module or any function that turns a batch of
-            inputs into scores, differentiable with respect to them. Modules must be in
-            evaluation mode.
+            inputs into scores. Modules must be in evaluation mode.
         score (str): What the scores mean: "logits" (default), "probabilities", "binary_logits"
             or "regression", see :mod:`captum_pcim.scores`.
         objective (sequence of Term, optional): Terms of the objective, see
@@ -76,7 +88,11 @@ class PCIM(PerturbationAttribution):
             for example torch.bfloat16. Weights and losses stay in float32.
         eval_mode (bool): Explain a module as it would be in evaluation mode, whatever mode it is
             in, without touching it.
-        seed (int): For sampled references and for networks that draw random numbers.
+        gradients ("auto", Autograd or ForwardOnly): Where the gradient of the weights comes from,
+            see :mod:`captum_pcim.gradients`. "auto" is autograd where the forward function is
+            differentiable, and forward passes alone, with a warning, where it is not.
+        seed (int): For sampled references, for the masks of `ForwardOnly` and for networks that
+            draw random numbers.
 
     Examples:
         >>> # A network over 3 stains and 4 classes, 8 images of 96 x 96 pixels
@@ -97,11 +113,13 @@ class PCIM(PerturbationAttribution):
         order: Order = "cycle",
         autocast_dtype: torch.dtype | None = None,
         eval_mode: bool = False,
+        gradients: Gradients = "auto",
         seed: int = 0,
     ) -> None:
         super().__init__(forward_func)
         check_choice("score", score, get_args(ScoreKind))
         check_choice("order", order, get_args(Order))
+        check_gradients(gradients)
         self.score = score
         self.objective = tuple(objective or default_objective())
         self.references = tuple(references or (Background(), Blur()))
@@ -110,6 +128,7 @@ class PCIM(PerturbationAttribution):
         self.order = order
         self.autocast_dtype = autocast_dtype
         self.eval_mode = eval_mode
+        self.gradients = gradients
         self.seed = seed
 
     @classmethod
@@ -131,13 +150,15 @@ class PCIM(PerturbationAttribution):
         n_steps: int = DEFAULT_STEPS,
         learning_rate: float = DEFAULT_LEARNING_RATE,
         tolerance: float = 0.0,
+        perturbations_per_eval: int = 1,
         return_diagnostics: bool = False,
     ) -> Any:
         r"""Train the blending weights for each image and return them.
 
         Args:
             inputs (Tensor or tuple of Tensor): Images (N, C, *spatial) with 1 to 3 spatial axes,
-                or features (N, F), floating point, in the network's units. Several tensors are
+                or features (N, F), in the network's units; floating point, or with
+                :class:`~captum_pcim.gradients.ForwardOnly` also integers. Several tensors are
                 optimised jointly.
             baselines (scalar, Tensor or tuple, optional): Blend against exactly this, in
                 Captum's sense. None: the references of the constructor.
@@ -156,33 +177,40 @@ class PCIM(PerturbationAttribution):
             learning_rate (float): Of Adam, in logits.
             tolerance (float): Finish an image when its weights change by less than this, on
                 average over pixels, within five steps. 0 never stops early.
+            perturbations_per_eval (int): With `ForwardOnly`, masked images per image in one call
+                of the network. Larger is faster where the network takes batches.
             return_diagnostics (bool): Also return :class:`~captum_pcim.diagnostics.Diagnostics`,
                 for two more passes per reference.
 
         Returns:
             Tensor or tuple of Tensor: Weights in [0, 1], in the inputs' form, shape, dtype and
-            device, higher meaning more evidence. With `return_diagnostics` a pair of these and
-            the diagnostics.
+            device (float32 for integers), higher meaning more evidence. With
+            `return_diagnostics` a pair of these and the diagnostics.
 
         Raises:
             TypeError, ValueError, IndexError: For input that cannot be explained; the message
                 names the argument, what was expected and what came.
         """
         with torch.inference_mode(False), torch.enable_grad(), own_random_state(self.seed):
-            tensors = check_inputs(inputs)
+            given = check_inputs(inputs, integers=self._takes_integers())
+            tensors = tuple(x if x.is_floating_point() else x.float() for x in given)
+            network = self._network(given)
+            load = self._load(len(tensors[0]), internal_batch_size, perturbations_per_eval)
+            arguments = self._arguments(target, additional_forward_args, tensors)
             settings = self._settings(n_steps, learning_rate, tolerance)
-            one_row = internal_batch_size == 1
+            make_references = self._make_references(baselines, tensors)
+            channels = self._channels(feature_mask, tensors)
             call = Call(
-                problem=Problem(self._network(tensors, one_row), self.objective, self.score),
+                problem=Problem(network, self.objective, self.score),
                 inputs=tensors,
-                make_references=self._make_references(baselines, tensors),
-                arguments=self._arguments(target, additional_forward_args, tensors),
-                channels=self._channels(feature_mask, tensors),
+                make_references=make_references,
+                arguments=arguments,
+                channels=channels,
                 settings=settings,
+                solve=solver.solve,
                 diagnose=return_diagnostics,
             )
-            at_once = _images_at_once(internal_batch_size, len(tensors[0]))
-            parts = self._run(call, at_once, show_progress)
+            parts = self._explain(call, network, load, show_progress)
         attributions = tuple(torch.cat(maps) for maps in zip(*(m for m, _ in parts), strict=True))
         result = like_inputs(attributions, inputs)
         if not return_diagnostics:
@@ -200,11 +228,24 @@ class PCIM(PerturbationAttribution):
         seed = self.seed if self.order == "sample" else None
         return Settings(n_steps, learning_rate, tolerance, seed)
 
-    def _network(self, inputs: tuple[Tensor, ...], one_row: bool) -> Network:
+    def _network(self, inputs: tuple[Tensor, ...]) -> Network:
         view = frozen_view(self.forward_func, self.eval_mode)
         check_mode(view)
-        dtypes = tuple(x.dtype for x in inputs)
-        return Network(view, dtypes, self.autocast_dtype, one_row)
+        return Network(view, tuple(x.dtype for x in inputs), self.autocast_dtype)
+
+    def _load(
+        self, n_images: int, internal_batch_size: int | None, perturbations_per_eval: int
+    ) -> Load:
+        if internal_batch_size is not None:
+            internal_batch_size = check_positive("internal_batch_size", internal_batch_size)
+        perturbations = check_positive("perturbations_per_eval", perturbations_per_eval)
+        return Load(n_images, internal_batch_size, perturbations)
+
+    def _takes_integers(self) -> bool:
+        # A module that is given integers under "auto" is far more often a forgotten .float().
+        if self.gradients == "auto":
+            return not isinstance(self.forward_func, nn.Module)
+        return isinstance(self.gradients, ForwardOnly)
 
     def _make_references(
         self, baselines: BaselineType, inputs: tuple[Tensor, ...]
@@ -233,22 +274,38 @@ class PCIM(PerturbationAttribution):
         masks = check_feature_mask(feature_mask, inputs)
         return GroupedChannels(masks, 1 + max(int(mask.max()) for mask in masks))
 
-    def _run(
-        self, call: Call, images_at_once: int, show_progress: bool
+    def _explain(
+        self, call: Call, network: Network, load: Load, show_progress: bool
     ) -> list[tuple[tuple[Tensor, ...], Diagnostics | None]]:
-        n_images = len(call.inputs[0])
-        n_updates = math.ceil(n_images / images_at_once) * call.settings.n_steps
-        with progress(total=n_updates, desc="PCIM attribution", disable=not show_progress) as bar:
-            return in_chunks(
-                n_images, images_at_once, lambda start, stop: call.explain(start, stop, bar.update)
-            )
+        """Explain all images with the gradients that were asked for, or that there are."""
 
+        def run(source: GradientSource, call: Call) -> list[Any]:
+            called, solve = network_and_solver(source, network, load, self.seed)
+            problem = Problem(called, self.objective, self.score)
+            own = replace(call, problem=problem, solve=solve)
+            total = load.n_updates(source, call.settings)
+            with progress(total=total, desc="PCIM attribution", disable=not show_progress) as bar:
+                return in_chunks(
+                    load.n_images,
+                    load.images_at_once(source),
+                    lambda start, stop: own.explain(start, stop, bar.update),
+                )
 
-def _images_at_once(internal_batch_size: int | None, n_images: int) -> int:
-    """Return how many images fit into a chunk: each takes two rows."""
-    if internal_batch_size is None:
-        return n_images
-    return max(1, check_positive("internal_batch_size", internal_batch_size) // 2)
+        if isinstance(self.gradients, GradientSource):
+            return run(self.gradients, call)
+        output = None
+        if all(dtype.is_floating_point for dtype in network.dtypes):
+            try:
+                return run(Autograd(), replace(call, probing=True))
+            except NotDifferentiable as found:
+                output = found.output
+        warnings.warn(
+            "forward_func: not differentiable with respect to its inputs; explaining it from "
+            f"{ForwardOnly().n_forwards} forward passes per image (pass "
+            "gradients=ForwardOnly(...) to choose, or gradients=Autograd() to insist)",
+            stacklevel=4,
+        )
+        return run(ForwardOnly(), replace(call, known_output=output))
 
 
 def _aligned(per_input: list[list[Tensor]]) -> list[tuple[Tensor, ...]]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from captum_pcim.blending import blend_and_complement
 from captum_pcim.checks import check_differentiable
-from captum_pcim.forward import CallArguments, Network
+from captum_pcim.forward import CallArguments, RunNetwork
 from captum_pcim.isolation import GroupedChannels, PixelChannels
 from captum_pcim.objective import Blended, Term, mean_weight, total_loss
 from captum_pcim.scores import Calibration, ScoreKind, Scores, read_scores, select_classes
@@ -102,24 +102,25 @@ class Solution:
 
     logits: Logits
     n_steps: Tensor
+    n_forwards: Tensor
     loss_history: Tensor
 
 
 class Problem:
     """The objective of a network on images, as a function of the blending logits."""
 
-    def __init__(self, network: Network, terms: Sequence[Term], score: ScoreKind) -> None:
+    def __init__(self, network: RunNetwork, terms: Sequence[Term], score: ScoreKind) -> None:
         self.network = network
         self.terms = terms
         self.score = score
 
     def scores(
-        self, images: Images, weights: tuple[Tensor, ...], reference: tuple[Tensor, ...]
+        self, images: Images, weights: tuple[Tensor, ...], reference: int
     ) -> tuple[Scores, Scores]:
-        """Return the scores of the blends and of their complements."""
+        """Return the scores of the blends and of their complements against one reference."""
         batch = tuple(
             blend_and_complement(x, r, w)
-            for x, r, w in zip(images.inputs, reference, weights, strict=True)
+            for x, r, w in zip(images.inputs, images.references[reference], weights, strict=True)
         )
         arguments = images.arguments.repeat(2)
         output = self.network(batch, arguments)
@@ -131,11 +132,14 @@ class Problem:
     def loss(self, images: Images, logits: Logits, step: int, settings: Settings) -> Tensor:
         """Return the objective of each image at a step, of shape (N,)."""
         weights = images.channels.weights(logits)
-        reference = images.references[settings.reference_at(step, len(images.references))]
+        reference = settings.reference_at(step, len(images.references))
         preserved, removed = self.scores(images, weights, reference)
         progress = step / max(1, settings.n_steps - 1)
         blended = Blended(weights, preserved, removed, images.full, progress)
         return total_loss(self.terms, blended)
+
+
+Solve = Callable[[Problem, Images, Settings, Callable[..., object]], Solution]
 
 
 class Adam:
@@ -217,7 +221,8 @@ class _Run:
     def solution(self) -> Solution:
         """Return what was found for all images, in their order."""
         self._keep()
-        return Solution(_grouped(self.found, self.sizes), self.n_steps, self.history)
+        found = _grouped(self.found, self.sizes)
+        return Solution(found, self.n_steps, 2 * self.n_steps, self.history)
 
     def _keep(self) -> None:
         for found, average in zip(self.found, self.average, strict=True):

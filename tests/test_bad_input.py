@@ -6,7 +6,7 @@ import torch
 from networks import images, small_cnn
 from torch import nn
 
-from captum_pcim import PCIM, Smoothing
+from captum_pcim import PCIM, Autograd, Smoothing
 
 INPUTS = images()
 
@@ -203,17 +203,27 @@ def test_training_mode_without_such_layers_is_fine():
         (lambda x: (x.flatten(1), 0), TypeError, r"forward_func: .*tensor of scores, got tuple"),
         (lambda x: {"logits": x}, TypeError, r"forward_func: .*tensor of scores, got dict"),
         (lambda x: None, TypeError, r"forward_func: .*tensor of scores, got NoneType"),
-        (lambda x: x.detach().numpy(), TypeError, r"forward_func: .*got ndarray"),
         (lambda x: x.flatten(1) / 0, ValueError, r"forward_func: expected finite.*\[0, 1, 2\]"),
-        (lambda x: x.flatten(1).long(), ValueError, r"forward_func: .*differentiable"),
-        (lambda x: x.detach().flatten(1), ValueError, r"forward_func: .*differentiable"),
-        (lambda x: (3 * x.flatten(1)).round().detach(), ValueError, r"forward_func: .*different"),
-        (torch.no_grad()(lambda x: 3 * x.flatten(1)), ValueError, r"forward_func: .*differenti"),
     ],
 )
 def test_forward_functions(forward, error, message):
     with pytest.raises(error, match=message):
         _explain(network=forward)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda x: x.detach().numpy().reshape(len(x), -1),
+        lambda x: x.flatten(1).long(),
+        lambda x: x.detach().flatten(1),
+        lambda x: (3 * x.flatten(1)).round().detach(),
+        torch.no_grad()(lambda x: 3 * x.flatten(1)),
+    ],
+)
+def test_forward_functions_without_gradients_where_autograd_is_insisted_on(forward):
+    with pytest.raises(ValueError, match=r"forward_func: .*differentiable"):
+        PCIM(forward, gradients=Autograd()).attribute(INPUTS, target=0)
 
 
 def test_nothing_is_left_behind_by_a_refused_call():
