@@ -145,7 +145,8 @@ def test_what_is_no_plate_is_refused(screen):
 
 def test_maps_are_written_beside_the_image_at_its_scale(screen):
     write_zarr_plate(screen / "plate.zarr")
-    run_screen(zarr_config(screen, output={"maps": True}))
+    attribution = {"isolation": "per_stain"}
+    run_screen(zarr_config(screen, output={"maps": True}, attribution=attribution))
     maps = list((screen / "results" / "done").glob("*/*/map.zarr"))
     assert len(maps) == 4
     for path in maps:
@@ -166,9 +167,17 @@ def test_a_map_holds_the_weights_as_float16(tmp_path):
     np.testing.assert_array_equal(found, attributions.astype(np.float16))
 
 
+def test_weights_that_all_stains_share_are_written_once(tmp_path):
+    plane = np.random.default_rng(0).random((1, 5, 7), dtype=np.float32)
+    field = Field("P", "A01", "1", ("x.png",))
+    write_map(tmp_path / "map.zarr", np.repeat(plane, 2, axis=0), field, STAINS)
+    found = zarr.open_array(tmp_path / "map.zarr" / "0", mode="r")[...]
+    np.testing.assert_array_equal(found, plane.astype(np.float16))
+
+
 def test_maps_follow_the_specification(tmp_path):
     models = pytest.importorskip("ome_zarr_models.v05.image")
-    attributions = np.zeros((2, 5, 7), np.float32)
+    attributions = np.random.default_rng(0).random((2, 5, 7), dtype=np.float32)
     write_map(tmp_path / "map.zarr", attributions, Field("P", "A01", "1", ("x.png",)), STAINS)
     models.Image.from_zarr(zarr.open_group(tmp_path / "map.zarr", mode="r"))
 

@@ -18,7 +18,7 @@ def write_map(path: Path, attributions: FloatPixels, field: Field, stains: Seque
     """Writes one field's map: one array, one chunk per plane.
 
     A map is no label image: it is written as an image of its own, with the pixel size of the
-    image it belongs to where that is known.
+    image it belongs to where that is known. Weights that all stains share are written once.
 
     Args:
         path: The folder to make.
@@ -26,6 +26,8 @@ def write_map(path: Path, attributions: FloatPixels, field: Field, stains: Seque
         field: The image.
         stains: Names of the planes.
     """
+    if (attributions == attributions[:1]).all():
+        attributions, stains = attributions[:1], ["all stains"]
     group = zarr_library().create_group(path, zarr_format=3)
     group.attrs["ome"] = _metadata(field, stains)
     array = group.create_array(
