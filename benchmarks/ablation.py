@@ -34,6 +34,7 @@ from captum_pcim.panel import Case, localisation_metrics
 
 CONSTRUCTOR: dict[str, dict] = {
     "default": {},
+    "emphasis on fidelity": {"emphasis": "fidelity"},
     "distribution preserved instead of class": {
         "objective": (DistributionPreservation(), Removal(), Area())
     },

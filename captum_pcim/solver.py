@@ -82,12 +82,15 @@ class Settings:
             steps falls below this; 0 never stops early.
         seed (int or None): Draw the reference of each step with this seed; None goes through
             them in turn. Every image sees the same ones, whatever batch it is in.
+        one_rate_per_image (bool): All logits of an image move in proportion to their gradients,
+            see :class:`Adam`.
     """
 
     n_steps: int
     learning_rate: float
     tolerance: float
     seed: int | None = None
+    one_rate_per_image: bool = False
 
     def reference_at(self, step: int, n_references: int) -> int:
         """Return which reference a step blends against."""
@@ -143,10 +146,24 @@ Solve = Callable[[Problem, Images, Settings, Callable[..., object]], Solution]
 
 
 class Adam:
-    """Adam (Kingma and Ba 2015) on logits whose rows can be dropped while it runs."""
+    """Adam (Kingma and Ba 2015) on logits whose rows can be dropped while it runs.
 
-    def __init__(self, parameters: Sequence[Tensor], learning_rate: float) -> None:
+    Args:
+        parameters (sequence of Tensor): Logits, one row per image.
+        learning_rate (float): Step size in logits.
+        one_rate_per_image (bool): Divide by the root of the second moment averaged over each
+            image instead of each logit's own. Adam's own step is nearly the same for strong and
+            weak evidence; with one rate per image logits keep the gradient's proportions.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        learning_rate: float,
+        one_rate_per_image: bool = False,
+    ) -> None:
         self.learning_rate = learning_rate
+        self.one_rate_per_image = one_rate_per_image
         self.first = [torch.zeros_like(p) for p in parameters]
         self.second = [torch.zeros_like(p) for p in parameters]
         self.n_updates = 0
@@ -160,9 +177,15 @@ class Adam:
         for parameter, gradient, first, second in states:
             gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
             first.lerp_(gradient, 1 - ADAM_BETAS[0])
-            second.mul_(ADAM_BETAS[1]).addcmul_(gradient, gradient, value=1 - ADAM_BETAS[1])
+            second.lerp_(self._squared(gradient), 1 - ADAM_BETAS[1])
             scale = (second / correction_2).sqrt_().add_(ADAM_EPSILON)
             parameter.addcdiv_(first, scale, value=-self.learning_rate / correction_1)
+
+    def _squared(self, gradient: Tensor) -> Tensor:
+        squared = gradient.square()
+        if not self.one_rate_per_image:
+            return squared
+        return squared.mean(tuple(range(1, gradient.ndim)), keepdim=True).expand_as(squared)
 
     def take(self, rows: Tensor) -> None:
         """Keep the state of some of the images."""
@@ -180,7 +203,7 @@ class _Run:
         initial = images.channels.initial_logits(images.inputs)
         self.sizes = [len(own) for own in initial]
         self.parameters = [p.requires_grad_() for own in initial for p in own]
-        self.optimiser = Adam(self.parameters, settings.learning_rate)
+        self.optimiser = Adam(self.parameters, settings.learning_rate, settings.one_rate_per_image)
         self.before = self._weights()
         device = images.inputs[0].device
         self.rows = torch.arange(len(images), device=device)

@@ -57,6 +57,21 @@ def test_adam_goes_on_for_some_rows_as_if_the_others_had_never_been():
     assert torch.equal(together, alone)
 
 
+def test_with_one_rate_per_image_logits_move_in_proportion_to_their_gradients():
+    logits, gradient = torch.zeros(2, 3), torch.tensor([[1.0, -2.0, 4.0], [300.0, 0.0, 100.0]])
+    Adam([logits], 0.3, one_rate_per_image=True).step([logits], [gradient])
+    root_mean_squares = gradient.square().mean(1, keepdim=True).sqrt()
+    assert_close(logits, -0.3 * gradient / root_mean_squares)
+
+
+def test_emphasis_on_fidelity_explains_every_image_as_if_it_were_alone():
+    inputs = images(n=3)
+    method = PCIM(small_cnn(), emphasis="fidelity")
+    together = method.attribute(inputs, target=1, n_steps=STEPS)
+    alone = torch.cat([method.attribute(x[None], target=1, n_steps=STEPS) for x in inputs])
+    assert_close(together, alone, rtol=0, atol=ROUND_OFF)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_gradients_that_are_not_finite_count_as_zero(bad):
     one, other = torch.zeros(2), torch.zeros(2)
