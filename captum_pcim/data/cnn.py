@@ -26,7 +26,8 @@ class SmallResNet(nn.Module):
     def __init__(self, in_channels: int, n_classes: int, width: int = 16) -> None:
         """Builds the network with random weights."""
         super().__init__()
-        self.stem = _conv_norm(in_channels, width, 5, stride=2)
+        # Every ReLU is a module of its own: DeepLift and GuidedBackprop hook modules.
+        self.stem = nn.Sequential(*_conv_norm(in_channels, width, 5, stride=2), nn.ReLU())
         self.stages = nn.Sequential(
             _Residual(width, width, stride=1),
             _Residual(width, 2 * width, stride=2),
@@ -36,7 +37,7 @@ class SmallResNet(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (N, n_classes) of inputs (N, C, H, W) in [0, 1]."""
-        features: Tensor = self.stages(torch.relu(self.stem(inputs)))
+        features: Tensor = self.stages(self.stem(inputs))
         logits: Tensor = self.head(features.mean(dim=(2, 3)))
         return logits
 
@@ -98,12 +99,14 @@ class _Residual(nn.Module):
         super().__init__()
         self.first = _conv_norm(in_channels, out_channels, 3, stride)
         self.second = _conv_norm(out_channels, out_channels, 3, stride=1)
+        self.relu_inside, self.relu_after = nn.ReLU(), nn.ReLU()
         same = stride == 1 and in_channels == out_channels
         self.shortcut = nn.Identity() if same else _conv_norm(in_channels, out_channels, 1, stride)
 
     def forward(self, features: Tensor) -> Tensor:
-        hidden = torch.relu(self.first(features))
-        return torch.relu(self.shortcut(features) + self.second(hidden))
+        hidden = self.relu_inside(self.first(features))
+        activations: Tensor = self.relu_after(self.shortcut(features) + self.second(hidden))
+        return activations
 
 
 def _conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.Sequential:
