@@ -216,7 +216,7 @@ def finished(folder: Path) -> dict[str, int]:
 
 def wait_for(folder: Path, count: int, process: subprocess.Popen[bytes]) -> None:
     while len(finished(folder)) < count and process.poll() is None:
-        time.sleep(0.02)
+        time.sleep(0.1)
 
 
 def run_once(folder: Path, options: argparse.Namespace) -> None:

@@ -21,13 +21,23 @@ def cluster(tmp_path_factory):
     """One Ray instance for all tests; it counts 4 CPUs, whatever the machine has."""
     flag = tmp_path_factory.mktemp("flags") / "kill"
     os.environ["DEADLY_FLAG"] = str(flag)
-    variables = {"PYTHONPATH": str(TESTS), "DEADLY_FLAG": str(flag)}
-    ray.init(
-        num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="error",
-        runtime_env={"env_vars": variables},
-    )  # fmt: skip
+    _start({"PYTHONPATH": str(TESTS), "DEADLY_FLAG": str(flag)})
     yield flag
     ray.shutdown()
+
+
+def _start(variables, attempts=3):
+    """Ray gives its own processes 30 seconds to start, too little on a very busy machine."""
+    try:
+        ray.init(
+            num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="error",
+            runtime_env={"env_vars": variables},
+        )  # fmt: skip
+    except Exception:
+        ray.shutdown()
+        if attempts == 1:
+            raise
+        _start(variables, attempts - 1)
 
 
 @pytest.fixture
