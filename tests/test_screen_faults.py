@@ -223,6 +223,14 @@ def test_a_full_disk_ends_the_command_with_a_sentence(screen, small_disk, capsys
     assert "No space left on device" in said and "again to resume" in said
 
 
+def test_a_results_folder_that_breaks_midway_stops_the_run(screen, tmp_path_factory, monkeypatch):
+    note = tmp_path_factory.mktemp("note") / "folder"
+    note.write_text(str(screen / "results"))
+    monkeypatch.setenv("DEADLY_FLAG", str(note))
+    with pytest.raises(StoreError, match="cannot write to the results folder"):
+        run_screen(config(screen, "Breaking"))
+
+
 def test_an_unwritable_folder_is_refused_before_anything_is_computed(screen, small_disk):
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(StoreError, match="cannot write to the results folder: Read-only"):
