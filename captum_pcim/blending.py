@@ -52,8 +52,11 @@ def blend_and_complement(inputs: Tensor, reference: Tensor, weights: Tensor) -> 
     Returns:
         Tensor: Images of shape (2 N, C, *spatial).
     """
-    carried = weights * (inputs - reference)
-    return torch.cat([reference + carried, inputs - carried])
+    # Interpolating keeps no difference image for the backward pass, as the formula would.
+    reference, weights = reference.to(inputs), weights.to(inputs)
+    return torch.cat(
+        [torch.lerp(reference, inputs, weights), torch.lerp(inputs, reference, weights)]
+    )
 
 
 def isolate(inputs: Tensor, reference: Tensor) -> Tensor:

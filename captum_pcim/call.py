@@ -8,7 +8,7 @@ from torch import Tensor
 
 from captum_pcim.checks import check_class_range, check_scores
 from captum_pcim.diagnostics import Diagnostics
-from captum_pcim.forward import CallArguments
+from captum_pcim.forward import CallArguments, usable
 from captum_pcim.gradients import differentiable_output
 from captum_pcim.isolation import GroupedChannels, PixelChannels
 from captum_pcim.objective import mean_weight
@@ -72,8 +72,8 @@ class Call:
     def _prepare(self, start: int, stop: int) -> Images:
         """Gather the images of one chunk and score them as they are."""
         rows = torch.arange(start, stop, device=self.inputs[0].device)
-        inputs = tuple(training_dtype(x[rows]) for x in self.inputs)
-        references = self.make_references(inputs, rows)
+        inputs = tuple(training_dtype(x[start:stop]) for x in self.inputs)
+        references = [tuple(map(usable, r)) for r in self.make_references(inputs, rows)]
         arguments = self.arguments.take(rows)
         with torch.no_grad():
             output = self._output(start, inputs, arguments)
@@ -151,5 +151,5 @@ class Call:
 
 def training_dtype(tensor: Tensor) -> Tensor:
     """Return a tensor in the dtype its weights are trained in: float64 stays, all else float32."""
-    tensor = tensor.detach()
+    tensor = usable(tensor)
     return tensor if tensor.dtype == torch.float64 else tensor.float()

@@ -33,7 +33,7 @@ def frozen_view(forward_func: Callable[..., Any], eval_mode: bool = False) -> Ca
     if not isinstance(forward_func, nn.Module) or scripted or compiled:
         return forward_func
     shared: dict[int, Any] = {
-        id(parameter): nn.Parameter(_usable(parameter), requires_grad=False)
+        id(parameter): nn.Parameter(usable(parameter), requires_grad=False)
         for parameter in forward_func.parameters()
     }
     try:
@@ -57,7 +57,7 @@ def _let_cudnn_go_backward(view: nn.Module) -> None:
             module.training = True
 
 
-def _usable(tensor: Tensor) -> Tensor:
+def usable(tensor: Tensor) -> Tensor:
     """Return a tensor of the same memory, or a copy where autograd could not work with it."""
     return tensor.clone() if tensor.is_inference() else tensor.detach()
 
@@ -85,8 +85,8 @@ class CallArguments:
         two images are left.
         """
         per_image = (isinstance(a, Tensor) and a.shape[:1] == (n_images,) for a in additional)
-        usable = (_usable(a) if isinstance(a, Tensor) else a for a in additional)
-        return cls(target, tuple(usable), tuple(per_image))
+        kept = tuple(usable(a) if isinstance(a, Tensor) else a for a in additional)
+        return cls(target, kept, tuple(per_image))
 
     def take(self, rows: Tensor) -> "CallArguments":
         """Return what belongs to some of the images."""
