@@ -1,5 +1,6 @@
 """The documentation's settings. `make docs` builds it, with warnings as errors."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -37,3 +38,20 @@ autodoc_typehints = "description"
 autodoc_typehints_format = "short"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+
+default_role = "code"  # `single backticks` are code, as in Markdown
+
+_STAR = re.compile(r"(?<![*\w`\\])\*+(?=[a-z])")  # of (N, C, *spatial) and **kwargs
+_BAR = re.compile(r"(?<!\|)\|(?!\|)")  # of |r|
+
+
+def escape_marks(app, what, name, obj, options, lines):
+    """Keep reStructuredText from reading shapes and magnitudes as markup."""
+    for i, line in enumerate(lines):
+        line = _STAR.sub(lambda stars: stars[0].replace("*", r"\*"), line)
+        lines[i] = _BAR.sub(r"\\|", line) if "metrics" in name else line
+
+
+def setup(app):
+    """Run after napoleon, which turns sections into fields."""
+    app.connect("autodoc-process-docstring", escape_marks, priority=900)

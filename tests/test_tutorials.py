@@ -1,0 +1,69 @@
+"""The tutorials run, and the notebooks are what their scripts say.
+
+Notebooks are run in fast mode: less of everything, the same code and the same asserts.
+"""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+nbformat = pytest.importorskip("nbformat")
+jupytext = pytest.importorskip("jupytext")
+nbclient = pytest.importorskip("nbclient")
+pytest.importorskip("ipykernel")
+
+TUTORIALS = Path(__file__).parents[1] / "tutorials"
+NOTEBOOKS = sorted(TUTORIALS.glob("*.ipynb"))
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+@pytest.fixture
+def fast_mode(monkeypatch):
+    monkeypatch.setenv("PCIM_FAST", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore::UserWarning")
+
+
+def _client(notebook, folder):
+    client = nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    )
+    client.create_kernel_manager()
+    # This interpreter, whatever kernels are installed.
+    client.km.kernel_spec.argv[0] = sys.executable
+    return client
+
+
+@each_notebook
+def test_a_tutorial_runs_and_its_figures_hold(path, fast_mode, tmp_path):
+    notebook = nbformat.read(path, as_version=4)
+    assert any("assert " in cell.source for cell in notebook.cells[-1:])
+    _client(notebook, tmp_path).execute()
+    pictures = [
+        output
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    assert pictures
+
+
+def test_a_tutorial_whose_assert_fails_is_noticed(fast_mode, tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("assert 1 == 2")])
+    with pytest.raises(nbclient.exceptions.CellExecutionError):
+        _client(notebook, tmp_path).execute()
+
+
+@each_notebook
+def test_a_notebook_holds_what_its_script_says_and_was_run_in_full(path):
+    script = jupytext.read(path.with_suffix(".py"))
+    notebook = nbformat.read(path, as_version=4)
+    assert [cell.source for cell in notebook.cells] == [cell.source for cell in script.cells]
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_every_script_has_its_notebook():
+    assert NOTEBOOKS
+    assert {path.stem for path in NOTEBOOKS} == {path.stem for path in TUTORIALS.glob("[0-9]_*.py")}
