@@ -1,5 +1,6 @@
 """What importing the package brings along."""
 
+import functools
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ OPTIONAL = {
 }
 
 
+@functools.cache
 def _loaded(imports):
     code = f"{imports}; import sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
