@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The images and networks of demo and tests are small: more threads than cores wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check docs clean test-minimum
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -18,6 +18,17 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
+
+# The oldest releases that setup.cfg allows, in an environment of their own (torch alone is 3 GB).
+test-minimum:
+	$(PYTHON) -m venv $(VENV)-minimum
+	$(VENV)-minimum/bin/python -m pip install --quiet -c constraints-minimum.txt -e . \
+		pytest hypothesis scipy scikit-learn
+	$(VENV)-minimum/bin/python -m pytest tests/test_pcim.py tests/test_solver.py tests/test_networks.py \
+		tests/test_captum_conformance.py tests/test_numerics.py tests/test_properties.py \
+		tests/test_bad_input.py tests/test_model_untouched.py tests/test_scores.py tests/test_compat.py \
+		tests/test_isolation.py tests/test_blending.py tests/test_references.py tests/test_smoothing.py \
+		tests/test_objective.py tests/test_threads.py tests/test_cnn.py tests/test_planted.py
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

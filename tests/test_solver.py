@@ -221,7 +221,7 @@ def test_memory_that_runs_out_halves_the_chunk_and_warns_once():
 
     def too_large_for_four_rows(inputs):
         if len(inputs) > 4:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return network(inputs)
 
     inputs = bright_images(n=7)
@@ -233,9 +233,9 @@ def test_memory_that_runs_out_halves_the_chunk_and_warns_once():
 
 def test_memory_that_does_not_hold_one_image_raises():
     def never_enough(inputs):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.warns(UserWarning), pytest.raises(torch.OutOfMemoryError):
+    with pytest.warns(UserWarning), pytest.raises(torch.cuda.OutOfMemoryError):
         PCIM(never_enough).attribute(bright_images(n=4), target=1, n_steps=3)
 
 
