@@ -1,5 +1,6 @@
 """Files are whole or absent."""
 
+import contextlib
 import resource
 
 import pytest
@@ -7,12 +8,18 @@ import pytest
 from captum_pcim.atomic import remove_leftovers, write_bytes
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
-    """No file may grow above 1000 bytes: a write fails half way, as on a full disk."""
+    """No file may grow above 1000 bytes: a write fails half way, as on a full disk.
+
+    Only inside the block, because the limit also holds for what pytest prints into a file.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_file_is_replaced(tmp_path):
@@ -22,10 +29,9 @@ def test_a_file_is_replaced(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_write_that_fails_half_way_leaves_the_old_file_alone(tmp_path, full_disk):
+def test_a_write_that_fails_half_way_leaves_the_old_file_alone(tmp_path):
     write_bytes(tmp_path / "a", b"old")
-    full_disk()
-    with pytest.raises(OSError, match="File too large"):
+    with full_disk(), pytest.raises(OSError, match="File too large"):
         write_bytes(tmp_path / "a", bytes(5000))
     assert (tmp_path / "a").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
