@@ -13,7 +13,9 @@ from matplotlib import pyplot
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from captum_pcim import visualize
+from captum_pcim import PCIM, ForwardOnly, visualize
+from captum_pcim.data.planted import PlantedNetwork
+from captum_pcim.objective import Area, Preservation, Removal
 
 WINDOW = (0.0, 1.0)
 
@@ -232,6 +234,52 @@ def test_bars_show_the_share_of_each_object_beside_its_area():
     )
 
 
+# The path of the optimisation
+
+
+def _path(n_steps, steps, price=None, **arguments):
+    """Return pcim, an image, and the pictures of the upper and of the lower row."""
+    network = PlantedNetwork()
+    inputs, targets, _ = network.sample(1)
+    pcim = PCIM(network, objective=(Preservation(), Removal(), price or Area()))
+    figure = visualize.plot_path(
+        pcim, inputs[0], int(targets[0]), steps, n_steps, windows=WINDOW, **arguments
+    )
+    pictures = [_shown(axis) for axis in figure.axes]
+    return pcim, inputs, targets, pictures[: len(steps) + 1], pictures[len(steps) + 1 :]
+
+
+def test_the_path_ends_with_the_map_that_attribute_returns():
+    pcim, inputs, targets, weights, _ = _path(6, (0, 5))
+    attributions = pcim.attribute(inputs, target=targets, n_steps=6)
+    np.testing.assert_array_equal(weights[-1], visualize.display_map(attributions[0]))
+
+
+def test_the_path_starts_where_no_pixel_is_preferred():
+    _, _, _, (start, _), _ = _path(3, (0,))
+    assert np.ptp(start) == 0
+
+
+@pytest.mark.parametrize("n_steps", [2, 7])
+def test_the_weights_after_one_step_are_those_of_a_run_of_one_step(n_steps):
+    constant = Area(20, 20)  # the price rises over a run, so only under a constant one
+    pcim, inputs, targets, (_, after_one, _), _ = _path(n_steps, (0, 1), constant)
+    attributions = pcim.attribute(inputs, target=targets, n_steps=1)
+    np.testing.assert_array_equal(after_one, visualize.display_map(attributions[0]))
+
+
+def test_below_each_map_stands_what_it_keeps():
+    _, inputs, _, weights, blends = _path(4, (0, 3), baselines=0.25)
+    for alpha, blend in zip(weights, blends, strict=True):
+        expected = visualize.composite(0.25 + alpha * (inputs[0].numpy() - 0.25), WINDOW)
+        np.testing.assert_allclose(blend, expected, atol=1e-6)
+
+
+def test_watching_the_path_leaves_pcim_as_it_was():
+    pcim, *_ = _path(2, (0,))
+    assert len(pcim.objective) == 3 and pcim.gradients == "auto"
+
+
 @pytest.mark.parametrize(
     "draw, n_axes",
     [
@@ -249,6 +297,12 @@ def test_bars_show_the_share_of_each_object_beside_its_area():
             ),
             4,
         ),
+        (
+            lambda x, w, axes: visualize.plot_path(
+                PCIM(_mean_logits), x, 1, steps=(0, 2), n_steps=3, axes=axes
+            ),
+            6,
+        ),
     ],
     ids=[
         "stains",
@@ -260,6 +314,7 @@ def test_bars_show_the_share_of_each_object_beside_its_area():
         "blends",
         "objects",
         "fidelity",
+        "path",
     ],
 )
 def test_every_plot_draws_into_given_axes_and_returns_their_figure(draw, n_axes):
@@ -300,6 +355,16 @@ def test_figures_are_not_pyplots():
         (lambda: visualize.plot_blends(torch.ones(1, 2, 2), 2 * torch.ones(1, 2, 2), 0), "weights"),
         (lambda: visualize.plot_objects(torch.ones(1, 2, 2), torch.zeros(2, 2).int()), "objects"),
         (lambda: visualize.plot_stains(torch.rand(2, 4, 4), ["one"]), "stain_names: expected 2"),
+        (
+            lambda: visualize.plot_path(PCIM(_mean_logits), torch.rand(1, 8, 8), 1, [5], 5),
+            r"steps: expected numbers from 0 to 4, got \[5\]",
+        ),
+        (
+            lambda: visualize.plot_path(
+                PCIM(_mean_logits, gradients=ForwardOnly()), torch.rand(1, 8, 8), 1
+            ),
+            "pcim: expected gradients, got ForwardOnly",
+        ),
     ],
 )
 def test_bad_input_is_named(call, message):

@@ -25,6 +25,7 @@ from captum_pcim.visualize.maps import (
     plot_overlay,
     plot_stains,
 )
+from captum_pcim.visualize.path import plot_path
 from captum_pcim.visualize.regions import smallest_region
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "plot_maps",
     "plot_objects",
     "plot_overlay",
+    "plot_path",
     "plot_stains",
     "smallest_region",
     "stretch",
