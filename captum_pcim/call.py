@@ -62,7 +62,7 @@ class Call:
         images = self._prepare(start, stop)
         solution = self.solve(self.problem, images, self.settings, on_step)
         with torch.no_grad():
-            weights = images.channels.weights(solution.logits)
+            weights = images.channels.weights(solution.factors)
             maps = tuple(
                 w.expand_as(x).to(x.dtype).contiguous()
                 for w, x in zip(weights, (x[start:stop] for x in self.inputs), strict=True)
@@ -135,7 +135,7 @@ class Call:
         removed = torch.stack([lost.probability for _, lost in both]).mean(0)
         n_forwards = n_forwards + 2 * n_references * preserved.isfinite()
         tiny = torch.finfo(full.dtype).tiny
-        stains = images.channels.stain_weights(solution.logits)
+        stains = images.channels.stain_weights(solution.factors)
         return Diagnostics(
             full_probability=full.cpu(),
             preserved_probability=preserved.cpu(),

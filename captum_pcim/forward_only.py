@@ -21,6 +21,7 @@ from torch import Tensor
 from captum_pcim import solver
 from captum_pcim.chunks import is_out_of_memory
 from captum_pcim.forward import CallArguments, RunNetwork
+from captum_pcim.objective import mean_weight
 from captum_pcim.random_masks import coarse_masks, masks_around, top_of
 from captum_pcim.scores import read_scores, select_classes
 from captum_pcim.solver import Images, Logits, Problem, Settings, Solution
@@ -126,7 +127,7 @@ def solve(
         plan (Plan): The passes to spend.
 
     Returns:
-        Solution: The trained logits; `n_forwards` are the passes made here.
+        Solution: The trained weights; `n_forwards` are the passes made here.
 
     Raises:
         ValueError: If there are too few passes, or a blend's score is not finite.
@@ -144,10 +145,10 @@ def solve(
         solution = solver.solve(learned_problem, learned, settings, lambda: None)
     # The solver says how much evidence there is, the surrogate ranks it: trained on a straight
     # line the weights would end near 0 and 1, and rank little beyond that.
-    mixed_in = torch.cat([p.flatten(1) for own in solution.logits for p in own], dim=1)
-    ranked = top_of(evidence(learned), mixed_in.sigmoid().mean(1), RESULT_EDGE)
+    share = mean_weight(images.channels.weights(solution.factors))
+    ranked = images.channels.factors(top_of(evidence(learned), share, RESULT_EDGE))
     n_forwards = torch.full_like(solution.n_steps, sampler.n_forwards)
-    return replace(solution, logits=ranked, n_forwards=n_forwards)
+    return replace(solution, factors=ranked, n_forwards=n_forwards)
 
 
 class _Sampler:
@@ -215,7 +216,7 @@ class _Sampler:
         n_images, n_masks = len(self.images), len(masks)
         rows = torch.arange(n_images, device=self.images.inputs[0].device).repeat(n_masks)
         images = self.images.take(rows)
-        weights = images.channels.weights(_stacked(masks, n_images))
+        weights = images.channels.weights(images.channels.factors(_stacked(masks, n_images)))
         preserved, removed = self.problem.scores(images, weights, reference)
         kept = preserved.log_odds.reshape(n_masks, n_images).T.cpu()
         lost = removed.log_odds.reshape(n_masks, n_images).T.cpu()

@@ -8,10 +8,12 @@
   Captum.
 
 All parameters are logits with one row per image, so that rows can be dropped from a running
-optimisation. Tensors of shape (N, C, *spatial) are images (signals, stacks) with stains on axis
-1; tensors of shape (N, F) have one weight per feature.
+optimisation. Smoothed and squashed they become factors in [0, 1]; their product is the weights.
+Tensors of shape (N, C, *spatial) are images (signals, stacks) with stains on axis 1; tensors of
+shape (N, F) have one weight per feature.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,8 +34,8 @@ class Isolation(Protocol):
         """Return the parameters before training for a grid of shape (N, C, *nodes)."""
         ...
 
-    def weights(self, logits: Sequence[Tensor], matrices: Sequence[Tensor]) -> Tensor:
-        """Return weights in [0, 1], broadcastable to the input."""
+    def factors(self, logits: Sequence[Tensor], matrices: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return factors in [0, 1] whose product is broadcastable to the input."""
         ...
 
 
@@ -45,9 +47,9 @@ class SharedOverStains:
         """Return one map of logits per image."""
         return (like.new_full((shape[0], 1, *shape[2:]), INITIAL_LOGIT),)
 
-    def weights(self, logits: Sequence[Tensor], matrices: Sequence[Tensor]) -> Tensor:
+    def factors(self, logits: Sequence[Tensor], matrices: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return weights of shape (N, 1, *spatial)."""
-        return spread(logits[0], matrices).sigmoid()
+        return (spread(logits[0], matrices).sigmoid(),)
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,10 @@ class Factorised:
         stains = like.new_full((shape[0], shape[1], *[1] * len(shape[2:])), INITIAL_STAIN_LOGIT)
         return pixels, stains
 
-    def weights(self, logits: Sequence[Tensor], matrices: Sequence[Tensor]) -> Tensor:
-        """Return weights of shape (N, C, *spatial)."""
+    def factors(self, logits: Sequence[Tensor], matrices: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return weights of the pixels, (N, 1, *spatial), and of the stains, (N, C, 1, ...)."""
         pixels, stains = logits
-        return spread(pixels, matrices).sigmoid() * stains.sigmoid()
-
-    def stain_weights(self, logits: Sequence[Tensor]) -> Tensor:
-        """Return the weight of each stain, of shape (N, C), in [0, 1]."""
-        return logits[1].sigmoid().flatten(1)
+        return spread(pixels, matrices).sigmoid(), stains.sigmoid()
 
 
 class PixelChannels:
@@ -109,18 +107,22 @@ class PixelChannels:
             initial.append(self.isolation.initial_logits((*x.shape[:2], *nodes), x))
         return initial
 
-    def weights(self, logits: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-        """Return one tensor of weights per input, broadcastable to it."""
-        return tuple(
-            self.isolation.weights(own, matrices) if own[0].ndim > 2 else own[0].sigmoid()
+    def factors(self, logits: Sequence[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+        """Return the factors of the weights of each input."""
+        return [
+            self.isolation.factors(own, matrices) if own[0].ndim > 2 else (own[0].sigmoid(),)
             for own, matrices in zip(logits, self.matrices, strict=True)
-        )
+        ]
 
-    def stain_weights(self, logits: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...] | None:
+    def weights(self, factors: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """Return one tensor of weights per input, broadcastable to it."""
+        return tuple(math.prod(own[1:], start=own[0]) for own in factors)
+
+    def stain_weights(self, factors: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...] | None:
         """Return the (N, C) stain weights of each input where channels are factorised."""
         if not isinstance(self.isolation, Factorised):
             return None
-        return tuple(self.isolation.stain_weights(own) for own in logits if len(own) == 2)
+        return tuple(own[1].flatten(1) for own in factors if len(own) == 2)
 
     def take(self, rows: Tensor) -> "PixelChannels":
         """Return the channels of some of the images: the same ones, nothing here is per image."""
@@ -147,14 +149,18 @@ class GroupedChannels:
         """Return one logit per image and group."""
         return [(inputs[0].new_full((inputs[0].shape[0], self.n_groups), INITIAL_LOGIT),)]
 
-    def weights(self, logits: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    def factors(self, logits: Sequence[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+        """Return the weights of the groups, of shape (N, groups)."""
+        return [(logits[0][0].sigmoid(),)]
+
+    def weights(self, factors: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """Return one tensor of weights per input, shaped like its mask."""
-        per_group = logits[0][0].sigmoid()
+        per_group = factors[0][0]
         n_images = per_group.shape[0]
         masks = (mask.expand(n_images, *mask.shape[1:]) for mask in self.feature_mask)
         return tuple(per_group.gather(1, mask.flatten(1)).view(mask.shape) for mask in masks)
 
-    def stain_weights(self, logits: Sequence[tuple[Tensor, ...]]) -> None:
+    def stain_weights(self, factors: Sequence[tuple[Tensor, ...]]) -> None:
         """Return None: groups have no stain weights."""
         return
 

@@ -109,8 +109,8 @@ class Area:
             start of 0.
     """
 
-    start: float = 5.0
-    end: float = 50.0
+    start: float = 10.0
+    end: float = 100.0
 
     def price(self, progress: float) -> float:
         """Return the price at a share of the steps."""

@@ -51,11 +51,10 @@ from captum_pcim.scores import ScoreKind
 from captum_pcim.smoothing import Smoothing
 from captum_pcim.solver import Problem, Settings
 
-DEFAULT_STEPS = 40
-DEFAULT_LEARNING_RATE = 0.5
+DEFAULT_STEPS = 48
+DEFAULT_LEARNING_RATE = 0.8
 
 Order = Literal["cycle", "sample"]
-Emphasis = Literal["localisation", "fidelity"]
 
 
 class PCIM(PerturbationAttribution):
@@ -85,10 +84,6 @@ class PCIM(PerturbationAttribution):
         smoothing (Smoothing, optional): Smoothing of the weights in pixels.
         order (str): "cycle" goes through the references in turn, "sample" draws one per step
             with `seed`; the same ones for every image.
-        emphasis (str): "localisation" (default) marks the evidence sharply and evenly, wherever
-            it is; "fidelity" ranks pixels by how much they matter to the network, at the price
-            of paler and wider maps: better deletion, worse mass accuracy. Measured in the
-            project's benchmarks.
         autocast_dtype (torch.dtype, optional): Run the network under autocast in this dtype,
             for example torch.bfloat16. Weights and losses stay in float32.
         eval_mode (bool): Explain a module as it would be in evaluation mode, whatever mode it is
@@ -116,7 +111,6 @@ class PCIM(PerturbationAttribution):
         isolation: Isolation | None = None,
         smoothing: Smoothing | None = None,
         order: Order = "cycle",
-        emphasis: Emphasis = "localisation",
         autocast_dtype: torch.dtype | None = None,
         eval_mode: bool = False,
         gradients: Gradients = "auto",
@@ -125,7 +119,6 @@ class PCIM(PerturbationAttribution):
         super().__init__(forward_func)
         check_choice("score", score, get_args(ScoreKind))
         check_choice("order", order, get_args(Order))
-        check_choice("emphasis", emphasis, get_args(Emphasis))
         check_gradients(gradients)
         self.score = score
         self.objective = tuple(objective or default_objective())
@@ -133,7 +126,6 @@ class PCIM(PerturbationAttribution):
         self.isolation = isolation or SharedOverStains()
         self.smoothing = smoothing or Smoothing()
         self.order = order
-        self.emphasis = emphasis
         self.autocast_dtype = autocast_dtype
         self.eval_mode = eval_mode
         self.gradients = gradients
@@ -234,8 +226,7 @@ class PCIM(PerturbationAttribution):
             )
         n_steps = check_positive("n_steps", n_steps)
         seed = self.seed if self.order == "sample" else None
-        one_rate = self.emphasis == "fidelity"
-        return Settings(n_steps, learning_rate, tolerance, seed, one_rate)
+        return Settings(n_steps, learning_rate, tolerance, seed)
 
     def _network(self, inputs: tuple[Tensor, ...]) -> Network:
         view = frozen_view(self.forward_func, self.eval_mode)

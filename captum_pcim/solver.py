@@ -4,11 +4,12 @@ Images never meet: losses are summed, state is per image, and a finished image l
 Nothing in the loop waits for the device; only every `CHECK_EVERY` steps, and only where early
 stopping is on, the host looks which images are finished.
 
-The map is the average of the logits over the steps after the first fifth (Polyak and Juditsky
-1992): while the area's price rises, a pixel keeps its weight for as long as it is worth the price,
-so the average ranks pixels by their worth where the last step only knows in from out.
+The map is a moving average of the weights over the steps, recent ones counting more: while the
+area's price rises, a pixel keeps its weight for as long as it is worth the price, so the average
+ranks pixels by their worth where the last step only knows in from out.
 """
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,10 +26,11 @@ from captum_pcim.scores import Calibration, ScoreKind, Scores, read_scores, sele
 
 CHECK_EVERY = 5
 ADAM_BETAS = (0.8, 0.9)
-AVERAGE_FROM = 0.2
+MEMORY = 0.2  # of the moving average, as a share of the steps
 ADAM_EPSILON = 1e-8
 
 Logits = list[tuple[Tensor, ...]]
+Factors = list[tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,12 @@ class Settings:
             steps falls below this; 0 never stops early.
         seed (int or None): Draw the reference of each step with this seed; None goes through
             them in turn. Every image sees the same ones, whatever batch it is in.
-        one_rate_per_image (bool): All logits of an image move in proportion to their gradients,
-            see :class:`Adam`.
     """
 
     n_steps: int
     learning_rate: float
     tolerance: float
     seed: int | None = None
-    one_rate_per_image: bool = False
 
     def reference_at(self, step: int, n_references: int) -> int:
         """Return which reference a step blends against."""
@@ -103,7 +102,7 @@ class Settings:
 class Solution:
     """What the optimiser found, one row per image."""
 
-    logits: Logits
+    factors: Factors
     n_steps: Tensor
     n_forwards: Tensor
     loss_history: Tensor
@@ -132,9 +131,9 @@ class Problem:
         scores, classes = select_classes(output, arguments.target)
         return read_scores(scores, classes, self.score, images.calibration).halves()
 
-    def loss(self, images: Images, logits: Logits, step: int, settings: Settings) -> Tensor:
+    def loss(self, images: Images, factors: Factors, step: int, settings: Settings) -> Tensor:
         """Return the objective of each image at a step, of shape (N,)."""
-        weights = images.channels.weights(logits)
+        weights = images.channels.weights(factors)
         reference = settings.reference_at(step, len(images.references))
         preserved, removed = self.scores(images, weights, reference)
         progress = step / max(1, settings.n_steps - 1)
@@ -146,24 +145,19 @@ Solve = Callable[[Problem, Images, Settings, Callable[..., object]], Solution]
 
 
 class Adam:
-    """Adam (Kingma and Ba 2015) on logits whose rows can be dropped while it runs.
+    """Adam (Kingma and Ba 2015) on logits, in two ways its own.
+
+    Rows can be dropped while it runs. And where Adam divides each logit's step by the size of its
+    own gradient, which makes strong and weak evidence move alike, this divides by the geometric
+    mean of that and the size over the image: half of the gradient's proportions are kept.
 
     Args:
         parameters (sequence of Tensor): Logits, one row per image.
         learning_rate (float): Step size in logits.
-        one_rate_per_image (bool): Divide by the root of the second moment averaged over each
-            image instead of each logit's own. Adam's own step is nearly the same for strong and
-            weak evidence; with one rate per image logits keep the gradient's proportions.
     """
 
-    def __init__(
-        self,
-        parameters: Sequence[Tensor],
-        learning_rate: float,
-        one_rate_per_image: bool = False,
-    ) -> None:
+    def __init__(self, parameters: Sequence[Tensor], learning_rate: float) -> None:
         self.learning_rate = learning_rate
-        self.one_rate_per_image = one_rate_per_image
         self.first = [torch.zeros_like(p) for p in parameters]
         self.second = [torch.zeros_like(p) for p in parameters]
         self.n_updates = 0
@@ -177,20 +171,27 @@ class Adam:
         for parameter, gradient, first, second in states:
             gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
             first.lerp_(gradient, 1 - ADAM_BETAS[0])
-            second.lerp_(self._squared(gradient), 1 - ADAM_BETAS[1])
-            scale = (second / correction_2).sqrt_().add_(ADAM_EPSILON)
+            second.lerp_(gradient.square(), 1 - ADAM_BETAS[1])
+            scale = sizes(second / correction_2).add_(ADAM_EPSILON)
             parameter.addcdiv_(first, scale, value=-self.learning_rate / correction_1)
-
-    def _squared(self, gradient: Tensor) -> Tensor:
-        squared = gradient.square()
-        if not self.one_rate_per_image:
-            return squared
-        return squared.mean(tuple(range(1, gradient.ndim)), keepdim=True).expand_as(squared)
 
     def take(self, rows: Tensor) -> None:
         """Keep the state of some of the images."""
         self.first = [state[rows] for state in self.first]
         self.second = [state[rows] for state in self.second]
+
+
+def sizes(second: Tensor) -> Tensor:
+    """Return the geometric mean of each gradient's size and the size over its image.
+
+    Args:
+        second (Tensor): Mean squares of the gradients, one row per image. Zeros, as groups have
+            that are not in the image, do not count.
+    """
+    axes = tuple(range(1, second.ndim))
+    n_moving = second.count_nonzero(axes).clamp_min(1).view(-1, *[1] * len(axes))
+    over_image = second.sum(axes, keepdim=True) / n_moving
+    return second.sqrt().mul_(over_image.sqrt_()).sqrt_()
 
 
 class _Run:
@@ -203,26 +204,27 @@ class _Run:
         initial = images.channels.initial_logits(images.inputs)
         self.sizes = [len(own) for own in initial]
         self.parameters = [p.requires_grad_() for own in initial for p in own]
-        self.optimiser = Adam(self.parameters, settings.learning_rate, settings.one_rate_per_image)
+        self.optimiser = Adam(self.parameters, settings.learning_rate)
         self.before = self._weights()
         device = images.inputs[0].device
         self.rows = torch.arange(len(images), device=device)
-        self.average = [p.detach().clone() for p in self.parameters]
-        self.found = [p.clone() for p in self.average]
+        self.average = [torch.zeros_like(f) for own in self._factors() for f in own]
+        self.found = [average.clone() for average in self.average]
+        self.fading = math.exp(-1 / (MEMORY * settings.n_steps))
+        self.n_averaged = 0.0
         self.history = images.inputs[0].new_full((len(images), settings.n_steps), torch.nan)
         self.n_steps = torch.zeros(len(images), dtype=torch.int64, device=device)
 
     def step(self, step: int) -> None:
         """Improve all running images once."""
-        loss = self.problem.loss(self.images, self._logits(), step, self.settings)
+        factors = self._factors()
+        loss = self.problem.loss(self.images, factors, step, self.settings)
         gradients = torch.autograd.grad(loss.sum(), self.parameters)
         with torch.no_grad():
             self.optimiser.step(self.parameters, gradients)
             self.history[self.rows, step] = loss.detach().to(self.history.dtype)
             self.n_steps[self.rows] += 1
-            n_averaged = max(1, step + 1 - round(AVERAGE_FROM * self.settings.n_steps))
-            for average, parameter in zip(self.average, self.parameters, strict=True):
-                average.lerp_(parameter, 1 / n_averaged)
+            self._remember(factors)
 
     def drop_finished(self) -> None:
         """Take the images whose weights have come to rest out of the batch."""
@@ -251,12 +253,18 @@ class _Run:
         for found, average in zip(self.found, self.average, strict=True):
             found[self.rows] = average
 
-    def _logits(self) -> Logits:
-        return _grouped(self.parameters, self.sizes)
+    def _remember(self, factors: Factors) -> None:
+        self.n_averaged = 1 + self.fading * self.n_averaged
+        now = (factor for own in factors for factor in own)
+        for average, factor in zip(self.average, now, strict=True):
+            average.lerp_(factor, 1 / self.n_averaged)
+
+    def _factors(self) -> Factors:
+        return self.images.channels.factors(_grouped(self.parameters, self.sizes))
 
     def _weights(self) -> tuple[Tensor, ...]:
         with torch.no_grad():
-            return self.images.channels.weights(self._logits())
+            return self.images.channels.weights(self._factors())
 
 
 def solve(
@@ -271,7 +279,7 @@ def solve(
         on_step (Callable): Called after every step, for progress.
 
     Returns:
-        Solution: The trained logits, and the steps and losses of each image.
+        Solution: The trained weights, and the steps and losses of each image.
     """
     run = _Run(problem, images, settings)
     for step in range(settings.n_steps):

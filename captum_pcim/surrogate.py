@@ -150,7 +150,8 @@ def evidence(learned: LearnedImages) -> Logits:
     ]
     parameters = [p for own in logits for p in own]
     with torch.enable_grad():
-        cells = features(learned.channels, learned.channels.weights(logits))
+        factors = learned.channels.factors(logits)
+        cells = features(learned.channels, learned.channels.weights(factors))
         together = torch.cat([f.flatten(1) for f in cells], dim=1)
         log_odds = (together * learned.coefficients.sum(1)).sum()
         gradients = iter(torch.autograd.grad(log_odds, parameters))

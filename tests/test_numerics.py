@@ -81,7 +81,7 @@ def test_a_constant_image_has_a_flat_and_finite_map(value):
 def test_an_image_equal_to_its_baseline_has_a_flat_and_small_map():
     inputs = images()
     attributions = PCIM(small_cnn()).attribute(inputs, baselines=inputs, target=1)
-    assert attributions.std() < 1e-6
+    assert attributions.std() < 1e-5
     assert attributions.max() < 0.05
 
 

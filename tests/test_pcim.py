@@ -58,7 +58,7 @@ def test_a_fifth_of_the_image_is_enough_to_keep_the_class_and_lose_it(explained)
     _, diagnostics, *_ = explained
     positive = slice(1, 3)
     assert (diagnostics.area[positive] < 0.2).all()
-    assert (diagnostics.preserved_probability[positive] > 0.9).all()
+    assert (diagnostics.preserved_probability[positive] > 0.75).all()
     assert (diagnostics.removed_probability[positive] < 0.1).all()
 
 
@@ -154,7 +154,7 @@ def test_signals_images_and_stacks_are_explained(spatial):
 
     attributions = PCIM(forward, smoothing=Smoothing(0)).attribute(inputs, baselines=0, target=1)
     assert attributions.shape == inputs.shape
-    assert attributions[..., half:].min() > 0.5 > attributions[..., :half].max()
+    assert attributions[..., half:].min() > 10 * attributions[..., :half].max()
 
 
 def test_features_are_explained():
