@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from typing import Any
 from unittest import mock
 
 from torch import Tensor
@@ -34,14 +35,14 @@ from captum_pcim.panel import Case, localisation_metrics
 
 CONSTRUCTOR: dict[str, dict] = {
     "default": {},
-    "emphasis on fidelity": {"emphasis": "fidelity"},
     "distribution preserved instead of class": {
         "objective": (DistributionPreservation(), Removal(), Area())
     },
     "no removal": {"objective": (Preservation(), Area())},
     "no preservation": {"objective": (Removal(), Area())},
-    "constant area price 16": {"objective": (Preservation(), Removal(), Area(16, 16))},
-    "area price 1 to 10": {"objective": (Preservation(), Removal(), Area(1, 10))},
+    "constant area price 30": {"objective": (Preservation(), Removal(), Area(30, 30))},
+    "area price 5 to 50": {"objective": (Preservation(), Removal(), Area(5, 50))},
+    "area price 10 to 200": {"objective": (Preservation(), Removal(), Area(10, 200))},
     "total variation 1 added": {"objective": (Preservation(), Removal(), Area(), Smoothness())},
     "only the background": {"references": (Background(),)},
     "only the blur": {"references": (Blur(),)},
@@ -52,7 +53,15 @@ CONSTRUCTOR: dict[str, dict] = {
 ARGUMENTS: dict[str, dict] = {
     "20 steps": {"n_steps": 20},
     "100 steps": {"n_steps": 100},
-    "learning rate 0.2": {"learning_rate": 0.2},
+    "learning rate 0.4": {"learning_rate": 0.4},
+}
+
+# What is no argument: parts of the solver, replaced while a variant runs.
+PATCHES: dict[str, tuple[str, Any]] = {
+    "steps sized by each logit alone (Adam)": ("sizes", lambda second: second.sqrt()),
+    "steps sized by the image alone": ("sizes", lambda second: _over_image(second).sqrt()),
+    "last step instead of average": ("MEMORY", 1e-9),
+    "average of all steps": ("MEMORY", 1e9),
 }
 
 
@@ -89,9 +98,14 @@ def explained(case: Case) -> Mapping[str, tuple[Tensor, float]]:
     runs = {name: (PCIM(case.forward_func, **given), {}) for name, given in CONSTRUCTOR.items()}
     runs |= {name: (PCIM(case.forward_func), given) for name, given in ARGUMENTS.items()}
     found = {name: explain(case, *run) for name, run in runs.items()}
-    with mock.patch("captum_pcim.solver.AVERAGE_FROM", 1.0):
-        found["last step instead of average"] = explain(case, *runs["default"])
+    for name, (part, value) in PATCHES.items():
+        with mock.patch(f"captum_pcim.solver.{part}", value):
+            found[name] = explain(case, *runs["default"])
     return found
+
+
+def _over_image(second: Tensor) -> Tensor:
+    return second.mean((1, 2, 3), keepdim=True).expand_as(second).clone()
 
 
 def explain(case: Case, method: PCIM, arguments: dict) -> tuple[Tensor, float]:

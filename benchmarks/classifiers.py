@@ -53,14 +53,14 @@ def classifier(set_name: str, architecture: str, data: Path = DEFAULT_DATA) -> n
         images = SYNTHETIC[set_name][1](2000, seed=TRAIN_SEED)
         train_synthetic(model, images, epochs=10)
     else:
-        train(model, REAL_SETS[set_name].load(data, "train"))
+        train(model, REAL_SETS[set_name].load(data, "train"), REAL_SETS[set_name].n_steps)
     OUT.mkdir(exist_ok=True)
     torch.save(model.state_dict(), path)
     return model.eval()
 
 
 def train(
-    model: nn.Module, images: LabelledImages, n_steps: int = 400, batch: int = 16, seed: int = 0
+    model: nn.Module, images: LabelledImages, n_steps: int, batch: int = 16, seed: int = 0
 ) -> None:
     """Train in the ordinary way, both classes equally often, with flips, turns and brightness."""
     generator = torch.Generator().manual_seed(seed)

@@ -60,7 +60,6 @@ def compare_on(modality: str, n_images: int, metrics: dict) -> Comparison:
     images = recognised_positives(model, modality, n_images, DEVELOPMENT_SEED)
     methods = {
         "PCIM": PCIM(model),
-        "PCIM, fidelity": PCIM(model, emphasis="fidelity"),
         "Occlusion": occlusion(model),
         "IntegratedGradients": integrated_gradients(model),
         "IntegratedGradients, smoothed": smoothed_integrated_gradients(model),

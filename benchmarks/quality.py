@@ -2,15 +2,16 @@
 
     python -m benchmarks.quality --data ../shared/data --write
 
-Classifiers are trained when they are first needed and kept in benchmarks/out. `--part tuning`
-scores the parts that settings may be chosen on (development seed, tuning wells and images; bbbc010
-has none) and never writes; the report is made from `--part reporting`.
+Classifiers are trained when they are first needed and kept in benchmarks/out, and so is what was
+found on each set: sets can be run one by one or side by side (`--sets`), and `--write` publishes
+all that there are. `--part tuning` scores the parts that settings may be chosen on (development
+seed, tuning wells and images; bbbc010 has none) and never writes.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,19 +20,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.bootstrap import estimate
-from benchmarks.classifiers import ARCHITECTURES, probabilities
+from benchmarks.bootstrap import Estimate, estimate
+from benchmarks.classifiers import ARCHITECTURES, OUT, probabilities
 from benchmarks.extremal import extremal_perturbation
 from benchmarks.panels import (
     NOT_OPTIMISED_ON,
     OPTIMISED_ON,
     background,
+    blur,
     fidelity_panel,
     is_lower_better,
     other_panel,
 )
 from benchmarks.real_data import DEFAULT_DATA, LabelledImages
-from benchmarks.report import add_write_option, markdown_table, publish
+from benchmarks.report import add_write_option, markdown_table, origin, write_section
 from benchmarks.rise import rise
 from benchmarks.sets import NAMES, Explained, load
 from benchmarks.tables import comparison_table, leaders
@@ -46,6 +48,7 @@ from captum_pcim.metrics import (
     second_classifier_agreement,
     wrong_class_success,
 )
+from captum_pcim.trivial import trivial_methods
 
 # The goals: metric, and on how many of the six sets PCIM is to lead or share the lead.
 GOALS = {
@@ -58,33 +61,59 @@ GOALS = {
 }
 
 
-VARIANTS = ("PCIM", "PCIM, fidelity")
+INTRODUCTION = """\
+The reporting parts. Means over images with 95 % bootstrap intervals; bold are the best of a column
+and what lies inside its interval. PCIM is optimised on the blur and the background; half blur and
+noisy background are references that nothing was optimised on. RISE with 1000 masks."""
+
+FOUND = OUT / "quality"
 
 
 def main() -> None:
     arguments = _arguments()
-    parts = ["## Quality", "", _introduction(arguments)]
-    leads: dict[str, dict[str, set[str]]] = {}
     for name in arguments.sets:
         for architecture in arguments.architectures:
-            explained = load(
-                name, architecture, arguments.part, arguments.images, arguments.data,
-                arguments.device,
-            )  # fmt: skip
-            if explained is None:
-                print(f"{name}: skipped, no {arguments.part} part in {arguments.data}")
-                continue
-            started = time.perf_counter()
-            section, leads[f"{name}, {architecture}"] = report(explained, arguments)
-            parts += ["", section]
-            print(section, flush=True)
-            print(f"{time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-    parts += ["", "### Where PCIM leads", "", goals_table(leads)]
-    publish("quality", "\n".join(parts), arguments.write and arguments.part == "reporting")
+            run(name, architecture, arguments)
+    text = collected()
+    print(text)
+    if arguments.write and arguments.part == "reporting":
+        write_section("quality", text)
 
 
-def report(explained: Explained, arguments: argparse.Namespace) -> tuple[str, dict[str, set[str]]]:
-    """Compare all methods on one set; the text, and for each goal which variants of PCIM lead."""
+def run(name: str, architecture: str, arguments: argparse.Namespace) -> None:
+    """Score one set and keep what was found; tuning parts are only printed."""
+    explained = load(
+        name, architecture, arguments.part, arguments.images, arguments.data, arguments.device
+    )
+    if explained is None:
+        print(f"{name}: skipped, no {arguments.part} part in {arguments.data}")
+        return
+    started = time.perf_counter()
+    found = report(explained, arguments)
+    print(f"{found['text']}\n{time.perf_counter() - started:.0f} s", flush=True)
+    if arguments.part == "reporting":
+        FOUND.mkdir(parents=True, exist_ok=True)
+        found["text"] += f"\n\n{origin()}"
+        (FOUND / f"{name}, {architecture}.json").write_text(json.dumps(found))
+
+
+def collected() -> str:
+    """All that was found so far, and where PCIM leads."""
+    names = [f"{name}, {architecture}" for architecture in ARCHITECTURES for name in NAMES]
+    paths = [FOUND / f"{name}.json" for name in names]
+    found = {path.stem: json.loads(path.read_text()) for path in paths if path.exists()}
+    parts = ["## Quality", INTRODUCTION, "### Where PCIM leads"]
+    parts += [goals_table(found), checks_table(found)]
+    return "\n\n".join([*parts, *(one["text"] for one in found.values())])
+
+
+def report(explained: Explained, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Compare all methods on one set.
+
+    Returns:
+        The text; the metrics that PCIM leads in; for each metric the trivial maps that are better;
+        median leak ratio; share of wrong classes that succeed.
+    """
     metrics: dict[str, Any] = fidelity_panel(OPTIMISED_ON | NOT_OPTIMISED_ON, arguments.points)
     metrics |= other_panel()
     images = explained.images
@@ -95,61 +124,70 @@ def report(explained: Explained, arguments: argparse.Namespace) -> tuple[str, di
     headline = (
         f"### {explained.name}, {explained.architecture}\n\n"
         f"Accuracy {explained.accuracy} on {explained.n_all} images; {len(images.inputs)} rightly "
-        f"classified ones explained."
+        f"classified ones explained. Curves of {arguments.points} points."
     )
     texts = [headline, *(comparison_table(comparison, group) for group in _groups(metrics))]
     if images.finer_masks is not None:
         texts.append(finer_table(comparison, images.finer_masks))
-    texts.append(sanity(explained, comparison.runs["PCIM"].maps))
+    leak, success, table = sanity(explained, comparison.runs["PCIM"].maps)
+    texts.append(table)
     if arguments.extremal_images:
         texts.append(extremal_table(explained, comparison, metrics, arguments.extremal_images))
-    return "\n\n".join(texts), _leads(comparison)
+    return {
+        "text": "\n\n".join(texts),
+        "leads": _leads(comparison),
+        "trivial": _trivial_above(comparison),
+        "leak": leak,
+        "success": success,
+    }
 
 
 def methods(explained: Explained, only: Sequence[str] | None) -> dict[str, Any]:
-    """PCIM with either emphasis, Captum's methods, and RISE with 1000 masks."""
+    """PCIM, Captum's methods, and RISE with 1000 masks."""
     model = explained.model
     layer = model.stages[-1] if hasattr(model, "stages") else model.layers[-1]
-    chosen: dict[str, Any] = {
-        "PCIM": PCIM(model),
-        "PCIM, fidelity": PCIM(model, emphasis="fidelity"),
-    }
-    chosen |= captum_methods(model, layer)
+    chosen: dict[str, Any] = {"PCIM": PCIM(model)} | captum_methods(model, layer)
     chosen["RISE"] = lambda inputs, target: rise(model, inputs, target, background(inputs))
     if only:
-        chosen = {name: method for name, method in chosen.items() if name in (*VARIANTS, *only)}
+        chosen = {name: method for name, method in chosen.items() if name in ("PCIM", *only)}
     return chosen
 
 
-def sanity(explained: Explained, maps: Tensor) -> str:
-    """Learned masks can be adversarial: leak, wrong classes, and a second classifier."""
+def sanity(explained: Explained, maps: Tensor) -> tuple[float, str, str]:
+    """Learned masks can be adversarial: leak, wrong classes, and a second classifier.
+
+    Returns:
+        Median leak ratio, share of wrong classes that succeed, and a table of all.
+    """
     images, model = explained.images, explained.model
     _, diagnostics = PCIM(model).attribute(
         images.inputs, target=images.labels, internal_batch_size=16, return_diagnostics=True
     )
     reference = background(images.inputs)
-    success = wrong_class_success(
-        model, _pcim_maps, images.inputs, images.labels, _wrong_classes(model, images), reference,
-        fraction=diagnostics.area.to(reference),
-    )  # fmt: skip
+    leak = float(diagnostics.leak_ratio.median())
+    wrong = _wrong_classes(model, images)
+    wrong_maps = PCIM(model).attribute(images.inputs, target=wrong, internal_batch_size=16)
+    succeeds = [
+        estimate(wrong_class_success(
+            model, lambda *_: wrong_maps, images.inputs, images.labels, wrong, baseline,
+            fraction=diagnostics.area.to(reference),
+        ))
+        for baseline in (reference, blur(images.inputs))
+    ]  # fmt: skip
+    success = "; ".join(str(one) or "no answer" for one in succeeds)
     agreement = second_classifier_agreement(
         explained.second_model, images.inputs, maps, images.labels, reference
     )
     whole = probabilities(explained.second_model, images.inputs)
     rows = [
-        ["leak ratio, median", f"{float(diagnostics.leak_ratio.median()):.3f}"],
+        ["leak ratio, median", f"{leak:.3f}"],
         ["area", str(estimate(diagnostics.area))],
-        ["as small a mask succeeds for a wrong class", str(estimate(success)) or "no answer"],
+        ["as small a mask succeeds for a wrong class, on the background; on the blur", success],
         ["second classifier on what is kept", str(estimate(agreement.detach()))],
         ["second classifier on the whole image",
          str(estimate(whole.gather(1, images.labels[:, None])[:, 0]))],
     ]  # fmt: skip
-    return markdown_table(["PCIM's masks", "share or probability"], rows)
-
-
-def _pcim_maps(forward_func: Any, inputs: Tensor, target: Any) -> Tensor:
-    maps: Tensor = PCIM(forward_func).attribute(inputs, target=target, internal_batch_size=16)
-    return maps
+    return leak, success, markdown_table(["PCIM's masks", "share or probability"], rows)
 
 
 def _wrong_classes(model: torch.nn.Module, images: LabelledImages) -> Tensor:
@@ -202,29 +240,58 @@ def extremal_table(
     )
 
 
-def goals_table(leads: dict[str, dict[str, set[str]]]) -> str:
+def goals_table(found: dict[str, dict[str, Any]]) -> str:
     """For each goal the sets on which PCIM is first, or inside the first's interval."""
     rows = []
     for metric, goal in GOALS.items():
-        counts = (sum(name in found[metric] for found in leads.values()) for name in VARIANTS)
-        lost = [name for name, found in leads.items() if "PCIM" not in found[metric]]
-        shown = (f"{count} of {len(leads)}" for count in counts)
-        rows.append([metric, *shown, f"{goal} of 6", "; ".join(lost)])
-    header = ["metric", "PCIM leads", "with emphasis on fidelity", "goal", "default does not on"]
+        lost = [name for name, one in found.items() if metric not in one["leads"]]
+        count = f"{len(found) - len(lost)} of {len(found)}"
+        rows.append([metric, count, f"{goal} of 6", "; ".join(lost)])
+    return markdown_table(["metric", "PCIM leads", "goal", "not on"], rows)
+
+
+def checks_table(found: dict[str, dict[str, Any]]) -> str:
+    """What each set says of PCIM's masks, and which trivial maps are better in what."""
+    rows = [
+        [
+            name,
+            f"{one['leak']:.3f}",
+            one["success"],
+            "; ".join(f"{metric}: {', '.join(maps)}" for metric, maps in one["trivial"].items()),
+        ]
+        for name, one in found.items()
+    ]
+    rows.insert(0, ["goal", "1.050 or less", "below 0.100", "none"])
+    header = [
+        "set",
+        "leak ratio, median",
+        "wrong classes succeed, background; blur",
+        "trivial maps above PCIM",
+    ]
     return markdown_table(header, rows)
 
 
-def _leads(comparison: Comparison) -> dict[str, set[str]]:
-    """Which variants of PCIM lead each metric, each among the other methods without its sibling."""
-    found: dict[str, set[str]] = {metric: set() for metric in GOALS}
+def _leads(comparison: Comparison) -> list[str]:
+    """The goals' metrics in which PCIM is first, or inside the first's interval."""
+    return [
+        metric
+        for metric in GOALS
+        if "PCIM" in leaders(_estimates(comparison, metric), is_lower_better(metric))
+    ]
+
+
+def _trivial_above(comparison: Comparison) -> dict[str, list[str]]:
+    """For each of the goals' metrics the trivial maps whose mean is better than PCIM's."""
+    above = {}
     for metric in GOALS:
-        scores = {name: estimate(run.scores[metric]) for name, run in comparison.runs.items()}
-        rivals = {name: score for name, score in scores.items() if name not in VARIANTS}
-        for variant in VARIANTS:
-            ranked = rivals | {variant: scores[variant]}
-            if variant in leaders(ranked, is_lower_better(metric)):
-                found[metric].add(variant)
-    return found
+        means = {name: score.mean for name, score in _estimates(comparison, metric).items()}
+        sign = -1 if is_lower_better(metric) else 1
+        above[metric] = [n for n in trivial_methods() if sign * means[n] > sign * means["PCIM"]]
+    return {metric: names for metric, names in above.items() if names}
+
+
+def _estimates(comparison: Comparison, metric: str) -> dict[str, Estimate]:
+    return {name: estimate(run.scores[metric]) for name, run in comparison.runs.items()}
 
 
 def _groups(metrics: dict[str, Any]) -> list[list[str]]:
@@ -235,21 +302,11 @@ def _groups(metrics: dict[str, Any]) -> list[list[str]]:
     return [rest, insertion, deletion, removal]
 
 
-def _introduction(arguments: argparse.Namespace) -> str:
-    return (
-        f"The {arguments.part} parts. Means over images with 95 % bootstrap intervals; bold are "
-        "the best of a column and what lies inside its interval. PCIM is optimised on the blur and "
-        "the background; half blur and noisy background are references that nothing was optimised "
-        "on. "
-        f"Curves of {arguments.points} points; RISE with 1000 masks."
-    )
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--data", type=Path, default=DEFAULT_DATA, help="folder of the real sets")
-    add("--sets", nargs="+", default=[*NAMES], choices=[*NAMES])
+    add("--sets", nargs="*", default=[*NAMES], choices=[*NAMES])
     add("--architectures", nargs="+", default=["SmallResNet"], choices=[*ARCHITECTURES])
     add("--methods", nargs="+", help="beside PCIM (default: all)")
     add("--part", choices=("tuning", "reporting"), default="reporting")

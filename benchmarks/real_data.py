@@ -32,6 +32,7 @@ from captum_pcim.metrics import boxes_to_masks
 Part = Literal["train", "tuning", "reporting"]
 DEFAULT_DATA = Path("../shared/data")
 _SIZE = 256  # pixels a side that wells of bbbc010 are brought to, before they are quartered
+_PLATELET = 150  # pixels at half resolution; a platelet's box has about 400
 _WELL = (slice(54, 510), slice(116, 572))  # rows and columns that hold the well in every image
 
 
@@ -65,12 +66,14 @@ class RealSet:
         explained: Labels whose images are explained.
         n_stains: C.
         has_tuning_part: Whether it may be tuned on.
+        n_steps: Steps that its classifiers are trained for.
     """
 
     load: Callable[[Path, Part], LabelledImages]
     explained: tuple[int, ...]
     n_stains: int
     has_tuning_part: bool = True
+    n_steps: int = 400
 
 
 def load_bbbc010(data: Path, part: Part, modality: str) -> LabelledImages:
@@ -130,7 +133,8 @@ def load_bccd(data: Path, part: Part) -> LabelledImages:
         part: The part.
 
     Returns:
-        Colour images of 120 x 160 pixels, a quarter of their size; masks are the platelets' boxes.
+        Colour tiles of 96 x 96 pixels, six of each image at half its resolution; masks are the
+        platelets' boxes. Tiles that only hold a platelet's rim are left out.
     """
     folder = data / "bccd"
     boxes: dict[str, list[list[float]]] = {path.stem: [] for path in (folder / "images").iterdir()}
@@ -143,11 +147,11 @@ def load_bccd(data: Path, part: Part) -> LabelledImages:
     chosen = split(classes, {"train": 0.6, "tuning": 0.15, "reporting": 0.25})[part]
     images = torch.stack([_read(folder / "images" / f"{names[i]}.jpg") for i in chosen]) / 255
     masks = boxes_to_masks([torch.tensor(boxes[names[i]]) for i in chosen], images.shape[2:])
-    return LabelledImages(
-        F.avg_pool2d(images, 4),
-        torch.tensor([classes[i] for i in chosen]),
-        F.avg_pool2d(masks.float(), 4) > 0.5,
-    )
+    tiles = _tiles(F.avg_pool2d(images, 2))
+    tile_masks = _tiles(F.avg_pool2d(masks.float(), 2)) > 0.5
+    shown = tile_masks.flatten(1).sum(1)
+    labels = (shown >= _PLATELET).long()
+    return LabelledImages(tiles, labels, tile_masks)[(shown == 0) | (labels == 1)]
 
 
 def split(classes: list[int], shares: dict[str, float], seed: int = 0) -> dict[str, list[int]]:
@@ -179,7 +183,7 @@ REAL_SETS = {
         lambda data, part: load_bbbc010(data, part, "brightfield"), (1,), 1, has_tuning_part=False
     ),
     "organoids": RealSet(load_organoids, (0, 1), 1),
-    "bccd": RealSet(load_bccd, (1,), 3),
+    "bccd": RealSet(load_bccd, (1,), 3, n_steps=1000),
 }
 
 
@@ -225,6 +229,13 @@ def _quarters(images: Tensor) -> Tensor:
     """(N, C, 2h, 2w) to (4N, C, h, w), the four crops of an image one after the other."""
     halves = [half for rows in images.chunk(2, 2) for half in rows.chunk(2, 3)]
     return torch.stack(halves, 1).flatten(0, 1)
+
+
+def _tiles(images: Tensor, size: int = 96) -> Tensor:
+    """(N, C, 240, 320) to (6N, C, 96, 96), two rows of three, the tiles of an image in a row."""
+    rows, columns = ((0, 144), (0, 112, 224))
+    tiles = [images[:, :, y : y + size, x : x + size] for y in rows for x in columns]
+    return torch.stack(tiles, 1).flatten(0, 1)
 
 
 def _resized(image: Tensor) -> Tensor:
