@@ -209,7 +209,7 @@ class _Run:
         device = images.inputs[0].device
         self.rows = torch.arange(len(images), device=device)
         self.average = [torch.zeros_like(f) for own in self._factors() for f in own]
-        self.found = [average.clone() for average in self.average]
+        self.found = self.average  # the same tensors, until an image leaves
         self.fading = math.exp(-1 / (MEMORY * settings.n_steps))
         self.n_averaged = 0.0
         self.history = images.inputs[0].new_full((len(images), settings.n_steps), torch.nan)
@@ -246,12 +246,13 @@ class _Run:
     def solution(self) -> Solution:
         """Return what was found for all images, in their order."""
         self._keep()
-        found = _grouped(self.found, self.sizes)
-        return Solution(found, self.n_steps, 2 * self.n_steps, self.history)
+        factors = _grouped(self.found, self.sizes)
+        return Solution(factors, self.n_steps, 2 * self.n_steps, self.history)
 
     def _keep(self) -> None:
         for found, average in zip(self.found, self.average, strict=True):
-            found[self.rows] = average
+            if found is not average:
+                found[self.rows] = average
 
     def _remember(self, factors: Factors) -> None:
         self.n_averaged = 1 + self.fading * self.n_averaged
