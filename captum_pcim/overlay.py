@@ -11,17 +11,14 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.floating]
 
-_COLOUR = (1.0, 0.35, 0.0)
-_OPACITY = 0.65
-
 
 def overlay_png(image: FloatArray, weights: FloatArray) -> bytes:
-    """Draw the image in grey and the weights over it in orange, more opaque where higher.
+    """Draw the image in grey and the weights over it in orange, most opaque where they are 1.
 
     Args:
         image: Intensities of shape (C, H, W), shown as the mean over stains between their 1st
             and 99.8th percentile.
-        weights: In [0, 1], of shape (H, W) or (C, H, W); of several stains the largest is shown.
+        weights: In [0, 1], of shape (H, W) or (C, H, W); of several stains the mean is shown.
 
     Returns:
         The PNG file's bytes.
@@ -29,10 +26,9 @@ def overlay_png(image: FloatArray, weights: FloatArray) -> bytes:
     import numpy as np
     from PIL import Image
 
-    low, high = np.percentile(image, (1, 99.8), axis=(1, 2), keepdims=True)
-    grey = np.clip((image - low) / np.maximum(high - low, 1e-12), 0, 1).mean(axis=0)[..., None]
-    opacity = _OPACITY * weights.reshape(-1, *weights.shape[-2:]).max(axis=0)[..., None]
-    colours = (1 - opacity) * grey + opacity * np.array(_COLOUR)
+    from captum_pcim.visualize import overlay
+
+    colours = overlay(image, weights, vmax=1.0)
     stream = io.BytesIO()
     Image.fromarray(np.round(255 * colours).astype(np.uint8)).save(stream, format="PNG")
     return stream.getvalue()

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from captum_pcim.metrics import Curve
+from captum_pcim.visualize import STAIN_COLOURS, composite, percentile_windows
 
 if TYPE_CHECKING:
     from captum_pcim.comparison import Comparison
 
 _CELL = 1.5  # inches a panel
 _COLOURS = "magma"
-# One colour a stain on black, for those who cannot tell red from green.
-_STAINS = torch.tensor(
-    [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]
-)
 
 
 def plot_maps(*comparisons: Comparison, max_images: int = 8) -> Figure:
@@ -72,29 +70,6 @@ def plot_curves(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
     return figure
 
 
-def composite(images: Tensor) -> Tensor:
-    """Merge stains into colours for display: grey for one, magenta, green, cyan ... for more.
-
-    Each stain is stretched between its 1st and 99.8th percentile over all the images.
-
-    Args:
-        images: Images of shape (N, C, H, W).
-
-    Returns:
-        Images of shape (N, H, W) for one stain, (N, H, W, 3) for more, in [0, 1].
-    """
-    stains = images.detach().float().cpu().transpose(0, 1)
-    ordered = stains.flatten(1).sort(dim=1).values
-    last = ordered.shape[1] - 1
-    low, high = ordered[:, round(0.01 * last)], ordered[:, round(0.998 * last)]
-    width = (high - low).clamp(min=1e-12)
-    stretched = ((stains - low.view(-1, 1, 1, 1)) / width.view(-1, 1, 1, 1)).clamp(0, 1)
-    if len(stretched) == 1:
-        return stretched[0]
-    colours = _STAINS[torch.arange(len(stretched)) % len(_STAINS)]
-    return torch.einsum("cnhw,ck->nhwk", stretched, colours).clamp(max=1)
-
-
 def _draw_comparison(figure: SubFigure, comparison: Comparison, n_rows: int) -> None:
     columns = _image_columns(comparison, n_rows)
     scaled = {name: _scaled(run.maps[:n_rows, 0]) for name, run in comparison.runs.items()}
@@ -115,15 +90,18 @@ def _draw_comparison(figure: SubFigure, comparison: Comparison, n_rows: int) -> 
     )
 
 
-def _image_columns(comparison: Comparison, n_rows: int) -> dict[str, Tensor]:
+def _image_columns(comparison: Comparison, n_rows: int) -> dict[str, Sequence[ArrayLike]]:
     case = comparison.case
-    columns = {"image": composite(case.inputs[:n_rows])}
+    shown = case.inputs[:n_rows, : len(STAIN_COLOURS)]
+    windows = percentile_windows(shown)
+    columns: dict[str, Sequence[ArrayLike]] = {"image": [composite(x, windows) for x in shown]}
     if case.masks is not None:
-        columns["truth"] = case.masks[:n_rows].reshape(n_rows, *case.inputs.shape[2:]).cpu() > 0
+        masks = case.masks[:n_rows].reshape(n_rows, *case.inputs.shape[2:]).cpu() > 0
+        columns["truth"] = list(masks.numpy())
     return columns
 
 
-def _scaled(maps: Tensor) -> tuple[str, Tensor]:
+def _scaled(maps: Tensor) -> tuple[str, Sequence[ArrayLike]]:
     """Return what 1 stands for, as a title, and the maps in that unit."""
     positive = maps.detach().float().cpu().clamp(min=0)
     ordered = positive.flatten().sort().values
@@ -131,13 +109,13 @@ def _scaled(maps: Tensor) -> tuple[str, Tensor]:
     if unit == 0:  # fewer than one pixel in 200 is relevant at all
         unit = ordered[-1] if ordered[-1] > 0 else torch.tensor(1.0)
     title = f"1 = {unit.item():.2g}" + (", positive part" if bool((maps < 0).any()) else "")
-    return title, positive / unit
+    return title, list((positive / unit).numpy())
 
 
 def _draw_column(
-    axes: Any, title: str, images: Tensor, colours: str, norm: Normalize | None = None
+    axes: Any, title: str, images: Sequence[ArrayLike], colours: str, norm: Normalize | None = None
 ) -> None:
     for axis, image in zip(axes, images, strict=True):
-        axis.imshow(image.numpy(), cmap=colours, norm=norm, interpolation="nearest")
+        axis.imshow(image, cmap=colours, norm=norm, interpolation="nearest")
         axis.set_axis_off()
     axes[0].set_title(title, fontsize=6)

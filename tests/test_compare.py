@@ -23,7 +23,6 @@ from captum_pcim.methods import captum_methods, superpixels
 from captum_pcim.metrics import deletion, insertion, relevance_mass_accuracy
 from captum_pcim.panel import Case, fidelity_metrics
 from captum_pcim.references import Background, Blur
-from captum_pcim.side_by_side import composite
 
 
 class Bright(nn.Module):
@@ -311,13 +310,6 @@ def test_curves_cannot_be_drawn_where_there_are_none(model, images):
     comparison = _alone({"S": Saliency(model)}, images, {"m": lambda case, maps: maps[:, 0, 0, 0]})
     with pytest.raises(ValueError, match="none of the metrics is a curve"):
         comparison.plot_curves()
-
-
-def test_composite_of_one_stain_is_grey_and_of_more_is_coloured():
-    assert composite(torch.rand(2, 1, 5, 5)).shape == (2, 5, 5)
-    images = torch.zeros(1, 2, 1, 2)
-    images[0, 0, 0, 0] = images[0, 1, 0, 1] = 7.0
-    assert composite(images)[0, 0].tolist() == [[1, 0, 1], [0, 1, 0]]
 
 
 @pytest.mark.parametrize(
