@@ -1,5 +1,6 @@
 import pytest
 import torch
+from screen_plates import TESTS, write_plate
 
 from captum_pcim.data.planted import PlantedNetwork
 
@@ -11,6 +12,14 @@ def planted():
     """The planted network with three images: inputs, targets, masks of their evidence."""
     network = PlantedNetwork()
     return network, *network.sample(3)
+
+
+@pytest.fixture
+def screen(tmp_path, monkeypatch):
+    """A folder with a plate of 3 wells x 2 fields, where the tests' own networks are found."""
+    monkeypatch.chdir(TESTS)
+    write_plate(tmp_path / "images")
+    return tmp_path
 
 
 @pytest.fixture(autouse=True)

@@ -46,10 +46,12 @@ class Gluttonous(Linear):
 
 
 class Deadly(Linear):
-    """Kills its own process for an image whose very first pixel is full."""
+    """Kills its own process for an image whose very first pixel is full, and counts the deaths."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         if bool((inputs[:, 0, 0, 0] == 1).any()):
+            with open(os.environ["DEADLY_FLAG"] + ".deaths", "ab") as file:
+                file.write(b".")
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(inputs)
 
@@ -63,6 +65,13 @@ class DeadlyOnce(Linear):
             os.remove(flag)
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(inputs)
+
+
+class Stillborn(Linear):
+    """Ends its process before it is there."""
+
+    def __init__(self) -> None:
+        os._exit(7)
 
 
 class Breaking(Linear):

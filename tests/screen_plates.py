@@ -1,6 +1,7 @@
-"""Small plates on disk and the command line on them, shared by the screen tests."""
+"""Small plates on disk, the command line on them, and what it made of them."""
 
 import argparse
+import csv
 import os
 import sys
 from pathlib import Path
@@ -47,13 +48,13 @@ LABELS = r"(?P<plate>[^/]+)/(?P<well>\w\d\d)_f(?P<field>\d+)_labels\.png"
 
 
 def tables(folder, network="Linear", **changes):
-    """The configuration's tables for the plate under ``folder/images``; results in ``results``."""
+    """The tables for the plate under ``folder/images``, done in ``results`` by this process."""
     found = {
         "images": {"path": str(folder / "images"), "stains": STAINS, "labels": LABELS},
         "model": {"factory": f"screen_networks:{network}", "classes": ["left", "right"]},
         "output": {"path": str(folder / "results")},
         "attribution": {"n_steps": 3},
-        "run": {"batch_size": 2},
+        "run": {"batch_size": 2, "workers": 0},
     }
     for name, entries in changes.items():
         found[name] = {**found.get(name, {}), **entries}
@@ -108,3 +109,38 @@ def finished(folder):
     """The finished results: a dictionary from key to the inode of the manifest."""
     found = (folder / "results" / "done").glob("*/*/manifest.json")
     return {path.parent.name: path.stat().st_ino for path in found}
+
+
+def rows(folder, name="images"):
+    """The rows of a table."""
+    with open(folder / "results" / f"{name}.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def failures(folder):
+    """Reason by well and site, from the table of images."""
+    return {
+        f"{row['Metadata_Well']} {row['Metadata_Site']}": row["Reason"]
+        for row in rows(folder)
+        if row["Status"] != "done"
+    }
+
+
+def contents(folder):
+    """Every result file but the manifest, which says where the image lay, by key and name."""
+    return {
+        (path.parent.name, path.name): path.read_bytes()
+        for path in (folder / "results" / "done").glob("*/*/*")
+        if path.name != "manifest.json"
+    }
+
+
+def no_litter(folder):
+    return os.listdir(folder / "results" / "tmp") == []
+
+
+def white_corner(folder, well="A02", site=1):
+    """An image that some of the tests' networks stumble over."""
+    image = pixels(3)
+    image[0, 0, 0] = 255
+    write_field(folder / "images" / "P1", well, site, image)

@@ -42,7 +42,14 @@ def test_toml_and_dictionary_give_the_same_configuration(tmp_path):
         ("windows", "fixed", {"DNA": [0, 1]}, "'ER'"),
         ("model", "target", -2, "model.target"),
         ("model", "score", "odds", "model.score"),
-        ("run", "workers", 0, "run.workers"),
+        ("windows", "fixed", {"DNA": ["a", "b"], "ER": [0, 1]}, "windows.fixed.DNA"),
+        ("windows", "fixed", {"DNA": [0, float("inf")], "ER": [0, 1]}, "windows.fixed.DNA"),
+        ("windows", "percentiles", ["1", "99"], "windows.percentiles"),
+        ("model", "classes", [1, 2], "model.classes"),
+        ("images", "path", "", "images.path"),
+        ("output", "path", "", "output.path"),
+        ("run", "workers", -1, "run.workers"),
+        ("run", "engine", "ray", "run.workers"),  # the test's workers are 0: this very process
         ("run", "workers", "two", "run.workers"),
         ("run", "engine", "dask", "run.engine"),
         ("output", "table", "xlsx", "output.table"),
@@ -87,6 +94,7 @@ def test_where_and_how_the_work_is_done_leaves_the_digest_alone(tmp_path):
 @pytest.mark.parametrize(
     ("table", "entry", "value"),
     [
+        ("images", "channels", ["2", "1"]),
         ("attribution", "n_steps", 4),
         ("attribution", "seed", 1),
         ("attribution", "isolation", "per_stain"),

@@ -1,6 +1,5 @@
 """What goes wrong, with real processes: every good image is done once, every bad one is listed."""
 
-import csv
 import os
 import random
 import signal
@@ -18,42 +17,16 @@ from screen_plates import (
     command_line,
     config,
     environment,
+    failures,
     finished,
-    pixels,
-    write_field,
+    no_litter,
+    white_corner,
     write_plate,
     write_toml,
 )
 
-from captum_pcim.screen import StoreError, run_screen
-
-
-@pytest.fixture
-def screen(tmp_path, monkeypatch):
-    monkeypatch.chdir(TESTS)
-    write_plate(tmp_path / "images")
-    return tmp_path
-
-
-def failures(folder):
-    """Reason by well and site, from the table of images."""
-    with open(folder / "results" / "images.csv", newline="") as file:
-        return {
-            f"{row['Metadata_Well']} {row['Metadata_Site']}": row["Reason"]
-            for row in csv.DictReader(file)
-            if row["Status"] != "done"
-        }
-
-
-def no_litter(folder):
-    return os.listdir(folder / "results" / "tmp") == []
-
-
-def white_corner(folder, well="A02", site=1):
-    """An image that the networks of these tests stumble over."""
-    image = pixels(3)
-    image[0, 0, 0] = 255
-    write_field(folder / "images" / "P1", well, site, image)
+from captum_pcim.screen import StoreError, WorkerError, run_screen
+from captum_pcim.screen.attempts import ATTEMPTS
 
 
 def wait_for(folder, count, process):
@@ -128,12 +101,29 @@ def test_the_exit_status_and_the_error_output_tell_of_a_failure(screen, capsys):
     assert "5 of 6 images done, 5 in this run, 1 failed" in said.out
 
 
-def test_an_image_that_kills_its_process_is_given_up_and_the_others_are_done(screen):
+def test_an_image_that_kills_its_process_is_given_up_and_the_others_are_done(screen, monkeypatch):
     white_corner(screen)
-    changes = {"run": {"batch_size": 3, "workers": 2}}
-    assert run_screen(config(screen, "Deadly", **changes)).computed == 5
-    assert failures(screen) == {"A02 1": "its process ended with exit code -9"}
+    monkeypatch.setenv("DEADLY_FLAG", str(screen / "flag"))
+    assert command_line(write_toml(screen, "Deadly", run={"batch_size": 3, "workers": 1})) == 1
+    assert failures(screen) == {"A02 1": f"its process ended with exit code -9, {ATTEMPTS} times"}
+    assert len(finished(screen)) == 5
+    assert (screen / "flag.deaths").stat().st_size == ATTEMPTS
     assert no_litter(screen)
+
+
+def test_processes_that_die_before_they_begin_stop_the_run(screen, monkeypatch):
+    monkeypatch.setattr("captum_pcim.screen.local.ATTEMPTS", 1)
+    with pytest.raises(WorkerError, match="exit code 7 before they had loaded the network"):
+        run_screen(config(screen, "Stillborn", run={"workers": 1}))
+
+
+def test_the_processes_of_a_killed_run_end_with_it(screen):
+    write_plate(screen / "images", sites=16)
+    process = start(write_toml(screen, "Slow"), "--workers", "1")
+    wait_for(screen, 2, process)
+    process.kill()
+    process.communicate(timeout=60)  # returns when the last process that holds the pipes is gone
+    assert 2 <= len(finished(screen)) < 48
 
 
 def test_a_run_that_is_killed_is_resumed_where_it_was(screen):

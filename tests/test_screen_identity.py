@@ -4,17 +4,10 @@ import os
 import shutil
 
 import pytest
-from screen_plates import config, write_plate
+from screen_plates import config
 
 from captum_pcim.screen.identity import evenly, make_plan
 from captum_pcim.screen.plate import find_fields
-
-
-@pytest.fixture
-def screen(tmp_path, monkeypatch):
-    monkeypatch.chdir(os.path.dirname(__file__))
-    write_plate(tmp_path / "images")
-    return tmp_path
 
 
 def keys(folder, shard=(0, 1), **changes):

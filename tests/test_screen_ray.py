@@ -3,10 +3,21 @@
 import os
 
 import pytest
-from screen_plates import TESTS, config, finished, write_plate
+from screen_plates import (
+    TESTS,
+    command_line,
+    config,
+    contents,
+    failures,
+    finished,
+    no_litter,
+    white_corner,
+    write_toml,
+)
 
 from captum_pcim.models import ModelError
-from captum_pcim.screen import ConfigError, StoreError, run_screen
+from captum_pcim.screen import ConfigError, StoreError, WorkerError, run_screen
+from captum_pcim.screen.attempts import ATTEMPTS
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -40,21 +51,6 @@ def _start(variables, attempts=3):
         _start(variables, attempts - 1)
 
 
-@pytest.fixture
-def screen(tmp_path, monkeypatch):
-    monkeypatch.chdir(TESTS)
-    write_plate(tmp_path / "images")
-    return tmp_path
-
-
-def contents(folder):
-    return {
-        (path.parent.name, path.name): path.read_bytes()
-        for path in (folder / "results" / "done").glob("*/*/*")
-        if path.name != "manifest.json"
-    }
-
-
 def test_ray_and_local_results_are_the_same_bytes(cluster, screen, tmp_path_factory):
     (screen / "images" / "P1" / "B01_f2_ER.png").unlink()
     changes = {
@@ -79,6 +75,21 @@ def test_a_killed_actor_is_replaced_and_every_image_done_once(cluster, screen):
     assert (summary.computed, summary.failures) == (4, {})
     assert len(finished(screen)) == 6
     assert before.items() <= finished(screen).items()
+
+
+def test_an_image_that_kills_its_actor_is_given_up_and_the_others_are_done(cluster, screen):
+    white_corner(screen)
+    run = {**ENGINE, "workers": 1, "batch_size": 3}
+    assert command_line(write_toml(screen, "Deadly", run=run)) == 1
+    assert failures(screen) == {"A02 1": f"its process died, {ATTEMPTS} times"}
+    assert len(finished(screen)) == 5
+    assert cluster.with_name("kill.deaths").stat().st_size == ATTEMPTS
+    assert no_litter(screen)
+
+
+def test_an_actor_that_dies_before_it_begins_stops_the_run(cluster, screen):
+    with pytest.raises(WorkerError, match=f"died {ATTEMPTS} times while it loaded the network"):
+        run_screen(config(screen, "Stillborn", run={**ENGINE, "workers": 1}))
 
 
 def test_a_screen_begun_by_one_engine_is_ended_by_the_other(cluster, screen):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from screen_plates import config, pixels, write_field, write_plate
+from screen_plates import config, pixels, write_field
 
 from captum_pcim.data.images import ImageError
 from captum_pcim.screen.identity import make_plan
@@ -18,12 +18,6 @@ def samples(folder, **changes):
     plan = make_plan(found, find_fields(found.images), (0, 1))
     read = Reader(found, plan.plates, Store(found.output.path))
     return {(key.field.well, key.field.site): read(key) for key in plan.keys}
-
-
-@pytest.fixture
-def screen(tmp_path):
-    write_plate(tmp_path / "images")
-    return tmp_path
 
 
 def test_without_windows_whole_numbers_are_divided_by_their_largest(screen):

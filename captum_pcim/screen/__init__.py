@@ -1,5 +1,6 @@
 """Whole plates and screens: resumable, distributed, in HCI's own formats."""
 
+from captum_pcim.screen.attempts import WorkerError
 from captum_pcim.screen.config import ConfigError, ScreenConfig
 from captum_pcim.screen.run import Summary, collect, run_screen
 from captum_pcim.screen.shard import Status, Worker, run_shard
@@ -13,6 +14,7 @@ __all__ = [
     "StoreError",
     "Summary",
     "Worker",
+    "WorkerError",
     "collect",
     "run_screen",
     "run_shard",

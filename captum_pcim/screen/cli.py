@@ -43,6 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def main(arguments: argparse.Namespace) -> int:
     """Runs a screen and returns the exit status."""
     from captum_pcim.models import ModelError
+    from captum_pcim.screen.attempts import WorkerError
     from captum_pcim.screen.config import ConfigError, ScreenConfig
     from captum_pcim.screen.run import collect, run_screen
     from captum_pcim.screen.store import StoreError
@@ -63,10 +64,10 @@ def main(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _say("stopped; what is done is kept. Run the same command again to resume.")
         return STOPPED
-    except StoreError as error:
+    except (StoreError, WorkerError) as error:
         _say(f"{error}\nWhat is done is kept. Run the same command again to resume.")
         return REFUSED
-    except (ConfigError, ModelError, ImportError, FileNotFoundError) as error:
+    except (ConfigError, ModelError, ImportError, OSError) as error:
         _say(str(error))
         return REFUSED
 

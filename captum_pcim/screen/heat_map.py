@@ -38,26 +38,29 @@ def draw_heat_map(values: Mapping[str, float], title: str) -> bytes:
     Returns:
         A PNG file.
     """
-    from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     array = plate_array(values)
     rows, columns = array.shape
-    figure = Figure(figsize=(2 + columns * 0.3, 1.2 + rows * 0.3), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    colours = colormaps["cividis"].with_extremes(bad="lightgrey")
-    drawn = axes.imshow(array, vmin=0, vmax=1, cmap=colours)
-    axes.set_xticks(range(columns), [str(column + 1) for column in range(columns)], fontsize=7)
-    axes.set_yticks(range(rows), [row_letters(row) for row in range(rows)], fontsize=7)
+    width, height = 2 + columns * 0.3, 1.2 + rows * 0.3  # inches: 0.3 a well, and its margins
+    figure = Figure(figsize=(width, height))
+    canvas = FigureCanvasAgg(figure)
+    plate = (0.5 / width, 0.3 / height, columns * 0.3 / width, rows * 0.3 / height)
+    axes = figure.add_axes(plate)
+    drawn = axes.pcolormesh(
+        np.ma.masked_invalid(array), vmin=0, vmax=1, cmap="cividis", edgecolors="white"
+    )
+    axes.set_facecolor("lightgrey")
+    axes.invert_yaxis()
+    axes.set_xticks(np.arange(columns) + 0.5, [str(i + 1) for i in range(columns)], fontsize=7)
+    axes.set_yticks(np.arange(rows) + 0.5, [row_letters(i) for i in range(rows)], fontsize=7)
     axes.xaxis.tick_top()
-    axes.tick_params(which="both", length=0)
-    axes.set_xticks(np.arange(columns) - 0.5, minor=True)
-    axes.set_yticks(np.arange(rows) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=1)
+    axes.tick_params(length=0)
     axes.set_title(title.replace("$", r"\$"), fontsize=10)
-    figure.colorbar(drawn, shrink=0.6)
+    bar = figure.add_axes((plate[0] + plate[2] + 0.3 / width, plate[1], 0.2 / width, plate[3]))
+    figure.colorbar(drawn, cax=bar)
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=90)
+    figure.set_dpi(90)
+    canvas.print_png(content)
     return content.getvalue()

@@ -4,35 +4,45 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
-from collections import deque
+import threading
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
+from captum_pcim.screen.attempts import ATTEMPTS, WorkerError
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
 from captum_pcim.screen.shard import Status, Worker, run_shard
 from captum_pcim.screen.store import Store
 
 Shard = Sequence[Key]
+READY = "ready"
+BEFORE_READY = (
+    "before they had loaded the network: too little memory, or a script without "
+    "\"if __name__ == '__main__'\", which every process runs again"
+)
 
 
 def run_local(
     shards: Sequence[Shard], config: ScreenConfig, plates: dict[str, PlateFields]
 ) -> Iterator[Status]:
-    """Runs shards in ``config.run.workers`` processes; a single worker is this process.
+    """Runs shards in ``config.run.workers`` processes; 0 means this very process.
 
     A process that dies, killed for its memory for example, is replaced. Its images are tried
-    again one by one, and an image whose process dies again is given up.
+    again one by one, and an image whose process dies :data:`ATTEMPTS` times is given up.
 
     Yields:
         One status per key.
 
     Raises:
+        ModelError: The network cannot be loaded.
         StoreError: The results folder cannot be written.
+        WorkerError: Processes die before they begin.
     """
-    if config.run.workers == 1:
+    if config.run.workers == 0:
         store = Store(config.output.path)
         worker = Worker(config, plates, store)
         yield from run_shard([key for shard in shards for key in shard], store, worker)
@@ -54,6 +64,7 @@ class _Process:
         with _interrupts_blocked():
             self.process.start()
         other.close()
+        self.ready = False
         self.owed: dict[str, Key] = {}
 
     def give(self, shard: Shard) -> None:
@@ -71,6 +82,8 @@ class _Crew:
         self.config, self.plates = config, plates
         self.waiting = deque(shards)
         self.processes: list[_Process] = []
+        self.deaths: Counter[str] = Counter()
+        self.stillborn = 0
 
     def statuses(self) -> Iterator[Status]:
         while self.waiting or any(process.owed for process in self.processes):
@@ -97,18 +110,28 @@ class _Crew:
             return
         if isinstance(message, BaseException):
             raise message
-        del process.owed[message.sha]
-        yield message
+        if isinstance(message, Status):
+            del process.owed[message.sha]
+            yield message
+        else:
+            process.ready, self.stillborn = True, 0
 
     def _bury(self, process: _Process) -> Iterator[Status]:
         process.process.join()
         self.processes.remove(process)
-        owed = list(process.owed.values())
-        if len(owed) > 1:
-            self.waiting.extendleft([key] for key in owed)
+        ended = f"ended with exit code {process.process.exitcode}"
+        if not process.ready:
+            self.stillborn += 1
+            self.waiting.appendleft(list(process.owed.values()))
+            if self.stillborn == ATTEMPTS:
+                raise WorkerError(f"{ATTEMPTS} processes in a row {ended} {BEFORE_READY}")
             return
-        for key in owed:
-            yield Status(key.sha, f"its process ended with exit code {process.process.exitcode}")
+        self.deaths.update(list(process.owed))
+        for sha, key in process.owed.items():
+            if len(process.owed) == 1 and self.deaths[sha] >= ATTEMPTS:
+                yield Status(sha, f"its process {ended}, {ATTEMPTS} times")
+            else:
+                self.waiting.appendleft([key])
 
     def stop(self) -> None:
         """Ends the processes; what they were writing is lost, what they wrote is whole."""
@@ -130,9 +153,11 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def _serve(connection: Connection, config: ScreenConfig, plates: dict[str, PlateFields]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         store = Store(config.output.path)
         worker = Worker(config, plates, store)
+        connection.send(READY)
         while True:
             for status in run_shard(connection.recv(), store, worker):
                 connection.send(status)
@@ -140,3 +165,11 @@ def _serve(connection: Connection, config: ScreenConfig, plates: dict[str, Plate
         return  # the parent is gone
     except Exception as error:
         connection.send(error)
+
+
+def _end_with_parent() -> None:
+    """Without this a killed parent's processes would go on until their shards are done."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

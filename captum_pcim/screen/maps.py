@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from captum_pcim.screen.ome_tiff import pixel_axes
 from captum_pcim.screen.plate import Field
 from captum_pcim.screen.zarr_plate import axes_of, scale_of, zarr_library
 
@@ -41,9 +42,8 @@ def write_map(path: Path, attributions: FloatPixels, field: Field, stains: Seque
 
 
 def _metadata(field: Field, stains: Sequence[str]) -> dict[str, Any]:
-    scale, axes = [1.0, 1.0], [{"name": name, "type": "space"} for name in "yx"]
-    if os.path.isdir(field.planes[0]):
-        scale, axes = scale_of(field.planes[0]), axes_of(field.planes[0])
+    image = field.planes[0]
+    scale, axes = (scale_of(image), axes_of(image)) if os.path.isdir(image) else pixel_axes(image)
     window = {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}
     return {
         "version": "0.5",

@@ -24,10 +24,11 @@ def image_preview(inputs: FloatPixels) -> bytes:
         inputs: Intensities, (C, H, W). Below 0 is black, above 1 is full colour.
     """
     small = np.clip(_shrunk(inputs), 0, 1)
-    colours = np.array([COLOURS[i % len(COLOURS)] for i in range(len(small))])
+    colours = np.array([COLOURS[i % len(COLOURS)] for i in range(len(small))], np.float32)
     if len(small) == 1:
-        colours = np.ones((1, 3))
-    return _png(np.clip(np.einsum("chw,ck->hwk", small, colours), 0, 1))
+        colours = np.ones((1, 3), np.float32)
+    merged = np.clip(np.tensordot(small, colours, axes=(0, 0)), 0, 1)
+    return _png((merged * 255 + 0.5).astype(np.uint8))
 
 
 def map_preview(attributions: FloatPixels) -> bytes:
@@ -38,7 +39,8 @@ def map_preview(attributions: FloatPixels) -> bytes:
     """
     from matplotlib import colormaps
 
-    return _png(colormaps["inferno"](_shrunk(attributions).mean(axis=0))[..., :3])
+    colours = colormaps["inferno"](_shrunk(attributions).mean(axis=0), bytes=True)
+    return _png(np.ascontiguousarray(colours[..., :3]))
 
 
 def _shrunk(planes: FloatPixels) -> FloatPixels:
@@ -54,9 +56,10 @@ def _shrunk(planes: FloatPixels) -> FloatPixels:
     return np.asarray(small[0].numpy())
 
 
-def _png(colours: npt.NDArray[np.float64]) -> bytes:
+def _png(colours: npt.NDArray[np.uint8]) -> bytes:
     from PIL import Image
 
     content = io.BytesIO()
-    Image.fromarray((colours * 255 + 0.5).astype(np.uint8)).save(content, format="PNG")
+    # The fastest compression: the default takes twice as long for files a tenth smaller.
+    Image.fromarray(colours).save(content, format="PNG", compress_level=1)
     return content.getvalue()

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from captum_pcim.models import ModelError
+from captum_pcim.screen.attempts import ATTEMPTS, Attempts, WorkerError
 from captum_pcim.screen.config import ConfigError, ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
 from captum_pcim.screen.shard import Status, Worker, run_shard
@@ -25,7 +26,8 @@ def run_ray(
 ) -> Iterator[Status]:
     """Runs shards on ``config.run.workers`` Ray actors, each with a network of its own.
 
-    An actor that dies is restarted and its shard done again, without what the store already has.
+    An actor that dies is restarted and its shard done again, image by image and without what the
+    store already has. An image whose actor dies :data:`ATTEMPTS` times is given up.
 
     Yields:
         One status per key.
@@ -35,37 +37,41 @@ def run_ray(
         ImportError: Ray is not installed.
         ModelError: The network cannot be loaded.
         StoreError: The results folder cannot be written.
+        WorkerError: An actor dies before it begins, again and again.
     """
     ray = _started(config.run.workers)
     gpus = 1 if config.run.device.startswith("cuda") else 0
     _check_room(ray.cluster_resources(), config.run.workers, gpus)
     rows = [{"shard": pickle.dumps(tuple(shard))} for shard in shards]
-    statuses = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        _Actor,
-        fn_constructor_args=(config, plates),
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=min(config.run.workers, len(rows))),
-        num_cpus=1,
-        num_gpus=gpus,
-    )
-    for row in statuses.iter_rows():
-        if row["error"]:
-            raise pickle.loads(row["error"])
-        yield Status(row["sha"], row["reason"])
+    with Store(config.output.path).temporary() as folder:
+        statuses = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+            _Actor,
+            fn_constructor_args=(config, plates, Attempts(folder)),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=min(config.run.workers, len(rows))),
+            num_cpus=1,
+            num_gpus=gpus,
+        )
+        for row in statuses.iter_rows():
+            if row["error"]:
+                raise pickle.loads(row["error"])
+            yield Status(row["sha"], row["reason"])
 
 
 class _Actor:
     """Errors that end the run come back as a row: Ray would retry, and bury them in its own."""
 
-    def __init__(self, config: ScreenConfig, plates: dict[str, PlateFields]) -> None:
-        self.config, self.plates = config, plates
+    def __init__(
+        self, config: ScreenConfig, plates: dict[str, PlateFields], attempts: Attempts
+    ) -> None:
+        self.config, self.plates, self.attempts = config, plates, attempts
         self.tools: tuple[Store, Worker] | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         keys = [key for shard in batch["shard"] for key in pickle.loads(shard)]
         try:
-            statuses, error = list(run_shard(keys, *self._tools())), b""
-        except (StoreError, ModelError) as raised:
+            statuses, error = self._shard(keys), b""
+        except (StoreError, ModelError, ImportError, WorkerError) as raised:
             statuses, error = [Status("")], pickle.dumps(raised)
         return {
             "sha": [status.sha for status in statuses],
@@ -73,10 +79,33 @@ class _Actor:
             "error": [error for _ in statuses],
         }
 
+    def _shard(self, keys: list[Key]) -> list[Status]:
+        store, worker = self._tools()
+        shard = " ".join(key.sha for key in keys)
+        if self.attempts.begin(shard) == 0:
+            statuses = list(run_shard(keys, store, worker))
+        else:  # an actor died of it, or with it: one image may be to blame
+            statuses = [self._alone(key, store, worker) for key in keys]
+        self.attempts.end(shard)
+        return statuses
+
+    def _alone(self, key: Key, store: Store, worker: Worker) -> Status:
+        if not store.done(key.sha) and self.attempts.begin(key.sha) >= ATTEMPTS - 1:
+            return Status(key.sha, f"its process died, {ATTEMPTS} times")
+        (status,) = run_shard([key], store, worker)
+        self.attempts.end(key.sha)
+        return status
+
     def _tools(self) -> tuple[Store, Worker]:
         if self.tools is None:
+            import ray
+
+            start = f"start of {ray.get_runtime_context().get_actor_id()}"
+            if self.attempts.begin(start) == ATTEMPTS:
+                raise WorkerError(f"an actor died {ATTEMPTS} times while it loaded the network")
             store = Store(self.config.output.path)
             self.tools = store, Worker(self.config, self.plates, store)
+            self.attempts.end(start)
         return self.tools
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from captum_pcim.data.images import ImageError, Window, read_image, scale
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
+from captum_pcim.screen.ome_tiff import read_stains
 from captum_pcim.screen.plate import Field
 from captum_pcim.screen.store import Store
 
@@ -154,11 +155,13 @@ def _window(bounds: Sequence[float]) -> Window:
 
 
 def _read(planes: Sequence[str], channels: list[str]) -> Pixels:
-    if not os.path.isdir(planes[0]):
-        return read_image([Path(path) for path in planes])
-    from captum_pcim.screen.zarr_plate import read_field
+    if os.path.isdir(planes[0]):
+        from captum_pcim.screen.zarr_plate import read_field
 
-    return read_field(planes[0], channels)
+        return read_field(planes[0], channels)
+    if len(planes) == 1:
+        return read_stains(planes[0], channels)
+    return read_image([Path(path) for path in planes])
 
 
 def _labels(field: Field, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:

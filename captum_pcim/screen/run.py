@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from captum_pcim.screen.config import ScreenConfig
@@ -13,6 +15,7 @@ from captum_pcim.screen.local import run_local
 from captum_pcim.screen.plate import find_fields
 from captum_pcim.screen.progress import Progress
 from captum_pcim.screen.report import write_report
+from captum_pcim.screen.shard import Status
 from captum_pcim.screen.store import Store
 from captum_pcim.screen.tables import write_tables
 
@@ -48,7 +51,10 @@ def run_screen(config: ScreenConfig, shard: tuple[int, int] = (0, 1)) -> Summary
 
     Raises:
         ConfigError: The configuration does not fit what is there.
+        ImportError: An optional library that the screen needs is not installed.
+        ModelError: The network cannot be loaded.
         StoreError: The results folder cannot be written.
+        WorkerError: The workers die before they begin.
 
     Examples:
         >>> summary = run_screen(ScreenConfig.from_toml("screen.toml"))  # doctest: +SKIP
@@ -84,12 +90,13 @@ def _do(config: ScreenConfig, plan: Plan, store: Store) -> Summary:
     failures: dict[Key, str] = {}
     progress = Progress(len(keys))
     try:
-        for status in _engine(config)(shards, config, plan.plates) if shards else ():
-            key = todo.pop(status.sha)
-            progress.add(bool(status.reason))
-            if status.reason:
-                failures[key] = status.reason
-                store.fail(key.sha, {"reason": status.reason})
+        with contextlib.closing(_statuses(shards, config, plan)) as statuses:
+            for status in statuses:
+                key = todo.pop(status.sha)
+                progress.add(bool(status.reason))
+                if status.reason:
+                    failures[key] = status.reason
+                    store.fail(key.sha, {"reason": status.reason})
     finally:
         progress.close()
         store.sweep()
@@ -102,13 +109,19 @@ def _do(config: ScreenConfig, plan: Plan, store: Store) -> Summary:
 def _shards(keys: list[Key], batch_size: int, workers: int) -> list[list[Key]]:
     """Cuts the work into shards of whole batches, so that workers never change a batch."""
     batches = math.ceil(len(keys) / batch_size)
-    size = batch_size * min(MOST_BATCHES, max(1, batches // (workers * SHARDS_PER_WORKER)))
+    each = batches // (max(workers, 1) * SHARDS_PER_WORKER)
+    size = batch_size * min(MOST_BATCHES, max(1, each))
     return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 
-def _engine(config: ScreenConfig):  # type: ignore[no-untyped-def]
+def _statuses(
+    shards: list[list[Key]], config: ScreenConfig, plan: Plan
+) -> Generator[Status, None, None]:
+    if not shards:
+        return
     if config.run.engine == "local":
-        return run_local
+        yield from run_local(shards, config, plan.plates)
+        return
     from captum_pcim.screen.ray_engine import run_ray
 
-    return run_ray
+    yield from run_ray(shards, config, plan.plates)

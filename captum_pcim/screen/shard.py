@@ -58,6 +58,7 @@ def run_shard(keys: Sequence[Key], store: Store, worker: Worker) -> Iterator[Sta
         One status per key, when its result is on the disk.
 
     Raises:
+        ImportError: A library that the images or the maps need is not installed.
         StoreError: The results folder cannot be written.
     """
     done = {key.sha for key in keys if store.done(key.sha)}
@@ -87,7 +88,7 @@ def _read(keys: Sequence[Key], read: Reader) -> Loaded:
     for key in keys:
         try:
             loaded.append((key, read(key)))
-        except StoreError:
+        except (StoreError, ImportError):
             raise
         except Exception as error:
             loaded.append((key, error))
@@ -127,7 +128,12 @@ def _explain_or_halve(pairs: list[tuple[Key, Sample]], explain: Explain) -> Iter
 def _settle(
     key: Key, outcome: tuple[Sample, Explanation] | Exception, store: Store, config: ScreenConfig
 ) -> Status:
-    if not isinstance(outcome, Exception):
+    if isinstance(outcome, Exception):
+        return Status(key.sha, describe(outcome))
+    try:
         write_result(store, key, *outcome, config)
-        return Status(key.sha)
-    return Status(key.sha, describe(outcome))
+    except (StoreError, ImportError):
+        raise
+    except Exception as error:
+        return Status(key.sha, describe(error))
+    return Status(key.sha)

@@ -73,7 +73,7 @@ class Store:
         Raises:
             StoreError: The result could not be written. Nothing of it is left.
         """
-        with self._guarded(), self._temporary() as folder:
+        with self._guarded(), self.temporary() as folder:
             yield folder
             with open(folder / MANIFEST, "w", encoding="utf-8") as file:
                 json.dump(manifest, file, indent=1)
@@ -114,7 +114,7 @@ class Store:
     @contextlib.contextmanager
     def replacing(self, name: str) -> Iterator[Path]:
         """Gives a temporary path to write; on leaving, it becomes the named file of the folder."""
-        with self._guarded(), self._temporary() as folder:
+        with self._guarded(), self.temporary() as folder:
             path = folder / Path(name).name
             yield path
             _flush_entry(path)
@@ -134,7 +134,8 @@ class Store:
                     os.close(lock)
 
     @contextlib.contextmanager
-    def _temporary(self) -> Iterator[Path]:
+    def temporary(self) -> Iterator[Path]:
+        """Gives a folder that is removed on leaving or, if the process dies, by a sweep."""
         folder, lock = self._locked_folder()
         try:
             yield folder

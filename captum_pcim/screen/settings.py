@@ -1,0 +1,229 @@
+"""The tables of a screen's TOML file and what their entries may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from captum_pcim.screen.toml import all_names, check
+
+SOURCES = ("folder", "load_file", "ome_zarr")
+ENGINES = ("local", "ray")
+TABLE_FORMATS = ("csv", "parquet")
+REFERENCES = ("mean", "sample")
+SCORES = ("logits", "probabilities", "binary_logits")
+ISOLATIONS = ("shared", "per_stain", "factorised")
+
+
+@dataclass(frozen=True)
+class Images:
+    """Where the images are and what their planes show.
+
+    Args:
+        source: ``"folder"``, ``"load_file"`` or ``"ome_zarr"``.
+        path: The folder, the load file (CSV or Parquet) or the OME-Zarr plate. A folder that
+            holds several ``*.zarr`` plates is read as all of them.
+        stains: The stains in the order in which the network takes them.
+        channels: What the file names, load-file columns, OME-TIFF or OME-Zarr channels call these
+            stains, in the same order. Empty means the same names.
+        pattern: For folders: a name in :data:`captum_pcim.screen.plate.PATTERNS` or a regular
+            expression with the groups ``plate``, ``well`` (or ``row`` and ``col``), ``field``
+            and ``channel``. Without ``channel`` one file holds all stains; if it is an
+            OME-TIFF, they are found by their names.
+        labels: Label images of the objects: for folders a regular expression like ``pattern``,
+            for load files and OME-Zarr the name of the label image. Empty means none.
+        objects: What the labelled objects are called in the table (CellProfiler's object name).
+    """
+
+    path: str
+    stains: list[str]
+    source: str = "folder"
+    channels: list[str] = field(default_factory=list)
+    pattern: str = "plain"
+    labels: str = ""
+    objects: str = "Cells"
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        check(bool(self.path), "images.path", "a path", self.path)
+        check(self.source in SOURCES, "images.source", f"one of {SOURCES}", self.source)
+        check(all_names(self.stains) and bool(self.stains), "images.stains", "names", self.stains)
+        check(
+            len(set(self.stains)) == len(self.stains), "images.stains", "no name twice", self.stains
+        )
+        if not self.channels:
+            object.__setattr__(self, "channels", list(self.stains))
+        check(
+            all_names(self.channels) and len(self.channels) == len(self.stains),
+            "images.channels",
+            f"{len(self.stains)} names, one per stain",
+            self.channels,
+        )
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Intensity windows: what becomes 0 and what becomes 1, per stain and, if measured, per plate.
+
+    Args:
+        fixed: ``{stain: [low, high]}`` in the files' own intensities.
+        percentiles: ``[low, high]`` percentiles, measured per plate and stain for every stain
+            that ``fixed`` leaves out. Empty: whole numbers are divided by the largest number of
+            their type, floating-point images are taken as they are.
+        fields: How many fields of a plate, evenly spread, the percentiles are measured on.
+    """
+
+    fixed: dict[str, list[float]] = field(default_factory=dict)
+    percentiles: list[float] = field(default_factory=list)
+    fields: int = 16
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        for stain, window in self.fixed.items():
+            entry = f"windows.fixed.{stain}"
+            check(_rising(window), entry, "[low, high] with low < high", window)
+        ends = self.percentiles
+        check(
+            not ends or (_rising(ends) and ends[0] >= 0 and ends[1] <= 100),
+            "windows.percentiles",
+            "[low, high] with 0 <= low < high <= 100",
+            ends,
+        )
+        check(self.fields >= 1, "windows.fields", "at least 1", self.fields)
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network.
+
+    Args:
+        path: A TorchScript or exported (``.pt2``) file, or with ``factory`` a state dict.
+        factory: ``"module:function"`` that builds the network.
+        score: What its outputs are, as in :class:`captum_pcim.PCIM`.
+        target: The class to explain; -1 means each image's own predicted class.
+        classes: Names of the classes, for the tables and the overview.
+    """
+
+    path: str = ""
+    factory: str = ""
+    score: str = "logits"
+    target: int = -1
+    classes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        check(bool(self.path or self.factory), "model", "a path, a factory or both", "neither")
+        check(self.score in SCORES, "model.score", f"one of {SCORES}", self.score)
+        expected = "a class number, or -1 for the predicted class"
+        check(self.target >= -1, "model.target", expected, self.target)
+        check(all_names(self.classes), "model.classes", "names of classes", self.classes)
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """How PCIM explains an image.
+
+    Args:
+        isolation: ``"shared"`` over the stains, ``"per_stain"`` or ``"factorised"``.
+        n_steps: Optimisation steps; 0 means PCIM's own default.
+        seed: Part of every image's own seed.
+    """
+
+    isolation: str = "shared"
+    n_steps: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        check(
+            self.isolation in ISOLATIONS,
+            "attribution.isolation",
+            f"one of {ISOLATIONS}",
+            self.isolation,
+        )
+        check(self.n_steps >= 0, "attribution.n_steps", "0 or more", self.n_steps)
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Negative-control wells whose images are what the evidence is blended against.
+
+    Args:
+        wells: Control wells of every plate, for example ``["A01", "B01"]``. Empty: PCIM's own
+            references.
+        reference: ``"mean"``, the average control image of the plate, or ``"sample"``, one
+            control image of the same plate drawn with the image's own seed.
+        fields: At most this many control fields of a plate, evenly spread, are used.
+    """
+
+    wells: list[str] = field(default_factory=list)
+    reference: str = "mean"
+    fields: int = 64
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        check(all_names(self.wells), "controls.wells", "names of wells", self.wells)
+        check(
+            self.reference in REFERENCES,
+            "controls.reference",
+            f"one of {REFERENCES}",
+            self.reference,
+        )
+        check(self.fields >= 1, "controls.fields", "at least 1", self.fields)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is kept.
+
+    Args:
+        path: The results folder.
+        previews: Image and map as PNG files of at most 256 pixels a side.
+        maps: Full maps as OME-Zarr 0.5, float16. About 2 bytes a pixel and stain.
+        table: ``"csv"`` or ``"parquet"``.
+    """
+
+    path: str
+    previews: bool = True
+    maps: bool = False
+    table: str = "csv"
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        check(bool(self.path), "output.path", "a path", self.path)
+        check(self.table in TABLE_FORMATS, "output.table", f"one of {TABLE_FORMATS}", self.table)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where the work is done. Nothing here changes a result.
+
+    Args:
+        engine: ``"local"``, this machine's processes, or ``"ray"``.
+        workers: Processes or Ray actors. 0, with the local engine, means this very process:
+            nothing has to be started, but an image that kills its process ends the run.
+        batch_size: Images per call of the network's explainer.
+        device: A torch device, for example ``"cuda"``.
+        threads: CPU threads per worker.
+    """
+
+    engine: str = "local"
+    workers: int = 1
+    batch_size: int = 8
+    device: str = "cpu"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        check(self.engine in ENGINES, "run.engine", f"one of {ENGINES}", self.engine)
+        least = 0 if self.engine == "local" else 1
+        check(self.workers >= least, "run.workers", f"at least {least}", self.workers)
+        for name in ("batch_size", "threads"):
+            check(getattr(self, name) >= 1, f"run.{name}", "at least 1", getattr(self, name))
+
+
+def _rising(ends: Any) -> bool:
+    numbers = isinstance(ends, Sequence) and all(type(end) in (int, float) for end in ends)
+    return numbers and len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf
