@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The images and networks of demo and tests are small: more threads than cores wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check docs clean test-minimum
+.PHONY: demo test check docs package clean test-minimum
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -19,7 +19,8 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
-# The oldest releases that setup.cfg allows, in an environment of their own (torch alone is 3 GB).
+# The oldest releases that setup.cfg allows, in an environment of their own. Not part of .ci/run:
+# it downloads a second torch, 3 GB, each time. Run it before a release and when ranges change.
 test-minimum:
 	$(PYTHON) -m venv $(VENV)-minimum
 	$(VENV)-minimum/bin/python -m pip install --quiet -c constraints-minimum.txt -e . \
@@ -38,6 +39,12 @@ check: $(VENV)/.installed
 docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
+
+# Without isolation: the build uses the setuptools that is installed and downloads nothing.
+package: $(VENV)/.installed
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

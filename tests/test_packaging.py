@@ -1,0 +1,100 @@
+"""What is built is complete: the wheel, made from the source archive, works where nothing else is.
+
+Nothing is downloaded: tools and dependencies are those that are installed.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("build")
+pytest.importorskip("twine")
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "captum_pcim"
+SHIPPED = ("*.py", "py.typed", "data/weights/*.pt")
+
+
+def _run(*command, **options):
+    run = subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory):
+    """The source archive and the wheel that is built from it."""
+    checkout = tmp_path_factory.mktemp("checkout")  # building leaves files behind
+    for name in ("captum_pcim", "tests"):
+        unwanted = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, checkout / name, ignore=unwanted)
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, checkout)
+    _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", checkout / "dist", checkout)
+    (archive,) = (checkout / "dist").glob("*.tar.gz")
+    (wheel,) = (checkout / "dist").glob("*.whl")
+    return archive, wheel
+
+
+@pytest.fixture(scope="module")
+def installed(distributions, tmp_path_factory):
+    """The interpreter of an environment that holds the wheel, and sees what it depends on."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    install = ("install", "--quiet", "--no-deps", "--no-index", distributions[1])
+    _run(sys.executable, "-m", "pip", "--python", python, *install)
+    (own,) = (folder / "lib").glob("*/site-packages")
+    # Searched after the environment's own, and without the editable install that may be there.
+    others = [path for path in sys.path if path.endswith("site-packages")]
+    (own / "dependencies.pth").write_text("\n".join(others))
+    return python
+
+
+def _in_environment(python, code):
+    environment = {name: os.environ[name] for name in os.environ if name != "PYTHONPATH"}
+    return _run(python, "-c", code, cwd=python.parents[1], env=environment)
+
+
+def test_the_index_would_take_both_and_show_their_description(distributions):
+    said = _run(sys.executable, "-m", "twine", "check", "--strict", *distributions)
+    assert said.count("PASSED") == 2
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(distributions):
+    with zipfile.ZipFile(distributions[1]) as wheel:
+        held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    expected = {path for pattern in SHIPPED for path in PACKAGE.rglob(pattern)}
+    assert held == {path.relative_to(ROOT).as_posix() for path in expected}
+
+
+def test_the_source_archive_holds_tests_and_license(distributions):
+    with tarfile.open(distributions[0]) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = {f"tests/{path.name}" for path in (ROOT / "tests").glob("*.py")}
+    assert wanted | {"Makefile", "constraints.txt", "LICENSE", "README.md"} <= held
+
+
+def test_the_installed_wheel_finds_its_weights_and_its_types(installed):
+    code = (
+        "import captum_pcim; from importlib import resources; from captum_pcim import data;"
+        "data.load_cnn('fluorescence'); data.load_cnn('brightfield');"
+        "print((resources.files('captum_pcim') / 'py.typed').is_file(), captum_pcim.__file__)"
+    )
+    typed, place = _in_environment(installed, code).split()
+    assert typed == "True"
+    assert Path(place).is_relative_to(installed.parents[1])
+
+
+def test_the_installed_command_runs(installed):
+    from captum_pcim import __version__
+
+    assert _run(installed.with_name("captum-pcim"), "--version").strip() == __version__
