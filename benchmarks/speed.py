@@ -1,9 +1,10 @@
 """What PCIM costs beyond the passes it makes, in ratios measured side by side.
 
-    python -m benchmarks.speed --write
+    python -m benchmarks.speed --parts overhead memory --write
 
-Seconds are wall time; every ratio is the median of repeats in turn (A B A B), with the lowest and
-the highest in brackets. `--quick` measures fewer and smaller cases.
+Every part writes a section of its own. Seconds are wall time; every ratio is the median of repeats
+in turn (A B A B), with the lowest and the highest in brackets. `--quick` measures fewer and smaller
+cases.
 """
 
 from __future__ import annotations
@@ -18,21 +19,11 @@ import torch
 
 from benchmarks.report import add_write_option, markdown_table, publish
 from benchmarks.speed_cases import Case, Work, steps_within
+from benchmarks.speed_fields import fields
+from benchmarks.speed_ideas import ideas
 from benchmarks.speed_quality import early_stop, time_to_quality
-from benchmarks.speed_timing import Pairs, exponent, in_turn, peak_bytes, seconds_of
+from benchmarks.speed_timing import MEBIBYTE, Pairs, exponent, in_turn, peak_bytes
 
-MEBIBYTE = 2**20
-IDEAS = """### Ideas that were measured
-
-2026-11-22, two busy CPU cores, one thread, processor time.
-
-- Kept: blending by interpolation and slices of the images where copies were taken. Peak memory over
-  the bare passes, small CNN at 96 px: from 1.160 to 1.098 at batch 1, from 1.147 to 1.086 at
-  batch 8. The time stays the same (4.1 against 4.0 ms for 24 images).
-- Not kept: an autograd function of our own that writes both halves of the batch in place. 2.7
-  against 4.0 ms for 24 images, about 1 % of a step of the small CNN; 0.32 against 0.26 ms for one.
-- Not kept: one sort for the four quantiles of the background. 54 against 45 ms for 24 images, once
-  a call."""
 BATCHES = (1, 8, 32)
 SIDES = {"small CNN": (96, 512), "ResNet-50": (224,), "ViT-S/16": (224,)}
 QUICK_BATCHES = (1, 8)
@@ -41,15 +32,10 @@ QUICK_SIDES = {"small CNN": (96,), "ResNet-50": (224,), "ViT-S/16": (224,)}
 
 def main() -> None:
     arguments = _arguments()
-    parts = ["## Speed and memory", "", __doc__.split("\n\n")[-1].strip()]
     for name in arguments.parts:
         started = time.perf_counter()
-        section = PARTS[name](arguments)
-        print(section, flush=True)
+        publish(f"speed {name}", PARTS[name](arguments), arguments.write)
         print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-        parts += ["", section]
-    parts += ["", IDEAS]
-    publish("speed", "\n".join(parts), arguments.write)
 
 
 def overhead(arguments: argparse.Namespace) -> str:
@@ -176,43 +162,6 @@ def _timed(case: Case, n_steps: int, arguments: argparse.Namespace) -> Pairs:
     )
 
 
-def fields(arguments: argparse.Namespace) -> str:
-    """Whole fields through a fully convolutional network: memory by internal_batch_size."""
-    side, n_stains, n_steps = (1024 if arguments.quick else 2048), 5, 2
-    one = Work(Case("small CNN", 1, side, n_stains), arguments.device)
-    two = Work(Case("small CNN", 2, side, n_stains), arguments.device)
-    image = one.inputs.nbytes
-    row = peak_bytes(lambda: _one_row(one), arguments.device)
-    rows = []
-    for work, size in ((one, 1), (one, 2), (two, 1), (two, 2), (two, None)):
-        peak = peak_bytes(lambda w=work, s=size: w.attribute(n_steps, s), arguments.device)
-        seconds = seconds_of(lambda w=work, s=size: w.attribute(n_steps, s))
-        rows.append(
-            [
-                f"{len(work.inputs)} of {side} x {side} x {n_stains}, internal_batch_size={size}",
-                f"{peak / MEBIBYTE:.0f}",
-                f"{peak / row:.2f}",
-                f"{(peak - 2 * (len(work.inputs) if size is None else 1) * row) / image:.1f}",
-                f"{seconds / n_steps / len(work.inputs):.1f}",
-            ]
-        )
-    return _section(
-        "Large fields",
-        f"Small CNN on whole fields; one row, forward and backward, takes {row / MEBIBYTE:.0f} "
-        f"MiB, one image {image / MEBIBYTE:.0f} MiB. The bound: the bare passes of the two "
-        "rows of every image that is explained at once (internal_batch_size / 2, at least one), "
-        "and a few copies of the images. With 1 the rows go one by one, for networks that take "
-        "no more, but both are kept until the backward pass.",
-        ["", "peak, MiB", "in rows", "copies of an image beyond them", "seconds a step and image"],
-        rows,
-    )
-
-
-def _one_row(work: Work) -> None:
-    leaf = work.inputs[:1].detach().clone().requires_grad_()
-    torch.autograd.grad(work.view(leaf)[:, 1].sum(), leaf)
-
-
 def _grid(quick: bool) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
     return (QUICK_SIDES, QUICK_BATCHES) if quick else (SIDES, BATCHES)
 
@@ -228,6 +177,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], str]] = {
     "quality": time_to_quality,
     "early-stop": early_stop,
     "fields": fields,
+    "ideas": ideas,
 }
 
 

@@ -47,6 +47,7 @@ class Work:
     """
 
     def __init__(self, case: Case, device: str) -> None:
+        self.case = case
         self.model = build(case.network, case.channels, case.side, case.n_classes, device)
         self.view = frozen_view(self.model)
         generator = torch.Generator().manual_seed(0)

@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+MEBIBYTE = 2**20
+
 Work = Callable[[], object]
 
 
