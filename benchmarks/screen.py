@@ -1,34 +1,32 @@
-"""Whole plates: time outside the network, memory, engines, and what survives being killed.
+"""Whole plates: time outside the network, memory, and Ray against plain processes.
 
-    python -m benchmarks.screen plate --network stub
-    python -m benchmarks.screen plate --network cnn
-    python -m benchmarks.screen engines
-    python -m benchmarks.screen soak
+    python -m benchmarks.screen --write
 
-Each prints the lines that stand in docs/scaling.md.
+It does the parts `stub`, `cnn` and `engines` (or those named), on plates of 384, 96 and 32 wells
+with 4 fields each (`--wells` for others), and replaces the section of docs/scaling.md. The machine
+must be otherwise idle for its rates to mean anything.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import itertools
 import os
-import random
-import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from benchmarks.report import BENCHMARKS, markdown_table, origin, write_section
 from captum_pcim.data import synthetic_fluorescence
-from captum_pcim.screen import ScreenConfig, Store, Worker, run_shard
+from captum_pcim.screen import ScreenConfig, Status, Store, Worker, run_shard
 from captum_pcim.screen.explainer import Explanation
 from captum_pcim.screen.identity import make_plan
 from captum_pcim.screen.local import run_local
@@ -37,6 +35,10 @@ from captum_pcim.screen.reading import Sample
 
 STAINS = ["reporter", "nucleus", "decoy"]
 DIFFERENT_IMAGES = 48  # rendered; the plate repeats them under other names
+WHOLE_PLATE = 384
+WELLS = {"stub": WHOLE_PLATE, "cnn": 96, "engines": 32}
+SCALING = BENCHMARKS.with_name("scaling.md")
+REPEATS = 2  # of each engine, in turn
 
 
 class Stub(nn.Module):
@@ -76,7 +78,7 @@ def write_plate(folder: Path, wells: int, fields: int) -> None:
         Image.fromarray(cells[image]).save(f"{name}_labels.png")
 
 
-def screen_config(folder: Path, network: str, steps: int, batch_size: int) -> ScreenConfig:
+def screen_config(folder: Path, network: str, options: argparse.Namespace) -> ScreenConfig:
     return ScreenConfig.from_dict(
         {
             "images": {
@@ -86,9 +88,9 @@ def screen_config(folder: Path, network: str, steps: int, batch_size: int) -> Sc
             },
             "windows": {"fixed": {stain: [200, 10200] for stain in STAINS}},
             "model": {"factory": f"benchmarks.screen:{network}"},
-            "attribution": {"n_steps": steps},
+            "attribution": {"n_steps": options.steps},
             "output": {"path": str(folder / "results")},
-            "run": {"batch_size": batch_size},
+            "run": {"batch_size": options.batch_size, "workers": 2},
         }
     )
 
@@ -109,10 +111,35 @@ class Timed:
             self.cpu += time.thread_time() - cpu
 
 
-def plate(folder: Path, options: argparse.Namespace) -> None:
-    """Time outside the network and memory over a plate, in one process and one thread."""
-    write_plate(folder / "images", options.wells, options.fields)
-    config = screen_config(folder, options.network, options.steps, options.batch_size)
+@dataclass(frozen=True)
+class Measured:
+    """A plate done by one process and one thread; times in seconds, memory in MiB."""
+
+    network: str
+    images: int
+    wall: float
+    cpu: float
+    explainer: Timed
+    memory: list[int]  # after each image
+
+    def row(self) -> list[str]:
+        tenth = len(self.memory) // 10
+        outside = self.cpu - self.explainer.cpu
+        minutes = self.wall / self.images * WHOLE_PLATE * 4 / 60
+        return [
+            f"{self.network}, {self.images} images",
+            f"{self.images / self.wall:.2f}",
+            f"{minutes:.1f}",
+            f"{100 * (1 - self.explainer.wall / self.wall):.1f} %",
+            f"{100 * outside / self.cpu:.1f} %",
+            f"{1000 * outside / self.images:.1f} ms of {1000 * self.cpu / self.images:.0f} ms",
+            f"{max(self.memory[:tenth])} / {max(self.memory[tenth:])} MiB",
+        ]
+
+
+def plate(network: str, folder: Path, options: argparse.Namespace) -> Measured:
+    """Time outside the explainer, and memory, over a plate."""
+    config = screen_config(folder, network, options)
     plan = make_plan(config, find_fields(config.images), (0, 1))
     store = Store(config.output.path)
     worker = Worker(config, plan.plates, store)
@@ -123,15 +150,24 @@ def plate(folder: Path, options: argparse.Namespace) -> None:
         assert not status.reason, status.reason
         memory.append(resident())
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    tenth = len(memory) // 10
-    per_image = 1000 / len(memory)
-    print(
-        f"{options.network}, {len(memory)} images, {options.steps} steps, batches of "
-        f"{options.batch_size}: {len(memory) / wall:.2f} images/s, {cpu * per_image:.0f} ms of CPU "
-        f"per image; outside the explainer {100 * (1 - timed.wall / wall):.1f} % of the time and "
-        f"{100 * (1 - timed.cpu / cpu):.1f} % of the CPU time "
-        f"({(cpu - timed.cpu) * per_image:.1f} ms per image); memory {max(memory[:tenth])} MiB at "
-        f"most in the first tenth, {max(memory[tenth:])} MiB at most after it"
+    return Measured(network, len(memory), wall, cpu, timed, memory)
+
+
+def plates(networks: Sequence[str], options: argparse.Namespace) -> str:
+    """The section's part on time outside the network and memory."""
+    rows = []
+    for network in networks:
+        with written_plate(options.wells or WELLS[network], options.fields) as folder:
+            rows.append(plate(network, folder, options).row())
+    header = [
+        "network", "images/s", "minutes for 384 x 4", "outside, wall time", "outside, CPU time",
+        "CPU time outside, per image", "memory at most, first tenth / after",
+    ]  # fmt: skip
+    return (
+        f"One process, one thread, batches of {options.batch_size}, {options.steps} steps. "
+        f'"Outside" is what is not PCIM with its network: reading, windows, objects, previews, '
+        f"writing. Minutes for 384 x 4 images are extrapolated where fewer were done.\n\n"
+        f"{markdown_table(header, rows)}"
     )
 
 
@@ -141,113 +177,72 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
 
 
-def engines(folder: Path, options: argparse.Namespace) -> None:
-    """Two Ray actors against two plain processes, from the first answer to the last."""
+def engines(options: argparse.Namespace) -> str:
+    """The section's part on two Ray actors against two plain processes."""
     from captum_pcim.screen.ray_engine import run_ray
 
-    write_plate(folder / "images", options.wells, options.fields)
-    for name, engine in (("two processes", run_local), ("two Ray actors", run_ray)) * 2:
-        config = screen_config(folder, "cnn", options.steps, options.batch_size)
-        changes = {"path": str(folder / f"results-{time.time()}")}
-        config = ScreenConfig.from_dict(
-            {
-                "images": {"path": config.images.path, "stains": STAINS},
-                "windows": {"fixed": config.windows.fixed},
-                "model": {"factory": config.model.factory},
-                "attribution": {"n_steps": options.steps},
-                "output": changes,
-                "run": {"batch_size": options.batch_size, "workers": 2},
-            }
-        )
-        plan = make_plan(config, find_fields(config.images), (0, 1))
-        size = options.batch_size
-        shards = [plan.keys[start : start + size] for start in range(0, len(plan.keys), size)]
-        began = time.perf_counter()
-        times = [time.perf_counter() - began for _ in engine(shards, config, plan.plates)]
-        steady = (len(times) - size) / (times[-1] - times[size - 1])
-        print(
-            f"{name}: {len(times)} images in {times[-1]:.1f} s, the first after {times[0]:.1f} s, "
-            f"then {steady:.2f} images/s",
-            flush=True,
-        )
-
-
-def soak(folder: Path, options: argparse.Namespace) -> None:
-    """Kills whole runs at random moments until a screen is done, then checks every result."""
-    write_plate(folder / "images", options.wells, options.fields)
-    config = screen_config(folder, "stub", options.steps, 2)
-    command = [sys.executable, "-m", "benchmarks.screen", "_run", "--folder", str(folder)]
-    command += ["--steps", str(options.steps)]
-    chance, kills, seen = random.Random(options.seed), 0, {}
-    while kills < options.kills:
-        process = subprocess.Popen(command, start_new_session=True)
-        wait_for(folder, len(seen) + 1, process)  # at least one step forward
-        time.sleep(chance.random() * options.longest)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            kills += 1
-        process.wait()
-        now = finished(folder)
-        assert seen.items() <= now.items(), "a finished result was lost or written again"
-        seen = now
-        if len(seen) == options.wells * options.fields:
-            break
-    subprocess.run(command, check=True)
-    plan = make_plan(config, find_fields(config.images), (0, 1))
-    store = Store(config.output.path)
-    assert set(finished(folder)) == {key.sha for key in plan.keys}, "an image is missing or foreign"
-    for key in plan.keys:
-        assert set(os.listdir(store.folder(key.sha))) == {
-            "manifest.json", "objects.npy", "image.png", "map.png",
-        }  # fmt: skip
-        store.manifest(key.sha)
-    assert not os.listdir(store.path / "tmp"), "something half-written is left"
-    print(
-        f"{len(plan.keys)} images, {kills} times SIGKILL to the whole process group, "
-        f"{len(seen)} images done before the last run; every image done exactly once, no finished "
-        f"result written again, nothing half-written left"
+    rows = []
+    with written_plate(options.wells or WELLS["engines"], options.fields) as folder:
+        for name, engine in (("two processes", run_local), ("two Ray actors", run_ray)) * REPEATS:
+            rows.append([name, *_engine_row(engine, folder, options)])
+    header = ["small CNN on", "images", "seconds to the first batch", "then images/s", "in all, s"]
+    return (
+        "Two Ray actors against two processes, each with one thread; starting Ray itself and, "
+        f"{REPEATS} times in turn, everything up to the last answer included.\n\n"
+        f"{markdown_table(header, rows)}"
     )
 
 
-def finished(folder: Path) -> dict[str, int]:
-    found = (folder / "results" / "done").glob("*/*/manifest.json")
-    return {path.parent.name: path.stat().st_ino for path in found}
+def _engine_row(
+    engine: Callable[..., Iterator[Status]], folder: Path, options: argparse.Namespace
+) -> list[str]:
+    config = screen_config(folder, "cnn", options)
+    results = tempfile.mkdtemp(dir=folder)
+    config = dataclasses.replace(config, output=dataclasses.replace(config.output, path=results))
+    plan = make_plan(config, find_fields(config.images), (0, 1))
+    size = options.batch_size
+    shards = [plan.keys[start : start + size] for start in range(0, len(plan.keys), size)]
+    began = time.perf_counter()
+    times = []
+    for status in engine(shards, config, plan.plates):
+        assert not status.reason, status.reason
+        times.append(time.perf_counter() - began)
+    steady = (len(times) - size) / (times[-1] - times[size - 1])
+    return [str(len(times)), f"{times[size - 1]:.1f}", f"{steady:.2f}", f"{times[-1]:.1f}"]
 
 
-def wait_for(folder: Path, count: int, process: subprocess.Popen[bytes]) -> None:
-    while len(finished(folder)) < count and process.poll() is None:
-        time.sleep(0.1)
-
-
-def run_once(folder: Path, options: argparse.Namespace) -> None:
-    """One run of the soak's screen, to be killed."""
-    from captum_pcim.screen import run_screen
-
-    summary = run_screen(screen_config(folder, "stub", options.steps, 2))
-    assert not summary.failures, summary.failures
+@contextlib.contextmanager
+def written_plate(wells: int, fields: int) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        write_plate(Path(name) / "images", wells, fields)
+        yield Path(name)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("plate", "engines", "soak", "_run"))
-    parser.add_argument("--network", choices=("stub", "cnn"), default="cnn")
-    parser.add_argument("--wells", type=int, default=384)
+    parser.add_argument("parts", nargs="*", default=list(WELLS), help="among stub, cnn, engines")
+    parser.add_argument("--wells", type=int, help="instead of each part's own number")
     parser.add_argument("--fields", type=int, default=4)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--kills", type=int, default=20, help="soak: how many")
-    parser.add_argument("--longest", type=float, default=0.5, help="soak: seconds before a kill")
-    parser.add_argument("--seed", type=int, default=0, help="soak: of the moments")
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--write", action="store_true", help="replace the section of scaling.md")
     options = parser.parse_args()
-    if options.what == "_run":
-        run_once(options.folder, options)
-        return
-    folder = Path(tempfile.mkdtemp())
-    try:
-        {"plate": plate, "engines": engines, "soak": soak}[options.what](folder, options)
-    finally:
-        shutil.rmtree(folder)
+    unknown = set(options.parts) - set(WELLS)
+    if unknown:
+        parser.error(f"expected parts among {', '.join(WELLS)}, got {', '.join(sorted(unknown))}")
+    torch.set_num_threads(1)
+    text = "\n\n".join(_section(options))
+    print(text)
+    if options.write:
+        write_section("screen", f"{text}\n\n{origin()}", SCALING)
+
+
+def _section(options: argparse.Namespace) -> Iterator[str]:
+    networks = [part for part in options.parts if part in ("stub", "cnn")]
+    if networks:
+        yield plates(networks, options)
+    if "engines" in options.parts:
+        yield engines(options)
 
 
 if __name__ == "__main__":
