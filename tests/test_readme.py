@@ -1,27 +1,39 @@
-"""The Python in the README and the documentation runs, block after block, as a reader would."""
+"""Python, commands and configuration in README and documentation work, as a reader tries them."""
 
+import configparser
+import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
+
+from captum_pcim.cli import main
+from captum_pcim.data import load_cnn, synthetic_fluorescence
+from captum_pcim.screen import ScreenConfig
 
 ROOT = Path(__file__).parents[1]
-PAGES = [
-    ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in (
-        "quickstart", "choosing_references", "hci", "interoperability", "faq"
-    )),
-]  # fmt: skip
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 PREAMBLE = "import matplotlib, torch\nmatplotlib.use('Agg')\ntorch.set_num_threads(1)\n"
+
+
+def blocks(page, language):
+    """Return the matches of a page's blocks of code; group 1 is the code."""
+    return re.finditer(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+PAGES_WITH_PYTHON = [page for page in PAGES if any(blocks(TEXTS[page], "python"))]
 
 
 def python_blocks(page):
     """Return the page's Python with every line where it stands in the page."""
     lines = [""] * (page.count("\n") + 1)
-    for block in BLOCK.finditer(page):
+    for block in blocks(page, "python"):
         first = page[: block.start(1)].count("\n")
         lines[first : first + block[1].count("\n")] = block[1].splitlines()
     return "\n".join(lines)
@@ -34,10 +46,13 @@ def test_blocks_keep_their_line_numbers():
     assert "ls" not in python_blocks("```bash\nls\n```\n")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_with_python_are_found():
+    assert {"README.md", "quickstart.md"} <= {page.name for page in PAGES_WITH_PYTHON}
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.name)
 def test_the_python_of_a_page_runs(page, tmp_path):
-    code = python_blocks(page.read_text(encoding="utf-8"))
-    assert code.strip(), "no block of Python left to run"
+    code = python_blocks(TEXTS[page])
     # Compiled under the page's name, so that a traceback points into the page.
     script = f"{PREAMBLE}exec(compile(open('page.py').read(), {page.name!r}, 'exec'))"
     (tmp_path / "page.py").write_text(code, encoding="utf-8")
@@ -47,12 +62,78 @@ def test_the_python_of_a_page_runs(page, tmp_path):
     assert run.returncode == 0, run.stderr
 
 
+def commands(page):
+    """Return the page's calls of captum-pcim that are complete: in blocks and within lines."""
+    shell = "\n".join(block[1] for block in blocks(page, "bash"))
+    in_blocks = re.findall(r"^captum-pcim .*$", shell, re.MULTILINE)
+    return in_blocks + re.findall(r"`(captum-pcim [^`]* --[^`]*)`", page)
+
+
+# The demo has a test module of its own.
+COMMANDS = sorted(
+    {command for text in TEXTS.values() for command in commands(text) if " demo " not in command}
+)
+SCREEN = r"""
+[images]
+path = "plate"
+stains = ["reporter", "nucleus", "mitochondria"]
+pattern = '(?P<well>\w\d\d)_(?P<field>\d)\.png'
+[model]
+path = "model.pt"
+[output]
+path = "results"
+[attribution]
+n_steps = 2
+"""
+
+
+@pytest.fixture
+def readers_folder(tmp_path, monkeypatch):
+    """The files that the pages' commands speak of: a classifier, its images and a screen."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
+    inputs = synthetic_fluorescence(2, size=64).inputs
+    torch.jit.trace(load_cnn("fluorescence"), inputs).save("model.pt")
+    Path("plate").mkdir()
+    for i, image in enumerate(inputs):
+        pixels = (255 * image).byte().permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(f"plate/A01_{i}.png")
+    Path("screen.toml").write_text(SCREEN, encoding="utf-8")
+
+
+def test_commands_are_found():
+    assert {command.split()[1] for command in COMMANDS} == {"compare", "explain", "screen"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_pages_succeeds(command, readers_folder):
+    assert main(shlex.split(os.path.expandvars(command))[1:]) == 0
+
+
+def test_the_example_of_a_screen_is_a_configuration(tmp_path):
+    (example,) = blocks(TEXTS[ROOT / "docs" / "scaling.md"], "toml")
+    (tmp_path / "screen.toml").write_text(example[1], encoding="utf-8")
+    config = ScreenConfig.from_toml(tmp_path / "screen.toml")
+    assert config.images.stains == ["DNA", "ER", "AGP"]
+
+
+def test_extras_and_targets_that_pages_name_exist():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    everything = "\n".join(TEXTS.values())
+    extras = set(",".join(re.findall(r"captum-pcim\[([\w,]+)\]", everything)).split(","))
+    assert extras and extras <= set(setup["options.extras_require"])
+    targets = set(re.findall(r"`make ([\w-]+)`|^make ([\w-]+)", everything, re.MULTILINE))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    known = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
+    assert targets and {one or other for one, other in targets} <= known
+
+
 def test_links_between_pages_and_to_pictures_lead_somewhere():
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     links = [
         (page, target)
-        for page in pages
-        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+        for page, text in TEXTS.items()
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text)
         if "://" not in target
     ]
     dead = [
