@@ -171,3 +171,11 @@ def test_a_load_file_without_the_stains_says_what_it_expected(tmp_path):
     images = Images(write_csv(tmp_path / "load.csv", ROWS), ["Mito"], source="load_file")
     with pytest.raises(ConfigError, match="FileName_Mito"):
         find_fields(images)
+
+
+@pytest.mark.parametrize("name", ["load.csv", "load.parquet"])
+def test_a_load_file_that_is_none_is_refused(tmp_path, name):
+    pytest.importorskip("pyarrow")
+    (tmp_path / name).write_bytes(b"\x89PNG\xff\xfe\0")
+    with pytest.raises(ConfigError, match=f"{name} is no"):
+        find_fields(Images(str(tmp_path / name), **LOAD_FILE))

@@ -143,6 +143,34 @@ def test_what_is_no_plate_is_refused(screen):
         find_fields(zarr_config(screen).images)
 
 
+def test_a_plate_whose_wells_lie_elsewhere_is_refused(screen):
+    group = zarr.open_group(write_zarr_plate(screen / "plate.zarr"))
+    group.attrs["ome"] = {"plate": {"wells": [{"path": "../other/A/1"}]}}
+    with pytest.raises(ConfigError, match="outside of it"):
+        find_fields(zarr_config(screen).images)
+
+
+def test_a_well_that_lists_no_images_is_named(screen):
+    path = write_zarr_plate(screen / "plate.zarr")
+    zarr.open_group(path / "B" / "12").attrs["ome"] = {}
+    with pytest.raises(ConfigError, match=r"B/12 lists no images"):
+        find_fields(zarr_config(screen).images)
+
+
+def test_an_image_that_is_not_finite_is_listed_and_left_out_of_the_windows(screen):
+    path = write_zarr_plate(screen / "plate.zarr")
+    image = path / "A" / "1" / "0"
+    array = zarr.create_array(
+        image / "0", shape=(3, 24, 24), chunks=(1, 24, 24), dtype="float32", overwrite=True
+    )
+    array[...] = np.full((3, 24, 24), np.nan)
+    summary = run_screen(zarr_config(screen, windows={"percentiles": [1, 99]}))
+    assert [*summary.failures.values()] == [
+        "ImageError: the image holds values that are not finite"
+    ]
+    assert summary.computed == 3
+
+
 def test_maps_are_written_beside_the_image_at_its_scale(screen):
     write_zarr_plate(screen / "plate.zarr")
     attribution = {"isolation": "per_stain"}

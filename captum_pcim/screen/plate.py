@@ -195,11 +195,17 @@ def _rows(path: str) -> Iterator[dict[str, Any]]:
             raise ImportError(
                 "reading Parquet load files needs pyarrow: pip install 'captum-pcim[table]'"
             ) from error
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
-            yield from batch.to_pylist()
+        try:
+            for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
+                yield from batch.to_pylist()
+        except pyarrow.ArrowException as error:
+            raise ConfigError(f"images.path: {path} is no Parquet file: {error}") from error
         return
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        yield from csv.DictReader(file)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            yield from csv.DictReader(file)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"images.path: {path} is no CSV file: {error}") from error
 
 
 def _cell(row: dict[str, Any], column: str, where: str) -> str:

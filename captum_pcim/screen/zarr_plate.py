@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from captum_pcim.data.images import ImageError
+from captum_pcim.data.images import MAX_SAMPLES, ImageError
 from captum_pcim.screen.config import ConfigError, Images
 from captum_pcim.screen.plate import Field, well_name
 
@@ -34,17 +35,29 @@ def plate_fields(images: Images) -> Iterator[Field]:
         plate = _metadata(path).get("plate")
         if plate is None:
             raise ConfigError(f"images.path: {path} is no OME-Zarr plate: it has no plate metadata")
-        name = plate.get("name") or path.name.removesuffix(".zarr")
-        for well in plate["wells"]:
-            yield from _well_fields(images, name, path / well["path"])
+        name = str(plate.get("name") or path.name.removesuffix(".zarr"))
+        for well in _paths(plate, "wells", path):
+            yield from _well_fields(images, name, path / well)
 
 
 def _well_fields(images: Images, plate: str, folder: Path) -> Iterator[Field]:
     well = well_name(folder.parent.name, folder.name)
-    for image in _metadata(folder)["well"]["images"]:
-        path = folder / image["path"]
+    for site in _paths(_metadata(folder).get("well"), "images", folder):
+        path = folder / site
         labels = str(path / "labels" / images.labels) if images.labels else ""
-        yield Field(plate, well, str(image["path"]), (str(path),), labels)
+        yield Field(plate, well, site, (str(path),), labels)
+
+
+def _paths(metadata: Any, name: str, folder: Path) -> list[str]:
+    """The paths of a plate's wells or a well's images, which lie inside of it."""
+    try:
+        paths = [str(entry["path"]) for entry in metadata[name]]
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"images.path: {folder} lists no {name} with paths") from error
+    for path in paths:
+        if ".." in Path(path).parts or os.path.isabs(path):
+            raise ConfigError(f"images.path: {folder} names {path!r}, which lies outside of it")
+    return paths
 
 
 def read_field(path: str, channels: list[str]) -> Pixels:
@@ -107,7 +120,11 @@ def _full_resolution(path: Path, metadata: dict[str, Any]) -> Pixels:
     for name, size in zip(names, array.shape, strict=True):
         if name not in ("c", "y", "x") and size != 1:
             raise ImageError(f"expected one plane along {name}, got {size}")
+    if array.dtype.kind not in "uif" or math.prod(array.shape) > MAX_SAMPLES:
+        raise ImageError(f"{array.shape} of type {array.dtype} is no image or is too large")
     pixels = np.asarray(array[...])
+    if not np.isfinite(pixels).all():
+        raise ImageError("the image holds values that are not finite")
     return np.asarray(pixels.reshape(-1, *pixels.shape[-2:]))
 
 
