@@ -21,6 +21,8 @@ from captum_pcim.screen.attempts import ATTEMPTS
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "300")  # for a very busy machine
+os.environ.setdefault("RAY_worker_register_timeout_seconds", "300")
 ray = pytest.importorskip("ray", minversion="2.55")
 pytest.importorskip("ray.data")
 
@@ -37,7 +39,7 @@ def cluster(tmp_path_factory):
     ray.shutdown()
 
 
-def _start(variables, attempts=3):
+def _start(variables, attempts=5):
     """Ray gives its own processes 30 seconds to start, too little on a very busy machine."""
     try:
         ray.init(
