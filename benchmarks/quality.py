@@ -20,23 +20,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.bootstrap import Estimate, estimate
+from benchmarks.bootstrap import estimate
 from benchmarks.classifiers import ARCHITECTURES, OUT, probabilities
 from benchmarks.extremal import extremal_perturbation
+from benchmarks.goals import checks_table, goals_table, led, trivial_above
 from benchmarks.panels import (
     NOT_OPTIMISED_ON,
     OPTIMISED_ON,
     background,
     blur,
     fidelity_panel,
-    is_lower_better,
     other_panel,
 )
 from benchmarks.real_data import DEFAULT_DATA, LabelledImages
 from benchmarks.report import add_write_option, markdown_table, origin, write_section
 from benchmarks.rise import rise
 from benchmarks.sets import NAMES, Explained, load
-from benchmarks.tables import comparison_table, leaders
+from benchmarks.tables import comparison_table
 from captum_pcim import PCIM
 from captum_pcim.compare import compare
 from captum_pcim.comparison import Comparison
@@ -48,18 +48,6 @@ from captum_pcim.metrics import (
     second_classifier_agreement,
     wrong_class_success,
 )
-from captum_pcim.trivial import trivial_methods
-
-# The goals: metric, and on how many of the six sets PCIM is to lead or share the lead.
-GOALS = {
-    **{f"insertion, {name}": 5 for name in (*OPTIMISED_ON, *NOT_OPTIMISED_ON)},
-    "relevance_mass_accuracy": 5,
-    "relevance_rank_accuracy": 5,
-    "average_precision": 5,
-    **{f"deletion, {name}": 4 for name in (*OPTIMISED_ON, *NOT_OPTIMISED_ON)},
-    "ROAD, most relevant first": 4,
-}
-
 
 INTRODUCTION = """\
 The reporting parts. Means over images with 95 % bootstrap intervals; bold are the best of a column
@@ -135,8 +123,8 @@ def report(explained: Explained, arguments: argparse.Namespace) -> dict[str, Any
         texts.append(extremal_table(explained, comparison, metrics, arguments.extremal_images))
     return {
         "text": "\n\n".join(texts),
-        "leads": _leads(comparison),
-        "trivial": _trivial_above(comparison),
+        "leads": led(comparison),
+        "trivial": trivial_above(comparison),
         "leak": leak,
         "success": success,
     }
@@ -238,60 +226,6 @@ def extremal_table(
         f"On the first {len(maps)} of them, with extremal perturbation (PCIM's maps as above):\n\n"
         + comparison_table(small, wanted)
     )
-
-
-def goals_table(found: dict[str, dict[str, Any]]) -> str:
-    """For each goal the sets on which PCIM is first, or inside the first's interval."""
-    rows = []
-    for metric, goal in GOALS.items():
-        lost = [name for name, one in found.items() if metric not in one["leads"]]
-        count = f"{len(found) - len(lost)} of {len(found)}"
-        rows.append([metric, count, f"{goal} of 6", "; ".join(lost)])
-    return markdown_table(["metric", "PCIM leads", "goal", "not on"], rows)
-
-
-def checks_table(found: dict[str, dict[str, Any]]) -> str:
-    """What each set says of PCIM's masks, and which trivial maps are better in what."""
-    rows = [
-        [
-            name,
-            f"{one['leak']:.3f}",
-            one["success"],
-            "; ".join(f"{metric}: {', '.join(maps)}" for metric, maps in one["trivial"].items()),
-        ]
-        for name, one in found.items()
-    ]
-    rows.insert(0, ["goal", "1.050 or less", "below 0.100", "none"])
-    header = [
-        "set",
-        "leak ratio, median",
-        "wrong classes succeed, background; blur",
-        "trivial maps above PCIM",
-    ]
-    return markdown_table(header, rows)
-
-
-def _leads(comparison: Comparison) -> list[str]:
-    """The goals' metrics in which PCIM is first, or inside the first's interval."""
-    return [
-        metric
-        for metric in GOALS
-        if "PCIM" in leaders(_estimates(comparison, metric), is_lower_better(metric))
-    ]
-
-
-def _trivial_above(comparison: Comparison) -> dict[str, list[str]]:
-    """For each of the goals' metrics the trivial maps whose mean is better than PCIM's."""
-    above = {}
-    for metric in GOALS:
-        means = {name: score.mean for name, score in _estimates(comparison, metric).items()}
-        sign = -1 if is_lower_better(metric) else 1
-        above[metric] = [n for n in trivial_methods() if sign * means[n] > sign * means["PCIM"]]
-    return {metric: names for metric, names in above.items() if names}
-
-
-def _estimates(comparison: Comparison, metric: str) -> dict[str, Estimate]:
-    return {name: estimate(run.scores[metric]) for name, run in comparison.runs.items()}
 
 
 def _groups(metrics: dict[str, Any]) -> list[list[str]]:
