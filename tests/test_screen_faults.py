@@ -1,6 +1,7 @@
 """What goes wrong, with real processes: every good image is done once, every bad one is listed."""
 
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -25,8 +26,9 @@ from screen_plates import (
     write_toml,
 )
 
+from captum_pcim.models import ModelError
 from captum_pcim.screen import StoreError, WorkerError, run_screen
-from captum_pcim.screen.attempts import ATTEMPTS
+from captum_pcim.screen.attempts import ATTEMPTS, sendable
 
 
 def wait_for(folder, count, process):
@@ -115,6 +117,21 @@ def test_processes_that_die_before_they_begin_stop_the_run(screen, monkeypatch):
     monkeypatch.setattr("captum_pcim.screen.local.ATTEMPTS", 1)
     with pytest.raises(WorkerError, match="exit code 7 before they had loaded the network"):
         run_screen(config(screen, "Stillborn", run={"workers": 1}))
+
+
+class OddError(Exception):
+    """An error that pickle can send and not receive."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def test_an_error_of_a_worker_reaches_the_parent_whatever_it_is():
+    for error in (StoreError(28, "No space left", "results"), ModelError("no model")):
+        found = pickle.loads(pickle.dumps(sendable(error)))
+        assert (type(found), str(found)) == (type(error), str(error))
+    found = pickle.loads(pickle.dumps(sendable(OddError(1, 2))))
+    assert (type(found), str(found)) == (WorkerError, "a worker broke: OddError: 1 and 2")
 
 
 def test_the_processes_of_a_killed_run_end_with_it(screen):

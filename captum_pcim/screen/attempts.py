@@ -5,11 +5,22 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from captum_pcim.errors import describe
+from captum_pcim.models import ModelError
+from captum_pcim.screen.store import StoreError
+
 ATTEMPTS = 3  # at one image whose process dies: once among others, then alone
 
 
 class WorkerError(RuntimeError):
-    """The processes that are to do the work die before they begin."""
+    """The processes that are to do the work cannot: they die before they begin, or break."""
+
+
+def sendable(error: Exception) -> Exception:
+    """The error itself, or one that says the same: not every library's errors can be pickled."""
+    if isinstance(error, (StoreError, ModelError, ImportError, WorkerError)):
+        return error
+    return WorkerError(f"a worker broke: {describe(error)}")
 
 
 class Attempts:

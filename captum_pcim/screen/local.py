@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
-from captum_pcim.screen.attempts import ATTEMPTS, WorkerError
+from captum_pcim.screen.attempts import ATTEMPTS, WorkerError, sendable
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
 from captum_pcim.screen.shard import Status, Worker, run_shard
@@ -40,7 +40,7 @@ def run_local(
     Raises:
         ModelError: The network cannot be loaded.
         StoreError: The results folder cannot be written.
-        WorkerError: Processes die before they begin.
+        WorkerError: Processes die before they begin, or break.
     """
     if config.run.workers == 0:
         store = Store(config.output.path)
@@ -69,7 +69,7 @@ class _Process:
 
     def give(self, shard: Shard) -> None:
         self.owed = {key.sha: key for key in shard}
-        with contextlib.suppress(BrokenPipeError):  # it died idle; its silence is heard next
+        with contextlib.suppress(ConnectionError):  # it died idle; its silence is heard next
             self.connection.send(shard)
 
 
@@ -105,7 +105,7 @@ class _Crew:
     def _hear(self, process: _Process) -> Iterator[Status]:
         try:
             message = process.connection.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # it ended between two messages or within one
             yield from self._bury(process)
             return
         if isinstance(message, BaseException):
@@ -164,7 +164,7 @@ def _serve(connection: Connection, config: ScreenConfig, plates: dict[str, Plate
     except (EOFError, BrokenPipeError):
         return  # the parent is gone
     except Exception as error:
-        connection.send(error)
+        connection.send(sendable(error))
 
 
 def _end_with_parent() -> None:

@@ -11,12 +11,11 @@ import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from captum_pcim.models import ModelError
-from captum_pcim.screen.attempts import ATTEMPTS, Attempts, WorkerError
+from captum_pcim.screen.attempts import ATTEMPTS, Attempts, WorkerError, sendable
 from captum_pcim.screen.config import ConfigError, ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
 from captum_pcim.screen.shard import Status, Worker, run_shard
-from captum_pcim.screen.store import Store, StoreError
+from captum_pcim.screen.store import Store
 
 SPARE_CPUS = 2  # for Ray's readers: actors on every CPU starve them, and the run hangs
 
@@ -71,8 +70,8 @@ class _Actor:
         keys = [key for shard in batch["shard"] for key in pickle.loads(shard)]
         try:
             statuses, error = self._shard(keys), b""
-        except (StoreError, ModelError, ImportError, WorkerError) as raised:
-            statuses, error = [Status("")], pickle.dumps(raised)
+        except Exception as raised:
+            statuses, error = [Status("")], pickle.dumps(sendable(raised))
         return {
             "sha": [status.sha for status in statuses],
             "reason": [status.reason for status in statuses],
