@@ -16,7 +16,7 @@ from screen_plates import (
 )
 
 from captum_pcim.models import ModelError
-from captum_pcim.screen import ConfigError, StoreError, run_screen
+from captum_pcim.screen import ConfigError, StoreError, WorkerError, run_screen
 from captum_pcim.screen.attempts import ATTEMPTS
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
@@ -87,6 +87,11 @@ def test_an_image_that_kills_its_actor_is_given_up_and_the_others_are_done(clust
     assert len(finished(screen)) == 5
     assert cluster.with_name("kill.deaths").stat().st_size == ATTEMPTS
     assert no_litter(screen)
+
+
+def test_an_actor_that_dies_before_it_begins_stops_the_run(cluster, screen):
+    with pytest.raises(WorkerError, match=f"died {ATTEMPTS} times while they loaded the network"):
+        run_screen(config(screen, "Stillborn", run={**ENGINE, "workers": 1}))
 
 
 def test_a_screen_begun_by_one_engine_is_ended_by_the_other(cluster, screen):

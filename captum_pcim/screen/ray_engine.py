@@ -97,14 +97,13 @@ class _Actor:
 
     def _tools(self) -> tuple[Store, Worker]:
         if self.tools is None:
-            import ray
-
-            start = f"start of {ray.get_runtime_context().get_actor_id()}"
-            if self.attempts.begin(start) == ATTEMPTS:
-                raise WorkerError(f"an actor died {ATTEMPTS} times while it loaded the network")
+            # Counted over all actors, as Ray may put a new one in the place of one that died.
+            starts = ATTEMPTS * self.config.run.workers
+            if self.attempts.begin("start") >= starts:
+                raise WorkerError(f"actors died {starts} times while they loaded the network")
             store = Store(self.config.output.path)
             self.tools = store, Worker(self.config, self.plates, store)
-            self.attempts.end(start)
+            self.attempts.end("start")
         return self.tools
 
 
