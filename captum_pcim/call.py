@@ -116,7 +116,8 @@ class Call:
             tuple(r.expand_as(x).clone() for r, x in zip(reference, inputs, strict=True))
             for reference in references
         )
-        return torch.stack([self._scores(batch, arguments)[0] for batch in batches]).mean(0)
+        scores = [training_dtype(self._scores(batch, arguments)[0]) for batch in batches]
+        return torch.stack(scores).mean(0)
 
     def _diagnose(self, images: Images, solution: Solution, weights: Maps) -> Diagnostics:
         """Score the blends and complements of the trained weights against every reference."""

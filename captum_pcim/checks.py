@@ -32,14 +32,17 @@ def check_inputs(inputs: Any, integers: bool = False) -> tuple[Tensor, ...]:
                 f"{name}: expected floating-point values, got {x.dtype}; mixing needs fractions: "
                 f"pass inputs.float(), scaled as the network was trained"
             )
-        if x.ndim == 0 or x.numel() == 0:
-            raise ValueError(f"{name}: expected at least one image, got shape {tuple(x.shape)}")
+        if x.ndim < 2 or x.numel() == 0:
+            raise ValueError(
+                f"{name}: expected at least one image, got shape {tuple(x.shape)}; one image is "
+                f"(1, C, *spatial), one row of features (1, F)"
+            )
         if len(x) != len(tensors[0]):
             raise ValueError(
                 f"{name}: expected {len(tensors[0])} rows as in inputs[0], got {len(x)}"
             )
         if not bool(torch.isfinite(x).all()):
-            bad = (~torch.isfinite(x)).flatten(1).any(1) if x.ndim > 1 else ~torch.isfinite(x)
+            bad = (~torch.isfinite(x)).flatten(1).any(1)
             raise ValueError(
                 f"{name}: expected finite values, got NaN or infinity in images "
                 f"{_first(bad.nonzero().flatten().tolist())}"
@@ -47,6 +50,39 @@ def check_inputs(inputs: Any, integers: bool = False) -> tuple[Tensor, ...]:
     if not tensors:
         raise ValueError("inputs: expected at least one tensor, got an empty tuple")
     return tensors
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether something is a real number, NumPy's too."""
+    numbers = (int, float, np.integer, np.floating)
+    return isinstance(value, numbers) and not isinstance(value, bool)
+
+
+def check_seed(seed: Any) -> int:
+    """Return a seed that all generators take."""
+    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if not whole or not -(2**63) <= seed < 2**63:
+        raise ValueError(f"seed: expected a whole number of at most 63 bits, got {seed!r}")
+    return int(seed)
+
+
+def check_dtype(name: str, dtype: Any) -> None:
+    """Refuse anything but None and floating-point dtypes."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"{name}: expected a floating-point torch.dtype or None, got {dtype!r}")
+
+
+def check_callables(name: str, values: Any) -> None:
+    """Refuse anything but None and a sequence of callables."""
+    fits = isinstance(values, Sequence) and all(map(callable, values))
+    if values is not None and not fits:
+        raise TypeError(f"{name}: expected a sequence of callables, got {values!r}")
+
+
+def check_kind(name: str, value: Any, kind: type) -> None:
+    """Refuse anything but None and what is of a class, or has what a protocol asks for."""
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{name}: expected {kind.__name__} or None, got {value!r}")
 
 
 def check_mode(forward_func: Callable[..., Any]) -> None:
@@ -122,7 +158,7 @@ def _check_tuple(target: Any) -> tuple[int, ...]:
     for element in target:
         if isinstance(element, bool) or not isinstance(element, (int, np.integer)):
             raise TypeError(f"target: expected whole numbers, got {_kind(element)} in {target!r}")
-        if element < 0:
+        if not 0 <= element < 2**63:
             raise IndexError(f"target: expected classes from 0, got {element}")
     return tuple(int(element) for element in target)
 
@@ -144,7 +180,8 @@ def check_baselines(baselines: BaselineType, inputs: tuple[Tensor, ...]) -> tupl
 
 def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
     if isinstance(baseline, (int, float)):
-        baseline = torch.full_like(inputs[:1], baseline)
+        # In double precision first: half precision cannot be made from numbers beyond its range.
+        baseline = torch.full_like(inputs[:1], baseline, dtype=torch.float64).to(inputs)
     if not isinstance(baseline, Tensor):
         raise TypeError(f"baselines: expected a tensor or a number, got {_kind(baseline)}")
     if baseline.shape not in (inputs.shape, inputs[:1].shape):
@@ -162,7 +199,7 @@ def check_feature_mask(feature_mask: Any, inputs: tuple[Tensor, ...]) -> tuple[T
     masks = as_tuple(feature_mask)
     _check_count("feature_mask", len(masks), len(inputs), what="tensors, one per input")
     for mask, x in zip(masks, inputs, strict=True):
-        if not isinstance(mask, Tensor) or mask.is_floating_point():
+        if not isinstance(mask, Tensor) or mask.is_floating_point() or mask.is_complex():
             raise TypeError(f"feature_mask: expected an integer tensor, got {_kind(mask)}")
         fits = mask.ndim == x.ndim and all(
             m in (1, size) for m, size in zip(mask.shape, x.shape, strict=True)

@@ -16,7 +16,7 @@ shape (N, F) have one weight per feature.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ INITIAL_LOGIT = 0.0
 INITIAL_STAIN_LOGIT = 2.0
 
 
+@runtime_checkable
 class Isolation(Protocol):
     """How the pixels and stains of one input tensor are taken apart into channels."""
 

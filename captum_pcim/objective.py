@@ -155,9 +155,11 @@ def default_objective() -> tuple[Term, ...]:
 
 def total_loss(terms: Sequence[Term], blended: Blended) -> Tensor:
     """Return the objective of each image, of shape (N,)."""
-    return torch.stack([term(blended) for term in terms]).sum(0)
+    losses = [term(blended) for term in terms]
+    return sum(losses[1:], losses[0])
 
 
 def mean_weight(weights: tuple[Tensor, ...]) -> Tensor:
     """Return the mean blending weight of each image over all its inputs, of shape (N,)."""
-    return torch.cat([w.flatten(1) for w in weights], dim=1).mean(1)
+    flat = [w.flatten(1) for w in weights]
+    return (flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)).mean(1)

@@ -23,12 +23,17 @@ from captum_pcim._compat import (
 from captum_pcim.call import Call, MakeReferences
 from captum_pcim.checks import (
     check_baselines,
+    check_callables,
     check_choice,
+    check_dtype,
     check_feature_mask,
     check_inputs,
+    check_kind,
     check_mode,
     check_positive,
+    check_seed,
     check_target,
+    is_number,
 )
 from captum_pcim.chunks import in_chunks
 from captum_pcim.diagnostics import Diagnostics
@@ -120,6 +125,11 @@ class PCIM(PerturbationAttribution):
         check_choice("score", score, get_args(ScoreKind))
         check_choice("order", order, get_args(Order))
         check_gradients(gradients)
+        check_callables("objective", objective)
+        check_callables("references", references)
+        check_kind("isolation", isolation, Isolation)
+        check_kind("smoothing", smoothing, Smoothing)
+        check_dtype("autocast_dtype", autocast_dtype)
         self.score = score
         self.objective = tuple(objective or default_objective())
         self.references = tuple(references or (Background(), Blur()))
@@ -129,7 +139,7 @@ class PCIM(PerturbationAttribution):
         self.autocast_dtype = autocast_dtype
         self.eval_mode = eval_mode
         self.gradients = gradients
-        self.seed = seed
+        self.seed = check_seed(seed)
 
     @classmethod
     def get_name(cls) -> str:
@@ -218,9 +228,9 @@ class PCIM(PerturbationAttribution):
         return result, Diagnostics.concatenate([d for _, d in parts if d is not None])
 
     def _settings(self, n_steps: int, learning_rate: float, tolerance: float) -> Settings:
-        if not 0 < learning_rate < math.inf:
+        if not (is_number(learning_rate) and 0 < learning_rate < math.inf):
             raise ValueError(f"learning_rate: expected a number above 0, got {learning_rate!r}")
-        if not 0 <= tolerance < 1:
+        if not (is_number(tolerance) and 0 <= tolerance < 1):
             raise ValueError(
                 f"tolerance: expected a mean weight change in [0, 1), got {tolerance!r}"
             )

@@ -73,9 +73,11 @@ def top_of(ranking: Logits, shares: Tensor, edge: float) -> Logits:
     last = together.shape[1] - 1
     places = ((1 - shares) * last).round().long().clamp(0, last)
     threshold = ordered.gather(1, places.unsqueeze(1)).squeeze(1)
-    width = edge * together.std(dim=1).clamp_min(torch.finfo(together.dtype).tiny)
+    spread = together.std(dim=1).nan_to_num(0.0)  # that of a single parameter is not a number
+    width = edge * spread.clamp_min(torch.finfo(together.dtype).tiny)
     return [
-        tuple((r - _per_image(threshold, r)) / _per_image(width, r) for r in own) for own in ranking
+        tuple(((r - _per_image(threshold, r)) / _per_image(width, r)).to(r) for r in own)
+        for own in ranking
     ]
 
 

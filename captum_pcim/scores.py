@@ -78,8 +78,9 @@ class Calibration:
 
     def __call__(self, scores: Tensor) -> Tensor:
         """Apply the calibration to (k N, K) scores: k batches of the same N images."""
-        repeats = (len(scores) // len(self.offset), 1)
-        return (scores - self.offset.repeat(repeats)) * self.scale.repeat(repeats)
+        per_batch = scores.unflatten(0, (-1, len(self.offset)))
+        calibrated: Tensor = ((per_batch - self.offset) * self.scale).flatten(0, 1)
+        return calibrated
 
 
 def tempered(log_odds: Tensor) -> Calibration:

@@ -1,6 +1,7 @@
 """Pictures show what they say: colours, contours, bars and scales, read back from the figures."""
 
 import io
+import math
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from captum_pcim import PCIM, ForwardOnly, visualize
 from captum_pcim.data.planted import PlantedNetwork
 from captum_pcim.objective import Area, Preservation, Removal
+from captum_pcim.solver import MEMORY
 
 WINDOW = (0.0, 1.0)
 
@@ -260,12 +262,11 @@ def test_the_path_starts_where_no_pixel_is_preferred():
     assert np.ptp(start) == 0
 
 
-@pytest.mark.parametrize("n_steps", [2, 7])
-def test_the_weights_after_one_step_are_those_of_a_run_of_one_step(n_steps):
-    constant = Area(20, 20)  # the price rises over a run, so only under a constant one
-    pcim, inputs, targets, (_, after_one, _), _ = _path(n_steps, (0, 1), constant)
-    attributions = pcim.attribute(inputs, target=targets, n_steps=1)
-    np.testing.assert_array_equal(after_one, visualize.display_map(attributions[0]))
+def test_the_map_of_two_steps_is_the_moving_average_of_both_frames():
+    _, _, _, (start, after_one, attributions), _ = _path(2, (0, 1))
+    fading = math.exp(-1 / (MEMORY * 2))
+    expected = (fading * start + after_one) / (fading + 1)
+    np.testing.assert_allclose(attributions, expected, atol=1e-6)
 
 
 def test_below_each_map_stands_what_it_keeps():
