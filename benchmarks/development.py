@@ -14,7 +14,6 @@ import torch
 from benchmarks.panels import OPTIMISED_ON, fidelity_panel
 from benchmarks.report import add_write_option, publish
 from benchmarks.tables import comparison_table
-from captum_pcim import PCIM
 from captum_pcim.compare import compare
 from captum_pcim.comparison import Comparison
 from captum_pcim.data import (
@@ -24,14 +23,8 @@ from captum_pcim.data import (
     synthetic_brightfield,
     synthetic_fluorescence,
 )
-from captum_pcim.methods import (
-    grad_cam,
-    integrated_gradients,
-    occlusion,
-    smoothed_integrated_gradients,
-)
+from captum_pcim.demo import pcim_and_rivals
 from captum_pcim.panel import localisation_metrics
-from captum_pcim.trivial import random_map
 
 GENERATORS = {"fluorescence": synthetic_fluorescence, "brightfield": synthetic_brightfield}
 
@@ -58,15 +51,9 @@ def main() -> None:
 def compare_on(modality: str, n_images: int, metrics: dict) -> Comparison:
     model = load_cnn(modality)
     images = recognised_positives(model, modality, n_images, DEVELOPMENT_SEED)
-    methods = {
-        "PCIM": PCIM(model),
-        "Occlusion": occlusion(model),
-        "IntegratedGradients": integrated_gradients(model),
-        "IntegratedGradients, smoothed": smoothed_integrated_gradients(model),
-        "Grad-CAM": grad_cam(model, model.stages[-1]),
-        "random": random_map,
-    }
-    return compare(methods, images.inputs, images.labels, images.masks, metrics, trivial=False)
+    return compare(
+        pcim_and_rivals(model), images.inputs, images.labels, images.masks, metrics, trivial=False
+    )
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from captum_pcim.comparison import Comparison
+    from captum_pcim.data import SmallResNet
 
 MODALITIES = ("fluorescence", "brightfield")
 METRICS = {
@@ -74,9 +75,23 @@ def compare_on(modality: str, n_images: int) -> Comparison:
         modality: "fluorescence" or "brightfield".
         n_images: Number of images.
     """
-    from captum_pcim import PCIM
     from captum_pcim.compare import compare
     from captum_pcim.data import load_cnn
+
+    model = load_cnn(modality)
+    images = _recognised_images(model, modality, n_images)
+    return compare(
+        pcim_and_rivals(model), images.inputs, images.labels, images.masks, trivial=False
+    )
+
+
+def pcim_and_rivals(model: SmallResNet) -> dict[str, Any]:
+    """Return PCIM at its defaults and its closest rivals, by name.
+
+    Args:
+        model: A classifier that ships with the package.
+    """
+    from captum_pcim import PCIM
     from captum_pcim.methods import (
         grad_cam,
         integrated_gradients,
@@ -85,9 +100,7 @@ def compare_on(modality: str, n_images: int) -> Comparison:
     )
     from captum_pcim.trivial import random_map
 
-    model = load_cnn(modality)
-    images = _recognised_images(model, modality, n_images)
-    methods = {
+    return {
         "PCIM": PCIM(model),
         "IntegratedGradients": integrated_gradients(model),
         "IntegratedGradients, smoothed": smoothed_integrated_gradients(model),
@@ -95,7 +108,6 @@ def compare_on(modality: str, n_images: int) -> Comparison:
         "Grad-CAM": grad_cam(model, model.stages[-1]),
         "random": random_map,
     }
-    return compare(methods, images.inputs, images.labels, images.masks, trivial=False)
 
 
 def table(modality: str, comparison: Comparison) -> list[dict[str, Any]]:

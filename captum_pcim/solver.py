@@ -205,10 +205,12 @@ class _Run:
         self.sizes = [len(own) for own in initial]
         self.parameters = [p.requires_grad_() for own in initial for p in own]
         self.optimiser = Adam(self.parameters, settings.learning_rate)
-        self.before = self._weights()
+        with torch.no_grad():
+            factors = self._factors()
+        self.before = images.channels.weights(factors)
         device = images.inputs[0].device
         self.rows = torch.arange(len(images), device=device)
-        self.average = [torch.zeros_like(f) for own in self._factors() for f in own]
+        self.average = [torch.zeros_like(factor) for own in factors for factor in own]
         self.found = self.average  # the same tensors, until an image leaves
         self.fading = math.exp(-1 / (MEMORY * settings.n_steps))
         self.n_averaged = 0.0
