@@ -139,7 +139,8 @@ def stop(process, sent, after):
         time.sleep(0.01)
     process.send_signal(sent)
     said, _ = process.communicate()
-    print(f"{sent.name}: exit status {process.returncode}, {len(finished('results'))} done. {said}")
+    print(f"{sent.name}: exit status {process.returncode}, {len(finished('results'))} done.")
+    print(*(line for line in said.splitlines() if line.startswith("captum-pcim")), sep="\n")
 
 
 third = len(places) // 3
@@ -222,7 +223,7 @@ if HAS_RAY:
         said, _ = process.communicate()
         if process.returncode == 0:
             break
-    print(said.splitlines()[-1])
+    print(said.splitlines()[-1].replace(f"{folder}/", ""))
     print(f"{len(contents('results_ray'))} files to compare with those of the local engine")
 else:
     print("Ray is not installed: this part is skipped (pip install 'captum-pcim[ray]')")
