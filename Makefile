@@ -25,7 +25,7 @@ test-minimum:
 	$(PYTHON) -m venv $(VENV)-minimum
 	$(VENV)-minimum/bin/python -m pip install --quiet -c constraints-minimum.txt -e . \
 		pytest hypothesis scipy scikit-learn
-	$(VENV)-minimum/bin/python -m pytest tests/test_pcim.py tests/test_solver.py tests/test_networks.py \
+	$(VENV)-minimum/bin/python -m pytest tests/test_pcim.py tests/test_solver.py tests/test_adam.py tests/test_networks.py \
 		tests/test_captum_conformance.py tests/test_numerics.py tests/test_properties.py \
 		tests/test_bad_input.py tests/test_model_untouched.py tests/test_scores.py tests/test_compat.py \
 		tests/test_isolation.py tests/test_blending.py tests/test_references.py tests/test_smoothing.py \

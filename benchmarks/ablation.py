@@ -36,14 +36,15 @@ from captum_pcim.panel import Case, localisation_metrics
 CONSTRUCTOR: dict[str, dict] = {
     "default": {},
     "distribution preserved instead of class": {
-        "objective": (DistributionPreservation(), Removal(), Area())
+        "objective": (DistributionPreservation(0.5), Removal(), Area())
     },
-    "no removal": {"objective": (Preservation(), Area())},
+    "preservation of weight 1": {"objective": (Preservation(), Removal(), Area())},
+    "no removal": {"objective": (Preservation(0.5), Area())},
     "no preservation": {"objective": (Removal(), Area())},
-    "constant area price 30": {"objective": (Preservation(), Removal(), Area(30, 30))},
-    "area price 5 to 50": {"objective": (Preservation(), Removal(), Area(5, 50))},
-    "area price 10 to 200": {"objective": (Preservation(), Removal(), Area(10, 200))},
-    "total variation 1 added": {"objective": (Preservation(), Removal(), Area(), Smoothness())},
+    "constant area price 40": {"objective": (Preservation(0.5), Removal(), Area(40, 40))},
+    "area price 5 to 75": {"objective": (Preservation(0.5), Removal(), Area(5, 75))},
+    "area price 10 to 300": {"objective": (Preservation(0.5), Removal(), Area(10, 300))},
+    "total variation 1 added": {"objective": (Preservation(0.5), Removal(), Area(), Smoothness())},
     "only the background": {"references": (Background(),)},
     "only the blur": {"references": (Blur(),)},
     "no smoothing": {"smoothing": Smoothing(0)},
@@ -53,16 +54,21 @@ CONSTRUCTOR: dict[str, dict] = {
 ARGUMENTS: dict[str, dict] = {
     "20 steps": {"n_steps": 20},
     "100 steps": {"n_steps": 100},
-    "learning rate 0.4": {"learning_rate": 0.4},
+    "learning rate 0.8": {"learning_rate": 0.8},
 }
 
 # What is no argument: parts of the solver, replaced while a variant runs.
 PATCHES: dict[str, tuple[str, Any]] = {
-    "steps sized by each logit alone (Adam)": ("sizes", lambda second: second.sqrt()),
-    "steps sized by the image alone": ("sizes", lambda second: _over_image(second).sqrt()),
-    "last step instead of average": ("MEMORY", 1e-9),
-    "average of all steps": ("MEMORY", 1e9),
-}
+    "steps sized by each logit alone (Adam)": ("adam.sizes", lambda second: second.sqrt()),
+    "steps sized by the image alone": ("adam.sizes", lambda second: _over_image(second).sqrt()),
+    "the map is the last weights that kept the class": (
+        "solver.in_order_of", lambda ranking, values: values,
+    ),
+    "the map is the average": ("solver.in_order_of", lambda ranking, values: ranking),
+    "values of the last step, whatever it keeps": ("solver.KEPT_SHARE", 0.0),
+    "average over a fifth of the steps": ("solver.MEMORY", 0.2),
+    "average of all steps": ("solver.MEMORY", 1e9),
+}  # fmt: skip
 
 
 def main() -> None:
@@ -99,7 +105,7 @@ def explained(case: Case) -> Mapping[str, tuple[Tensor, float]]:
     runs |= {name: (PCIM(case.forward_func), given) for name, given in ARGUMENTS.items()}
     found = {name: explain(case, *run) for name, run in runs.items()}
     for name, (part, value) in PATCHES.items():
-        with mock.patch(f"captum_pcim.solver.{part}", value):
+        with mock.patch(f"captum_pcim.{part}", value):
             found[name] = explain(case, *runs["default"])
     return found
 

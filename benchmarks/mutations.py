@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 TESTING = ROOT / "docs" / "testing.md"
 TESTS = (
     "solver",
+    "adam",
     "blending",
     "isolation",
     "references",
@@ -102,12 +103,12 @@ MUTATIONS = (
     Mutation(
         "images that leave the batch take others' maps",
         "solver",
-        "found[self.rows] = average",
-        "found[self.rows.flip(0)] = average",
+        "found[self.rows[finished]] =",
+        "found[self.rows[finished].flip(0)] =",
     ),
     Mutation(
         "early stop keeps the optimiser state of other images",
-        "solver",
+        "adam",
         "self.first = [state[rows] for",
         "self.first = [state[: len(rows)] for",
     ),
@@ -118,12 +119,36 @@ MUTATIONS = (
         "",
     ),
     Mutation(
-        "early stop never comes", "solver", "resting >= self.settings.tolerance", "resting >= 0"
+        "early stop never comes", "solver", "(change >= self.settings.tolerance)", "(change >= 0)"
+    ),
+    Mutation(
+        "the map is the average itself",
+        "solver",
+        "in_order_of(*both) for both in zip(self.average",
+        "both[0] for both in zip(self.average",
+    ),
+    Mutation(
+        "values go to the wrong end of the ranking",
+        "solver",
+        "argsort(dim=1, stable=True)",
+        "argsort(dim=1, stable=True, descending=True)",
+    ),
+    Mutation(
+        "weights that lost the class are taken",
+        "solver",
+        "keeps = self.keeps.all(1)",
+        "keeps = self.keeps.all(1) | True",
+    ),
+    Mutation(
+        "one reference is enough to keep the class",
+        "solver",
+        "keeps = self.keeps.all(1)",
+        "keeps = self.keeps.any(1)",
     ),
     Mutation("only the first reference is used", "solver", "step % n_references", "0"),
     Mutation(
         "a gradient that is not finite goes through",
-        "solver",
+        "adam",
         "gradient.nan_to_num(0.0, 0.0, 0.0)",
         "gradient.clone()",
     ),

@@ -147,8 +147,11 @@ class GroupedChannels:
     n_groups: int
 
     def initial_logits(self, inputs: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
-        """Return one logit per image and group."""
-        return [(inputs[0].new_full((inputs[0].shape[0], self.n_groups), INITIAL_LOGIT),)]
+        """Return one logit per image and group; groups that are not in the image weigh nothing."""
+        absent = inputs[0].new_full((len(inputs[0]), self.n_groups), -torch.inf)
+        for mask in self._masks(len(inputs[0])):
+            absent.scatter_(1, mask.flatten(1), INITIAL_LOGIT)
+        return [(absent,)]
 
     def factors(self, logits: Sequence[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
         """Return the weights of the groups, of shape (N, groups)."""
@@ -157,8 +160,7 @@ class GroupedChannels:
     def weights(self, factors: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """Return one tensor of weights per input, shaped like its mask."""
         per_group = factors[0][0]
-        n_images = per_group.shape[0]
-        masks = (mask.expand(n_images, *mask.shape[1:]) for mask in self.feature_mask)
+        masks = self._masks(len(per_group))
         return tuple(per_group.gather(1, mask.flatten(1)).view(mask.shape) for mask in masks)
 
     def stain_weights(self, factors: Sequence[tuple[Tensor, ...]]) -> None:
@@ -169,3 +171,6 @@ class GroupedChannels:
         """Return the channels of some of the images."""
         masks = tuple(mask if len(mask) == 1 else mask[rows] for mask in self.feature_mask)
         return GroupedChannels(masks, self.n_groups)
+
+    def _masks(self, n_images: int) -> list[Tensor]:
+        return [mask.expand(n_images, *mask.shape[1:]) for mask in self.feature_mask]

@@ -3,7 +3,8 @@ r"""The objective: what the blending weights are trained for.
 For image :math:`i` with target :math:`c`, blend :math:`B(\alpha)` and complement
 :math:`B(1 - \alpha)`, the default objective is
 
-.. math:: -\log p_c(B(\alpha)) - \log(1 - p_c(B(1 - \alpha))) + \lambda(t) \, mean(\alpha).
+.. math:: -\tfrac{1}{2} \log p_c(B(\alpha)) - \log(1 - p_c(B(1 - \alpha)))
+          + \lambda(t) \, mean(\alpha).
 
 It is a sum of terms, each a small class here, each called with one :class:`Blended` and
 returning one loss per image. Losses are summed over images, never averaged, so that each image's
@@ -110,7 +111,7 @@ class Area:
     """
 
     start: float = 10.0
-    end: float = 100.0
+    end: float = 150.0
 
     def price(self, progress: float) -> float:
         """Return the price at a share of the steps."""
@@ -149,8 +150,8 @@ class Smoothness:
 
 
 def default_objective() -> tuple[Term, ...]:
-    """Return preservation, removal and area with the measured default prices."""
-    return Preservation(), Removal(), Area()
+    """Return preservation, removal and area with the measured default weights and prices."""
+    return Preservation(0.5), Removal(), Area()
 
 
 def total_loss(terms: Sequence[Term], blended: Blended) -> Tensor:

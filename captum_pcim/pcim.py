@@ -57,7 +57,7 @@ from captum_pcim.smoothing import Smoothing
 from captum_pcim.solver import Problem, Settings
 
 DEFAULT_STEPS = 48
-DEFAULT_LEARNING_RATE = 0.8
+DEFAULT_LEARNING_RATE = 0.5
 
 Order = Literal["cycle", "sample"]
 

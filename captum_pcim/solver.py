@@ -4,9 +4,11 @@ Images never meet: losses are summed, state is per image, and a finished image l
 Nothing in the loop waits for the device; only every `CHECK_EVERY` steps, and only where early
 stopping is on, the host looks which images are finished.
 
-The map is a moving average of the weights over the steps, recent ones counting more: while the
-area's price rises, a pixel keeps its weight for as long as it is worth the price, so the average
-ranks pixels by their worth where the last step only knows in from out.
+The map has the values of the last weights that kept the class, in the order of a moving average of
+the weights over the steps, recent ones counting more. While the area's price rises, a pixel keeps
+its weight for as long as it is worth the price, so the average ranks pixels by their worth, where
+weights of one step know little but in from out. Those of the last step that kept the class say how
+much is needed, where the average has a haze of all that was ever tried.
 """
 
 import math
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from captum_pcim.adam import Adam, per_image
 from captum_pcim.blending import blend_and_complement
 from captum_pcim.checks import check_differentiable
 from captum_pcim.forward import CallArguments, RunNetwork
@@ -25,9 +28,9 @@ from captum_pcim.objective import Blended, Term, mean_weight, total_loss
 from captum_pcim.scores import Calibration, ScoreKind, Scores, read_scores, select_classes
 
 CHECK_EVERY = 5
-ADAM_BETAS = (0.8, 0.9)
-MEMORY = 0.2  # of the moving average, as a share of the steps
-ADAM_EPSILON = 1e-8
+MEMORY = 0.35  # of the moving average, as a share of the steps
+SETTLING = 2 / 3  # of the steps are done before weights must keep the class to be the last
+KEPT_SHARE = 0.5  # of the class's probability on the image that a blend needs to keep the class
 
 Logits = list[tuple[Tensor, ...]]
 Factors = list[tuple[Tensor, ...]]
@@ -131,67 +134,32 @@ class Problem:
         scores, classes = select_classes(output, arguments.target)
         return read_scores(scores, classes, self.score, images.calibration).halves()
 
-    def loss(self, images: Images, factors: Factors, step: int, settings: Settings) -> Tensor:
-        """Return the objective of each image at a step, of shape (N,)."""
+    def loss(
+        self, images: Images, factors: Factors, step: int, settings: Settings
+    ) -> tuple[Tensor, Tensor]:
+        """Return the objective of each image at a step, and whether its blend keeps the class."""
         weights = images.channels.weights(factors)
         reference = settings.reference_at(step, len(images.references))
         preserved, removed = self.scores(images, weights, reference)
         progress = step / max(1, settings.n_steps - 1)
         blended = Blended(weights, preserved, removed, images.full, progress)
-        return total_loss(self.terms, blended)
+        keeps = preserved.probability >= KEPT_SHARE * images.full.probability
+        return total_loss(self.terms, blended), keeps
 
 
 Solve = Callable[[Problem, Images, Settings, Callable[..., object]], Solution]
 
 
-class Adam:
-    """Adam (Kingma and Ba 2015) on logits, in two ways its own.
-
-    Rows can be dropped while it runs. And where Adam divides each logit's step by the size of its
-    own gradient, which makes strong and weak evidence move alike, this divides by the geometric
-    mean of that and the size over the image: half of the gradient's proportions are kept.
+def in_order_of(ranking: Tensor, values: Tensor) -> Tensor:
+    """Deal each image's values out anew: the largest to the place that ranks first, and so on.
 
     Args:
-        parameters (sequence of Tensor): Logits, one row per image.
-        learning_rate (float): Step size in logits.
+        ranking (Tensor): The higher, the larger the value; one row per image.
+        values (Tensor): Of the same shape.
     """
-
-    def __init__(self, parameters: Sequence[Tensor], learning_rate: float) -> None:
-        self.learning_rate = learning_rate
-        self.first = [torch.zeros_like(p) for p in parameters]
-        self.second = [torch.zeros_like(p) for p in parameters]
-        self.n_updates = 0
-
-    def step(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
-        """Update the parameters in place. Gradients that are not finite count as zero."""
-        self.n_updates += 1
-        correction_1 = 1 - ADAM_BETAS[0] ** self.n_updates
-        correction_2 = 1 - ADAM_BETAS[1] ** self.n_updates
-        states = zip(parameters, gradients, self.first, self.second, strict=True)
-        for parameter, gradient, first, second in states:
-            gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
-            first.lerp_(gradient, 1 - ADAM_BETAS[0])
-            second.lerp_(gradient.square(), 1 - ADAM_BETAS[1])
-            scale = sizes(second / correction_2).add_(ADAM_EPSILON)
-            parameter.addcdiv_(first, scale, value=-self.learning_rate / correction_1)
-
-    def take(self, rows: Tensor) -> None:
-        """Keep the state of some of the images."""
-        self.first = [state[rows] for state in self.first]
-        self.second = [state[rows] for state in self.second]
-
-
-def sizes(second: Tensor) -> Tensor:
-    """Return the geometric mean of each gradient's size and the size over its image.
-
-    Args:
-        second (Tensor): Mean squares of the gradients, one row per image. Zeros, as groups have
-            that are not in the image, do not count.
-    """
-    axes = tuple(range(1, second.ndim))
-    n_moving = second.count_nonzero(axes).clamp_min(1).view(-1, *[1] * len(axes))
-    over_image = second.sum(axes, keepdim=True) / n_moving
-    return second.sqrt().mul_(over_image.sqrt_()).sqrt_()
+    places = ranking.flatten(1).argsort(dim=1, stable=True)
+    ordered = values.flatten(1).sort(dim=1).values
+    return torch.empty_like(ordered).scatter_(1, places, ordered).view_as(values)
 
 
 class _Run:
@@ -205,13 +173,16 @@ class _Run:
         self.sizes = [len(own) for own in initial]
         self.parameters = [p.requires_grad_() for own in initial for p in own]
         self.optimiser = Adam(self.parameters, settings.learning_rate)
-        with torch.no_grad():
-            factors = self._factors()
-        self.before = images.channels.weights(factors)
+        self.before = self._weights() if settings.tolerance > 0 else ()
         device = images.inputs[0].device
         self.rows = torch.arange(len(images), device=device)
-        self.average = [torch.zeros_like(factor) for own in factors for factor in own]
-        self.found = self.average  # the same tensors, until an image leaves
+        with torch.no_grad():
+            self.last = [factor for own in self._factors() for factor in own]
+        self.average = [torch.zeros_like(factor) for factor in self.last]
+        self.keeps = torch.ones(
+            len(images), len(images.references), dtype=torch.bool, device=device
+        )
+        self.found: list[Tensor] = []  # factors of all images, once one has left
         self.fading = math.exp(-1 / (MEMORY * settings.n_steps))
         self.n_averaged = 0.0
         self.history = images.inputs[0].new_full((len(images), settings.n_steps), torch.nan)
@@ -220,47 +191,62 @@ class _Run:
     def step(self, step: int) -> None:
         """Improve all running images once."""
         factors = self._factors()
-        loss = self.problem.loss(self.images, factors, step, self.settings)
+        loss, keeps = self.problem.loss(self.images, factors, step, self.settings)
         gradients = torch.autograd.grad(loss.sum(), self.parameters)
         with torch.no_grad():
             self.optimiser.step(self.parameters, gradients)
             self.history[self.rows, step] = loss.detach().to(self.history.dtype)
             self.n_steps[self.rows] += 1
-            self._remember(factors)
+            self.keeps[:, self.settings.reference_at(step, self.keeps.shape[1])] = keeps
+            self._remember(factors, settling=step >= SETTLING * self.settings.n_steps)
 
     def drop_finished(self) -> None:
         """Take the images whose weights have come to rest out of the batch."""
         weights = self._weights()
-        resting = mean_weight(
+        change = mean_weight(
             tuple((w - b).abs() for w, b in zip(weights, self.before, strict=True))
         )
-        running = (resting >= self.settings.tolerance).nonzero().squeeze(1)
+        running = (change >= self.settings.tolerance).nonzero().squeeze(1)
         self.before = weights
         if len(running) < len(self.rows):
-            self._keep()
+            self._keep(change < self.settings.tolerance)
             self.rows = self.rows[running]
             self.images = self.images.take(running)
             self.before = tuple(w[running] for w in weights)
             self.parameters = [p.detach()[running].requires_grad_() for p in self.parameters]
             self.average = [average[running] for average in self.average]
+            self.last = [last[running] for last in self.last]
+            self.keeps = self.keeps[running]
             self.optimiser.take(running)
 
     def solution(self) -> Solution:
         """Return what was found for all images, in their order."""
-        self._keep()
-        factors = _grouped(self.found, self.sizes)
+        if self.found:
+            self._keep(torch.ones_like(self.rows, dtype=torch.bool))
+        factors = _grouped(self.found or self._result(), self.sizes)
         return Solution(factors, self.n_steps, 2 * self.n_steps, self.history)
 
-    def _keep(self) -> None:
-        for found, average in zip(self.found, self.average, strict=True):
-            if found is not average:
-                found[self.rows] = average
+    def _keep(self, finished: Tensor) -> None:
+        """Write down the factors of the images that are finished, of shape (running,) bool."""
+        if not self.found:
+            n_images = len(self.history)
+            self.found = [a.new_zeros(n_images, *a.shape[1:]) for a in self.average]
+        for found, result in zip(self.found, self._result(), strict=True):
+            found[self.rows[finished]] = result[finished]
 
-    def _remember(self, factors: Factors) -> None:
+    def _result(self) -> list[Tensor]:
+        """Return the factors found for the running images."""
+        return [in_order_of(*both) for both in zip(self.average, self.last, strict=True)]
+
+    def _remember(self, factors: Factors, settling: bool) -> None:
+        """Average the factors; take those as last that keep the class, or come before half-time."""
         self.n_averaged = 1 + self.fading * self.n_averaged
+        keeps = self.keeps.all(1)  # whatever it is blended against
         now = (factor for own in factors for factor in own)
-        for average, factor in zip(self.average, now, strict=True):
+        for average, last, factor in zip(self.average, self.last, now, strict=True):
             average.lerp_(factor, 1 / self.n_averaged)
+            chosen = torch.where(per_image(keeps, last), factor, last) if settling else factor
+            last.copy_(chosen)
 
     def _factors(self) -> Factors:
         return self.images.channels.factors(_grouped(self.parameters, self.sizes))

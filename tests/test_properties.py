@@ -130,7 +130,8 @@ def test_the_scale_of_logits_changes_nothing_once_all_images_are_certain(seed, s
         PCIM(f).attribute(inputs, target=1, n_steps=STEPS)
         for f in (certain, lambda x: scale * certain(x))
     ]
-    assert_close(*explain, rtol=0, atol=ROUND_OFF)
+    # All logits are divided by another number, so that more than the order of a sum changes.
+    assert_close(*explain, rtol=0, atol=10 * ROUND_OFF)
 
 
 @few

@@ -6,8 +6,10 @@ from networks import BrightSquare, bright_images, images, small_cnn
 from torch import nn
 from torch.testing import assert_close
 
-from captum_pcim import PCIM, Area, Preservation, Removal, Smoothing
-from captum_pcim.solver import ADAM_BETAS, Adam
+from captum_pcim import PCIM, Area, Constant, Preservation, Removal, Smoothing
+from captum_pcim.blending import blend
+from captum_pcim.objective import mean_weight
+from captum_pcim.solver import KEPT_SHARE, in_order_of
 
 STEPS = 20
 ROUND_OFF = 1e-5
@@ -29,49 +31,28 @@ class Counting(nn.Module):
         return self.network(inputs)
 
 
-def test_adam_of_one_logit_per_image_is_the_adam_of_torch():
-    ours, theirs = torch.randn(3, 1), nn.Parameter(torch.empty(3, 1))
-    theirs.data.copy_(ours)
-    adam, reference = Adam([ours], 0.3), torch.optim.Adam([theirs], lr=0.3, betas=ADAM_BETAS)
-    for _ in range(10):
-        gradient = torch.randn(3, 1)
-        adam.step([ours], [gradient])
-        theirs.grad = gradient
-        reference.step()
-        assert_close(ours, theirs.detach())
+def test_values_are_dealt_out_in_the_order_of_a_ranking():
+    ranking = torch.tensor([[[0.3, 0.1], [0.2, 0.4]], [[4.0, 3.0], [2.0, 1.0]]])
+    values = torch.tensor([[[5.0, 6.0], [7.0, 8.0]], [[0.0, 0.5], [0.5, 1.0]]])
+    expected = torch.tensor([[[7.0, 5.0], [6.0, 8.0]], [[1.0, 0.5], [0.5, 0.0]]])
+    assert torch.equal(in_order_of(ranking, values), expected)
 
 
-def test_adam_goes_on_for_some_rows_as_if_the_others_had_never_been():
-    logits, gradients = torch.randn(3, 4), torch.randn(8, 3, 4)
-    rows = torch.tensor([0, 2])
-    together, alone = logits.clone(), logits[rows].clone()
-    adam, adam_alone = Adam([together], 0.3), Adam([alone], 0.3)
-    for gradient in gradients[:4]:
-        adam.step([together], [gradient])
-        adam_alone.step([alone], [gradient[rows]])
-    adam.take(rows)
-    together = together[rows]
-    for gradient in gradients[4:, rows]:
-        adam.step([together], [gradient])
-        adam_alone.step([alone], [gradient])
-    assert torch.equal(together, alone)
+def _ruinous(blended):
+    """A price of area that no pixel is worth, in the last steps only."""
+    return (1e4 if blended.progress > 0.8 else 1.0) * mean_weight(blended.weights)
 
 
-def test_logits_keep_half_of_their_gradients_proportions():
-    logits, gradient = torch.zeros(2, 3), torch.tensor([[1.0, -2.0, 4.0], [300.0, 0.0, 100.0]])
-    Adam([logits], 0.3).step([logits], [gradient])
-    n_moving = torch.tensor([[3.0], [2.0]])
-    over_image = (gradient.square().sum(1, keepdim=True) / n_moving).sqrt()
-    expected = gradient.sign() * (gradient.abs() / over_image).sqrt()
-    assert_close(logits, -0.3 * expected)
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_gradients_that_are_not_finite_count_as_zero(bad):
-    one, other = torch.zeros(2), torch.zeros(2)
-    Adam([one], 0.3).step([one], [torch.tensor([bad, 1.0])])
-    Adam([other], 0.3).step([other], [torch.tensor([0.0, 1.0])])
-    assert torch.equal(one, other) and torch.isfinite(one).all()
+@pytest.mark.parametrize("level", [0.0, 0.3])
+def test_weights_that_lost_the_class_to_any_reference_are_not_taken(level):
+    network, inputs, references = BrightSquare(), bright_images(), [Constant(0.0), Constant(level)]
+    pcim = PCIM(network, objective=[Preservation(), Removal(), _ruinous], references=references)
+    weights = pcim.attribute(inputs, target=1)
+    # Each step sees one reference: what is known of the other is a step old.
+    least = 0.7 * KEPT_SHARE * network(inputs).softmax(1)[:, 1]
+    for reference in references:
+        kept = blend(inputs, reference(inputs)[0], weights)
+        assert (network(kept).softmax(1)[:, 1] >= least).all()
 
 
 def _explain(network, inputs, target=1, **arguments):

@@ -36,7 +36,7 @@ def plot_path(
     The upper row shows the weights alpha, 0 to 1, the lower the blends
     :math:`b + \alpha (x - b)` with the share of the image that they keep. The last column is the
     map that `pcim.attribute` returns. It is no further step: while the price of area rises, pixels
-    are given up in the order of their worth, and the map averages over that path.
+    are given up in the order of their worth, and the map deals the last weights out in that order.
 
     Args:
         pcim: With its own objective, references and smoothing.
