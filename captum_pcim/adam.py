@@ -30,15 +30,15 @@ class Adam:
     def step(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
         """Update the parameters in place. Gradients that are not finite count as zero."""
         self.n_updates += 1
-        correction_1 = 1 - BETAS[0] ** self.n_updates
-        correction_2 = 1 - BETAS[1] ** self.n_updates
+        first_share, second_share = (1 - beta**self.n_updates for beta in BETAS)
+        rate = self.learning_rate * second_share**0.5 / first_share
         states = zip(parameters, gradients, self.first, self.second, strict=True)
         for parameter, gradient, first, second in states:
             gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
             first.lerp_(gradient, 1 - BETAS[0])
             second.lerp_(gradient.square(), 1 - BETAS[1])
-            scale = sizes(second / correction_2).add_(EPSILON)
-            parameter.addcdiv_(first, scale, value=-self.learning_rate / correction_1)
+            scale = sizes(second).add_(EPSILON)
+            parameter.addcdiv_(first, scale, value=-rate)
 
     def take(self, rows: Tensor) -> None:
         """Keep the state of some of the images."""

@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from captum_pcim._compat import run_forward
-
 Target = int | tuple[int, ...] | Tensor | list[tuple[int, ...]] | None
 
 
@@ -153,7 +151,7 @@ class Network:
     def _run(self, inputs: tuple[Tensor, ...], arguments: CallArguments) -> Tensor:
         cast = tuple(_as_dtype(x, dtype) for x, dtype in zip(inputs, self.dtypes, strict=True))
         with self._precision(inputs[0].device):
-            output = run_forward(self.forward_func, cast, None, arguments.additional or None)
+            output = self.forward_func(*cast, *arguments.additional)
         if isinstance(output, np.ndarray):
             output = torch.from_numpy(np.ascontiguousarray(output))
         return self._checked(output, len(inputs[0])).to(inputs[0].device)

@@ -91,5 +91,10 @@ def spread(logits: Tensor, matrices: Sequence[Tensor]) -> Tensor:
         Tensor: Smooth logits of shape (N, C, *spatial).
     """
     for axis, matrix in enumerate(matrices, start=2):
-        logits = torch.movedim(torch.movedim(logits, axis, -1) @ matrix.T, -1, axis)
+        if axis == logits.ndim - 1:
+            logits = logits @ matrix.T
+        elif axis == logits.ndim - 2:
+            logits = matrix @ logits
+        else:
+            logits = torch.movedim(torch.movedim(logits, axis, -1) @ matrix.T, -1, axis)
     return logits

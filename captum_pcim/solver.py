@@ -15,6 +15,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -56,6 +57,11 @@ class Images:
     channels: PixelChannels | GroupedChannels
     full: Scores
     calibration: Calibration
+
+    @cached_property
+    def kept_log_odds(self) -> Tensor:
+        """The log-odds that a blend needs to keep the class, of shape (N,)."""
+        return (KEPT_SHARE * self.full.probability).logit()
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -143,7 +149,7 @@ class Problem:
         preserved, removed = self.scores(images, weights, reference)
         progress = step / max(1, settings.n_steps - 1)
         blended = Blended(weights, preserved, removed, images.full, progress)
-        keeps = preserved.probability >= KEPT_SHARE * images.full.probability
+        keeps = preserved.log_odds.detach() >= images.kept_log_odds
         return total_loss(self.terms, blended), keeps
 
 
@@ -186,6 +192,8 @@ class _Run:
         self.fading = math.exp(-1 / (MEMORY * settings.n_steps))
         self.n_averaged = 0.0
         self.history = images.inputs[0].new_full((len(images), settings.n_steps), torch.nan)
+        self.losses: list[Tensor] = []  # of the running images, since one has left
+        self.n_written = 0  # steps before those
         self.n_steps = torch.zeros(len(images), dtype=torch.int64, device=device)
 
     def step(self, step: int) -> None:
@@ -195,8 +203,7 @@ class _Run:
         gradients = torch.autograd.grad(loss.sum(), self.parameters)
         with torch.no_grad():
             self.optimiser.step(self.parameters, gradients)
-            self.history[self.rows, step] = loss.detach().to(self.history.dtype)
-            self.n_steps[self.rows] += 1
+            self.losses.append(loss.detach())
             self.keeps[:, self.settings.reference_at(step, self.keeps.shape[1])] = keeps
             self._remember(factors, settling=step >= SETTLING * self.settings.n_steps)
 
@@ -210,6 +217,7 @@ class _Run:
         self.before = weights
         if len(running) < len(self.rows):
             self._keep(change < self.settings.tolerance)
+            self._write_losses()
             self.rows = self.rows[running]
             self.images = self.images.take(running)
             self.before = tuple(w[running] for w in weights)
@@ -223,6 +231,7 @@ class _Run:
         """Return what was found for all images, in their order."""
         if self.found:
             self._keep(torch.ones_like(self.rows, dtype=torch.bool))
+        self._write_losses()
         factors = _grouped(self.found or self._result(), self.sizes)
         return Solution(factors, self.n_steps, 2 * self.n_steps, self.history)
 
@@ -233,6 +242,16 @@ class _Run:
             self.found = [a.new_zeros(n_images, *a.shape[1:]) for a in self.average]
         for found, result in zip(self.found, self._result(), strict=True):
             found[self.rows[finished]] = result[finished]
+
+    def _write_losses(self) -> None:
+        """Write down the losses of the steps since an image last left."""
+        if not self.losses:
+            return
+        n_written, self.n_written = self.n_written, self.n_written + len(self.losses)
+        losses = torch.stack(self.losses, 1).to(self.history.dtype)
+        self.history[self.rows, n_written : self.n_written] = losses
+        self.n_steps[self.rows] = self.n_written
+        self.losses = []
 
     def _result(self) -> list[Tensor]:
         """Return the factors found for the running images."""

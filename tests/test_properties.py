@@ -23,7 +23,7 @@ from captum_pcim import (
     Smoothing,
 )
 
-ROUND_OFF = 1e-4
+ROUND_OFF = 5e-4  # pixels that rank alike may trade their values
 STEPS = 4
 N_CLASSES = 3
 
@@ -131,7 +131,7 @@ def test_the_scale_of_logits_changes_nothing_once_all_images_are_certain(seed, s
         for f in (certain, lambda x: scale * certain(x))
     ]
     # All logits are divided by another number, so that more than the order of a sum changes.
-    assert_close(*explain, rtol=0, atol=10 * ROUND_OFF)
+    assert_close(*explain, rtol=0, atol=2 * ROUND_OFF)
 
 
 @few
