@@ -1,11 +1,11 @@
 """Quality against the number of forward passes, for networks that cannot be differentiated.
 
-    python -m benchmarks.forward_only --images 8 --write
+    python -m benchmarks.forward_only --data ../shared/data --images 8 --write
 
 Every method gets the same number of passes per image of the same ONNX session, at most; PCIM with
 autograd stands beside them as the reference. Settings were chosen on the development seed; the
-images here are those of the held-out seed that the classifier recognises. Occlusion is shown with
-the window whose average precision is best on these very images, which favours it.
+images are those of the reporting parts that the classifier recognises. For every budget and metric
+Occlusion has the window that is best in it on these very images, which favours it.
 """
 
 from __future__ import annotations
@@ -23,51 +23,71 @@ from captum.attr import FeatureAblation, KernelShap, Lime, Occlusion
 from torch import Tensor, nn
 
 from benchmarks.bootstrap import estimate
-from benchmarks.development import recognised_positives
+from benchmarks.real_data import DEFAULT_DATA, LabelledImages
 from benchmarks.report import add_write_option, markdown_table, publish
 from benchmarks.rise import rise
+from benchmarks.sets import NAMES, Explained, load
 from captum_pcim import PCIM, Background, Blur, ForwardOnly
 from captum_pcim.adapters import OnnxForward
-from captum_pcim.data import HELD_OUT_SEED, SyntheticImages, load_cnn
 from captum_pcim.metrics import average_precision, deletion, insertion
 
-FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "forward_only.png"
+FIGURES = Path(__file__).parents[1] / "docs" / "figures"
+INTRODUCTION = """\
+The same network as an ONNX session for all but the last row. Means with 95 % bootstrap intervals
+over images; deletion is better when lower. Occlusion makes as many of the passes as its windows'
+positions come to, with the window that is best in each metric on these images."""
 LOWER_IS_BETTER = ("deletion blur", "deletion flat")
-WINDOWS = (8, 12)  # pixels, of Occlusion
+WINDOWS = (8, 12, 16)  # pixels, of Occlusion
 SUPERPIXELS = 12  # a side, for Lime and KernelShap
 RISE_GRID = 8  # cells a side
 AT_ONCE = 32  # masked images of one image in one call
 
 Scores = dict[str, Tensor]
-Method = Callable[[OnnxForward, SyntheticImages, Tensor, int], Tensor]
+Method = Callable[[OnnxForward, LabelledImages, Tensor, int], Tensor]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of the real sets")
+    parser.add_argument(
+        "--sets", nargs="+", choices=[*NAMES],
+        default=["synthetic fluorescence", "bbbc010 fluorescence"],
+    )  # fmt: skip
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--budgets", type=int, nargs="+", default=[500, 1000, 4000])
     add_write_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", module="captum.attr")
+    parts = ["## Forward passes only", "", INTRODUCTION]
+    for name in arguments.sets:
+        explained = load(name, "SmallResNet", "reporting", arguments.images, arguments.data, "cpu")
+        if explained is None:
+            print(f"{name}: skipped, not in {arguments.data}", file=sys.stderr)
+            continue
+        parts += ["", *on_set(explained, arguments.budgets, arguments.write)]
+    publish("forward only", "\n".join(parts), arguments.write)
 
-    model = load_cnn("fluorescence")
-    images = recognised_positives(model, "fluorescence", arguments.images, HELD_OUT_SEED)
+
+def on_set(explained: Explained, budgets: list[int], write: bool) -> list[str]:
+    """The tables of one set; with write also its figure."""
+    images = explained.images
     with tempfile.TemporaryDirectory() as folder:
-        network = OnnxForward(exported(model, Path(folder), images.inputs))
+        network = OnnxForward(exported(explained.model, Path(folder), images.inputs))
         results = {
             (name, budget): run(name, method, network, images, budget)
-            for budget in arguments.budgets
+            for budget in budgets
             for name, method in METHODS.items()
         }
-        autograd = PCIM(model).attribute(images.inputs, target=images.labels)
+        autograd = PCIM(explained.model).attribute(images.inputs, target=images.labels)
         reference = scores(network, images, autograd[:, :1])
-    best = with_best_window(results, arguments.budgets)
-    text = section(best, reference, arguments.images)
-    if arguments.write:
-        draw(best, reference, arguments.budgets)
-        text += "\n\n![Quality against forward passes](figures/forward_only.png)"
-    publish("forward only", text, arguments.write)
+    best = with_best_window(results, budgets)
+    texts = [section(explained.name, best, reference, len(images.inputs))]
+    if write:
+        figure = FIGURES / f"forward_only_{explained.name.replace(' ', '_')}.png"
+        draw(best, reference, budgets, figure)
+        texts += ["", f"![Quality against forward passes](figures/{figure.name})"]
+    return texts
 
 
 def exported(model: nn.Module, folder: Path, inputs: Tensor) -> Path:
@@ -83,7 +103,7 @@ def exported(model: nn.Module, folder: Path, inputs: Tensor) -> Path:
 
 
 def run(
-    name: str, method: Method, network: OnnxForward, images: SyntheticImages, budget: int
+    name: str, method: Method, network: OnnxForward, images: LabelledImages, budget: int
 ) -> Scores:
     flat = Background()(images.inputs)[0]
     found = scores(network, images, method(network, images, flat, budget))
@@ -92,7 +112,7 @@ def run(
     return found
 
 
-def scores(network: OnnxForward, images: SyntheticImages, maps: Tensor) -> Scores:
+def scores(network: OnnxForward, images: LabelledImages, maps: Tensor) -> Scores:
     references = {"blur": Blur(), "flat": Background()}
     found = {}
     for name, reference in references.items():
@@ -104,25 +124,24 @@ def scores(network: OnnxForward, images: SyntheticImages, maps: Tensor) -> Score
     return found
 
 
-def pcim(network: OnnxForward, images: SyntheticImages, flat: Tensor, budget: int) -> Tensor:
+def pcim(network: OnnxForward, images: LabelledImages, flat: Tensor, budget: int) -> Tensor:
     method = PCIM(network, gradients=ForwardOnly(n_forwards=budget))
     maps = method.attribute(images.inputs, target=images.labels, perturbations_per_eval=4)
     return maps[:, :1]
 
 
-def rise_maps(network: OnnxForward, images: SyntheticImages, flat: Tensor, budget: int) -> Tensor:
+def rise_maps(network: OnnxForward, images: LabelledImages, flat: Tensor, budget: int) -> Tensor:
     return rise(network, images.inputs, images.labels, flat, budget, RISE_GRID, rows=AT_ONCE)
 
 
 def occlusion(window: int) -> Method:
-    def maps(network: OnnxForward, images: SyntheticImages, flat: Tensor, budget: int) -> Tensor:
+    def maps(network: OnnxForward, images: LabelledImages, flat: Tensor, budget: int) -> Tensor:
         n_stains, height, width = images.inputs.shape[1:]
-        positions = math.isqrt(budget - 1)
-        stride = math.ceil((min(height, width) - window) / (positions - 1))
+        rows, columns = strides(height - window, width - window, budget - 1)
         found = Occlusion(network).attribute(
             images.inputs,
             sliding_window_shapes=(n_stains, window, window),
-            strides=(n_stains, stride, stride),
+            strides=(n_stains, rows, columns),
             baselines=flat,
             target=images.labels,
         )
@@ -131,14 +150,26 @@ def occlusion(window: int) -> Method:
     return maps
 
 
-def squares(images: SyntheticImages, side: int) -> Tensor:
+def strides(height: int, width: int, most: int) -> tuple[int, int]:
+    """The strides, alike to one pixel, that take most positions and no more than given."""
+
+    def positions(rows: int, columns: int) -> int:
+        return (1 + -(-height // rows)) * (1 + -(-width // columns))
+
+    candidates = [(r, c) for r in range(1, height + 1) for c in (r, r + 1)]
+    return max(
+        (pair for pair in candidates if positions(*pair) <= most), key=lambda p: positions(*p)
+    )
+
+
+def squares(images: LabelledImages, side: int) -> Tensor:
     """Number the squares of a grid of side x side, as a feature mask."""
     height, width = images.inputs.shape[2:]
     rows, columns = torch.arange(height) * side // height, torch.arange(width) * side // width
     return (rows[:, None] * side + columns).expand(1, 1, height, width)
 
 
-def ablation(network: OnnxForward, images: SyntheticImages, flat: Tensor, budget: int) -> Tensor:
+def ablation(network: OnnxForward, images: LabelledImages, flat: Tensor, budget: int) -> Tensor:
     mask = squares(images, math.isqrt(budget - 1))
     found = FeatureAblation(network).attribute(
         images.inputs, flat, images.labels, feature_mask=mask.expand_as(images.inputs[:1])
@@ -147,7 +178,7 @@ def ablation(network: OnnxForward, images: SyntheticImages, flat: Tensor, budget
 
 
 def over_superpixels(method: type) -> Method:
-    def maps(network: OnnxForward, images: SyntheticImages, flat: Tensor, budget: int) -> Tensor:
+    def maps(network: OnnxForward, images: LabelledImages, flat: Tensor, budget: int) -> Tensor:
         mask = squares(images, SUPERPIXELS).expand_as(images.inputs[:1])
         torch.manual_seed(0)
         found = [
@@ -179,31 +210,33 @@ METHODS: dict[str, Method] = {
 def with_best_window(
     results: dict[tuple[str, int], Scores], budgets: list[int]
 ) -> dict[tuple[str, int], Scores]:
-    """Keep Occlusion only with its best window of each budget."""
+    """Keep Occlusion only with the window that is best in each metric, for each budget."""
     windows = [f"Occlusion {window}" for window in WINDOWS]
     best = {key: found for key, found in results.items() if key[0] not in windows}
     for budget in budgets:
         tried = [results[window, budget] for window in windows]
-        best["Occlusion", budget] = max(tried, key=lambda s: float(s["average precision"].mean()))
+        best["Occlusion", budget] = {
+            metric: _best(metric, [found[metric] for found in tried]) for metric in tried[0]
+        }
     return best
 
 
-def section(results: dict[tuple[str, int], Scores], reference: Scores, n_images: int) -> str:
+def _best(metric: str, scores: list[Tensor]) -> Tensor:
+    choose = min if metric in LOWER_IS_BETTER else max
+    return choose(scores, key=lambda score: float(score.mean()))
+
+
+def section(
+    name: str, results: dict[tuple[str, int], Scores], reference: Scores, n_images: int
+) -> str:
     metrics = list(reference)
     rows = [
-        [f"{budget}", name, *(str(estimate(found[metric])) for metric in metrics)]
-        for (name, budget), found in sorted(results.items(), key=lambda item: item[0][1])
+        [f"{budget}", method, *(str(estimate(found[metric])) for metric in metrics)]
+        for (method, budget), found in sorted(results.items(), key=lambda item: item[0][1])
     ]
     rows.append(["", "PCIM, autograd", *(str(estimate(reference[m])) for m in metrics)])
-    return (
-        "## Forward passes only\n\n"
-        f"Synthetic fluorescence, {n_images} held-out images; the same network as an ONNX session "
-        "for all but the last row. Means with 95 % bootstrap intervals over images; deletion is "
-        "better when lower.\n\n"
-        + markdown_table(["passes", "method", *metrics], rows)
-        + "\n\n"
-        + verdict(results, metrics)
-    )
+    table = markdown_table(["passes", "method", *metrics], rows)
+    return f"### {name}, {n_images} images\n\n{table}\n\n{verdict(results, metrics)}"
 
 
 def verdict(results: dict[tuple[str, int], Scores], metrics: list[str]) -> str:
@@ -220,7 +253,9 @@ def verdict(results: dict[tuple[str, int], Scores], metrics: list[str]) -> str:
     return markdown_table(["passes", "metric", "best method", "its mean", "PCIM"], lines)
 
 
-def draw(results: dict[tuple[str, int], Scores], reference: Scores, budgets: list[int]) -> None:
+def draw(
+    results: dict[tuple[str, int], Scores], reference: Scores, budgets: list[int], path: Path
+) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, len(reference), figsize=(3.2 * len(reference), 3.2))
@@ -233,8 +268,8 @@ def draw(results: dict[tuple[str, int], Scores], reference: Scores, budgets: lis
         axis.set(title=metric, xscale="log", xlabel="forward passes per image")
     axes[-1].legend(fontsize=7)
     figure.tight_layout()
-    FIGURE.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(FIGURE, dpi=150)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

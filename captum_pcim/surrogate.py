@@ -5,10 +5,11 @@ Around one image and one reference :math:`r`, the network's answer to a blend is
 .. math:: \ell_r(\alpha) = a_r + \phi_r \cdot u(\alpha),
 
 where :math:`u` are the weights averaged over the cells of a coarse grid. The coefficients come
-from all masks seen so far, blends and complements together, by Bayesian linear regression: a
-Gaussian prior that makes neighbouring cells alike, so that a map with far more cells than masks is
-well determined. What a mask's coverage alone does to the score (the network's answer to ever
-emptier images is not linear) is projected out before, and fitted as a single slope after.
+from all masks seen so far by Bayesian linear regression. Blends and complements are fitted
+together, complements counting more, as what is lost is harder to rank than what is kept; a
+Gaussian prior makes neighbouring cells alike, so that a map with far more cells than masks is well
+determined. What a mask's coverage alone does to the score (the network's answer to ever emptier
+images is not linear) is projected out before, and fitted as a single slope after.
 
 With the surrogate in the network's place the objective is differentiable again, and the solver
 trains the weights as it does on a network with gradients. The construction is ours.
@@ -29,7 +30,8 @@ from captum_pcim.solver import Images, Logits, Problem
 
 MOST_CELLS = 1024  # of one stain's map
 PRIOR_WIDTH = 1 / 24  # of the image's shorter side: standard deviation of the prior's Gaussian
-NOISE_VARIANCE = 0.2  # of what the model leaves unexplained, in units of what it explains a priori
+NOISE_VARIANCE = 0.05  # of what the model leaves unexplained, in units of what it explains a priori
+PRESERVED_SHARE = 0.25  # of what blends say in the fit; what their complements say is the rest
 
 _POOL: dict[int, Callable[..., Tensor]] = {
     1: F.adaptive_avg_pool1d,
@@ -169,8 +171,9 @@ def _fit(
     masks = torch.cat([f.flatten(1) for f in own], dim=1)
     coverage = masks.mean(1)
     nuisance = torch.stack([coverage**0, coverage, coverage**2], dim=1)
-    # A blend and its complement differ by twice the mask, less a constant.
-    contrast = _without(nuisance, ((preserved - removed) / 2).unsqueeze(1)).squeeze(1)
+    # What a mask adds to its blend is missing in its complement: both give the same coefficients.
+    both_say = PRESERVED_SHARE * preserved - (1 - PRESERVED_SHARE) * removed
+    contrast = _without(nuisance, both_say.unsqueeze(1)).squeeze(1)
     masks_left = _without(nuisance, masks)
     smooth = _smoothed(masks_left, own, kernels)
     gram = smooth @ masks_left.T
