@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from benchmarks.report import BENCHMARKS, markdown_table, origin, write_section
 from captum_pcim.data import synthetic_fluorescence
+from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.screen import ScreenConfig, Status, Store, Worker, run_shard
 from captum_pcim.screen.explainer import Explanation
 from captum_pcim.screen.identity import make_plan
@@ -223,7 +224,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=list(WELLS), help="among stub, cnn, engines")
     parser.add_argument("--wells", type=int, help="instead of each part's own number")
     parser.add_argument("--fields", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=DEFAULT_STEPS)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--write", action="store_true", help="replace the section of scaling.md")
     options = parser.parse_args()

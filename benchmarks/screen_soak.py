@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from benchmarks.screen import screen_config, written_plate
+from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.screen import Store, run_screen
 from captum_pcim.screen.identity import make_plan
 from captum_pcim.screen.plate import find_fields
@@ -79,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--wells", type=int, default=40)
     parser.add_argument("--fields", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=DEFAULT_STEPS)
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--kills", type=int, default=20, help="at most")
     parser.add_argument("--longest", type=float, default=0.5, help="seconds before a kill")

@@ -23,6 +23,7 @@ from benchmarks.speed_fields import fields
 from benchmarks.speed_ideas import ideas
 from benchmarks.speed_quality import early_stop, time_to_quality
 from benchmarks.speed_timing import MEBIBYTE, Pairs, exponent, in_turn, peak_bytes
+from captum_pcim.pcim import DEFAULT_STEPS
 
 BATCHES = (1, 8, 32)
 SIDES = {"small CNN": (96, 512), "ResNet-50": (224,), "ViT-S/16": (224,)}
@@ -61,8 +62,8 @@ def overhead(arguments: argparse.Namespace) -> str:
         "Time over the bare passes",
         "The bare passes are one forward of the images and, per step, forward and backward of two "
         "rows per image, with the gradient of the images only and parameters detached. Where "
-        "the default of 40 steps would take too long here, fewer are made; that overstates the "
-        "ratio.",
+        f"the default of {DEFAULT_STEPS} steps would take too long here, fewer are made; that "
+        "overstates the ratio.",
         header,
         rows,
     )
