@@ -29,7 +29,7 @@ from captum_pcim.smoothing import spread
 from captum_pcim.solver import Images, Logits, Problem
 
 MOST_CELLS = 1024  # of one stain's map
-PRIOR_WIDTH = 1 / 24  # of the image's shorter side: standard deviation of the prior's Gaussian
+PRIOR_WIDTH = 1 / 60  # of the image's shorter side: standard deviation of the prior's Gaussian
 NOISE_VARIANCE = 0.05  # of what the model leaves unexplained, in units of what it explains a priori
 PRESERVED_SHARE = 0.25  # of what blends say in the fit; what their complements say is the rest
 
@@ -144,8 +144,12 @@ def learn(problem: Problem, images: Images, seen: Observations) -> tuple[Problem
 def evidence(learned: LearnedImages) -> Logits:
     """Return what each parameter does to the surrogate's log-odds, of standard deviation 1.
 
-    This is the gradient at the untrained weights, summed over the references.
+    This is the gradient at the untrained weights. References count alike, however far apart the
+    log-odds of their blends are.
     """
+    sizes = learned.coefficients.std(2, keepdim=True, correction=0)
+    sizes = sizes.masked_fill(sizes == 0, 1.0)  # a single cell, or cells that are all alike
+    coefficients = (learned.coefficients / sizes).mean(1)
     logits = [
         tuple(p.requires_grad_() for p in own)
         for own in learned.channels.initial_logits(learned.inputs)
@@ -155,7 +159,7 @@ def evidence(learned: LearnedImages) -> Logits:
         factors = learned.channels.factors(logits)
         cells = features(learned.channels, learned.channels.weights(factors))
         together = torch.cat([f.flatten(1) for f in cells], dim=1)
-        log_odds = (together * learned.coefficients.sum(1)).sum()
+        log_odds = (together * coefficients).sum()
         gradients = iter(torch.autograd.grad(log_odds, parameters))
     return [tuple(_standardised(next(gradients)) for _ in own) for own in logits]
 
