@@ -61,11 +61,11 @@ ARGUMENTS: dict[str, dict] = {
 PATCHES: dict[str, tuple[str, Any]] = {
     "steps sized by each logit alone (Adam)": ("adam.sizes", lambda second: second.sqrt()),
     "steps sized by the image alone": ("adam.sizes", lambda second: _over_image(second).sqrt()),
-    "the map is the last weights that kept the class": (
+    "the map is the last weights that held the class": (
         "solver.in_order_of", lambda ranking, values: values,
     ),
     "the map is the average": ("solver.in_order_of", lambda ranking, values: ranking),
-    "values of the last step, whatever it keeps": ("solver.KEPT_SHARE", 0.0),
+    "values of the last step, whatever it holds": ("solver.SETTLING", 2.0),
     "average over a fifth of the steps": ("solver.MEMORY", 0.2),
     "average of all steps": ("solver.MEMORY", 1e9),
 }  # fmt: skip

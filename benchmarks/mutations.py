@@ -134,16 +134,22 @@ MUTATIONS = (
         "argsort(dim=1, stable=True, descending=True)",
     ),
     Mutation(
-        "weights that lost the class are taken",
+        "weights that do not hold the class are taken",
         "solver",
-        "keeps = self.keeps.all(1)",
-        "keeps = self.keeps.all(1) | True",
+        "holds = self.holds.all(1)",
+        "holds = self.holds.all(1) | True",
     ),
     Mutation(
-        "one reference is enough to keep the class",
+        "complements may show the class",
         "solver",
-        "keeps = self.keeps.all(1)",
-        "keeps = self.keeps.any(1)",
+        "(left < images.held_log_odds)",
+        "(left < torch.inf)",
+    ),
+    Mutation(
+        "one reference is enough to hold the class",
+        "solver",
+        "holds = self.holds.all(1)",
+        "holds = self.holds.any(1)",
     ),
     Mutation("only the first reference is used", "solver", "step % n_references", "0"),
     Mutation(

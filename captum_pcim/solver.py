@@ -4,11 +4,12 @@ Images never meet: losses are summed, state is per image, and a finished image l
 Nothing in the loop waits for the device; only every `CHECK_EVERY` steps, and only where early
 stopping is on, the host looks which images are finished.
 
-The map has the values of the last weights that kept the class, in the order of a moving average of
+The map has the values of the last weights that held the class, in the order of a moving average of
 the weights over the steps, recent ones counting more. While the area's price rises, a pixel keeps
 its weight for as long as it is worth the price, so the average ranks pixels by their worth, where
-weights of one step know little but in from out. Those of the last step that kept the class say how
-much is needed, where the average has a haze of all that was ever tried.
+weights of one step know little but in from out. Those of the last step that held the class, with
+it in the blend and without it in the complement, say how much is needed, where the average has a
+haze of all that was ever tried.
 """
 
 import math
@@ -30,8 +31,8 @@ from captum_pcim.scores import Calibration, ScoreKind, Scores, read_scores, sele
 
 CHECK_EVERY = 5
 MEMORY = 0.35  # of the moving average, as a share of the steps
-SETTLING = 2 / 3  # of the steps are done before weights must keep the class to be the last
-KEPT_SHARE = 0.5  # of the class's probability on the image that a blend needs to keep the class
+SETTLING = 2 / 3  # of the steps are done before weights must hold the class to be the last
+HELD_SHARE = 0.5  # of the class's probability on the image: blends have more, complements less
 
 Logits = list[tuple[Tensor, ...]]
 Factors = list[tuple[Tensor, ...]]
@@ -59,9 +60,9 @@ class Images:
     calibration: Calibration
 
     @cached_property
-    def kept_log_odds(self) -> Tensor:
-        """The log-odds that a blend needs to keep the class, of shape (N,)."""
-        return (KEPT_SHARE * self.full.probability).logit()
+    def held_log_odds(self) -> Tensor:
+        """The log-odds that tell whether an image still shows the class, of shape (N,)."""
+        return (HELD_SHARE * self.full.probability).logit()
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -143,14 +144,15 @@ class Problem:
     def loss(
         self, images: Images, factors: Factors, step: int, settings: Settings
     ) -> tuple[Tensor, Tensor]:
-        """Return the objective of each image at a step, and whether its blend keeps the class."""
+        """Return the objective of each image at a step, and whether its weights hold the class."""
         weights = images.channels.weights(factors)
         reference = settings.reference_at(step, len(images.references))
         preserved, removed = self.scores(images, weights, reference)
         progress = step / max(1, settings.n_steps - 1)
         blended = Blended(weights, preserved, removed, images.full, progress)
-        keeps = preserved.log_odds.detach() >= images.kept_log_odds
-        return total_loss(self.terms, blended), keeps
+        kept, left = preserved.log_odds.detach(), removed.log_odds.detach()
+        holds = (kept >= images.held_log_odds) & (left < images.held_log_odds)
+        return total_loss(self.terms, blended), holds
 
 
 Solve = Callable[[Problem, Images, Settings, Callable[..., object]], Solution]
@@ -185,7 +187,7 @@ class _Run:
         with torch.no_grad():
             self.last = [factor for own in self._factors() for factor in own]
         self.average = [torch.zeros_like(factor) for factor in self.last]
-        self.keeps = torch.ones(
+        self.holds = torch.ones(
             len(images), len(images.references), dtype=torch.bool, device=device
         )
         self.found: list[Tensor] = []  # factors of all images, once one has left
@@ -199,12 +201,12 @@ class _Run:
     def step(self, step: int) -> None:
         """Improve all running images once."""
         factors = self._factors()
-        loss, keeps = self.problem.loss(self.images, factors, step, self.settings)
+        loss, holds = self.problem.loss(self.images, factors, step, self.settings)
         gradients = torch.autograd.grad(loss.sum(), self.parameters)
         with torch.no_grad():
             self.optimiser.step(self.parameters, gradients)
             self.losses.append(loss.detach())
-            self.keeps[:, self.settings.reference_at(step, self.keeps.shape[1])] = keeps
+            self.holds[:, self.settings.reference_at(step, self.holds.shape[1])] = holds
             self._remember(factors, settling=step >= SETTLING * self.settings.n_steps)
 
     def drop_finished(self) -> None:
@@ -224,7 +226,7 @@ class _Run:
             self.parameters = [p.detach()[running].requires_grad_() for p in self.parameters]
             self.average = [average[running] for average in self.average]
             self.last = [last[running] for last in self.last]
-            self.keeps = self.keeps[running]
+            self.holds = self.holds[running]
             self.optimiser.take(running)
 
     def solution(self) -> Solution:
@@ -258,13 +260,13 @@ class _Run:
         return [in_order_of(*both) for both in zip(self.average, self.last, strict=True)]
 
     def _remember(self, factors: Factors, settling: bool) -> None:
-        """Average the factors; take those as last that keep the class, or come before half-time."""
+        """Average the factors; take those as last that hold the class, or come before half-time."""
         self.n_averaged = 1 + self.fading * self.n_averaged
-        keeps = self.keeps.all(1)  # whatever it is blended against
+        holds = self.holds.all(1)  # whatever it is blended against
         now = (factor for own in factors for factor in own)
         for average, last, factor in zip(self.average, self.last, now, strict=True):
             average.lerp_(factor, 1 / self.n_averaged)
-            chosen = torch.where(per_image(keeps, last), factor, last) if settling else factor
+            chosen = torch.where(per_image(holds, last), factor, last) if settling else factor
             last.copy_(chosen)
 
     def _factors(self) -> Factors:

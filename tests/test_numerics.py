@@ -38,8 +38,8 @@ def test_a_very_confident_network_does_not_flatten_the_map(factor):
 def test_beyond_the_temperature_the_scale_of_logits_changes_nothing():
     network = BrightSquare()
     maps = [_explain(lambda x, f=f: f * network(x))[0] for f in (30.0, 300.0, 3000.0)]
-    assert_close(maps[0], maps[1], rtol=0, atol=1e-4)
-    assert_close(maps[1], maps[2], rtol=0, atol=1e-4)
+    assert_close(maps[0], maps[1], rtol=0, atol=5e-4)
+    assert_close(maps[1], maps[2], rtol=0, atol=5e-4)
 
 
 @pytest.mark.parametrize("constant", [-1e4, 1e4])

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 import captum_pcim
 from captum_pcim import PCIM, Smoothing
-from captum_pcim.solver import KEPT_SHARE
+from captum_pcim.solver import HELD_SHARE
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_a_fifth_of_the_image_is_enough_to_keep_the_class_and_lose_it(explained)
     _, diagnostics, *_ = explained
     positive = slice(1, 3)
     assert (diagnostics.area[positive] < 0.2).all()
-    assert (diagnostics.leak_ratio[positive] > KEPT_SHARE).all()
+    assert (diagnostics.leak_ratio[positive] > HELD_SHARE).all()
     assert (diagnostics.removed_probability[positive] < 0.1).all()
 
 

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from captum_pcim import PCIM, Area, Constant, Preservation, Removal, Smoothing
 from captum_pcim.blending import blend
 from captum_pcim.objective import mean_weight
-from captum_pcim.solver import KEPT_SHARE, in_order_of
+from captum_pcim.solver import HELD_SHARE, in_order_of
 
 STEPS = 20
 ROUND_OFF = 1e-5
@@ -48,11 +48,32 @@ def test_weights_that_lost_the_class_to_any_reference_are_not_taken(level):
     network, inputs, references = BrightSquare(), bright_images(), [Constant(0.0), Constant(level)]
     pcim = PCIM(network, objective=[Preservation(), Removal(), _ruinous], references=references)
     weights = pcim.attribute(inputs, target=1)
-    # Each step sees one reference: what is known of the other is a step old.
-    least = 0.7 * KEPT_SHARE * network(inputs).softmax(1)[:, 1]
+    half = HELD_SHARE * network(inputs).softmax(1)[:, 1]
     for reference in references:
-        kept = blend(inputs, reference(inputs)[0], weights)
-        assert (network(kept).softmax(1)[:, 1] >= least).all()
+        kept, left = (blend(inputs, reference(inputs)[0], w) for w in (weights, 1 - weights))
+        # Each step sees one reference: what is known of the other is a step old.
+        assert (network(kept).softmax(1)[:, 1] >= 0.7 * half).all()
+        assert (network(left).softmax(1)[:, 1] <= 1.5 * half).all()
+
+
+def test_weights_that_leave_the_class_in_the_complement_are_not_taken():
+    """Two squares show the class, one is enough: once it is left out the other stays unseen."""
+
+    def either(inputs):
+        squares = torch.stack([inputs[:, 0, 2:6, 2:6], inputs[:, 0, 10:14, 10:14]], 1)
+        odds = 20 * (squares.flatten(2).mean(2).amax(1) - 0.5)
+        return torch.stack([torch.zeros_like(odds), odds], 1)
+
+    def one_square_only(blended):
+        late = 1e3 if blended.progress > 0.8 else 0.0
+        return late * blended.weights[0][:, :, 10:14, 10:14].mean((1, 2, 3))
+
+    inputs = torch.zeros(1, 1, 16, 16)
+    inputs[..., 2:6, 2:6], inputs[..., 10:14, 10:14] = 1.0, 0.98
+    objective = [Preservation(), Removal(), Area(1, 1), one_square_only]
+    pcim = PCIM(either, objective=objective, references=[Constant(0.0)], smoothing=Smoothing(0))
+    weights = pcim.attribute(inputs, target=1)
+    assert weights[..., 10:14, 10:14].mean() > 0.4
 
 
 def _explain(network, inputs, target=1, **arguments):

@@ -1,0 +1,48 @@
+"""Executes the tutorials in full and writes their notebooks.
+
+python tutorials/execute.py [1_first_map ...]
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jupytext
+import nbclient
+import nbformat
+
+TUTORIALS = Path(__file__).parent
+
+
+def execute(script: Path) -> None:
+    """Run a script as a notebook, in a folder of its own, and keep its outputs."""
+    notebook = jupytext.read(script)
+    notebook.metadata["language_info"] = {"name": "python"}
+    with tempfile.TemporaryDirectory() as folder:
+        client = nbclient.NotebookClient(
+            notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": folder}}
+        )
+        client.create_kernel_manager()
+        # This interpreter, whatever kernels are installed.
+        client.km.kernel_spec.argv[0] = sys.executable
+        client.execute(cwd=folder)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # when each cell ran
+    nbformat.write(notebook, script.with_suffix(".ipynb"))
+
+
+def main() -> None:
+    os.environ["PYTHONWARNINGS"] = "ignore::UserWarning"
+    names = sys.argv[1:] or [path.stem for path in sorted(TUTORIALS.glob("[0-9]_*.py"))]
+    for name in names:
+        started = time.perf_counter()
+        execute(TUTORIALS / f"{name}.py")
+        print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
