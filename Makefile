@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The images and networks of demo and tests are small: more threads than cores wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check docs package clean test-minimum
+.PHONY: demo test check docs tutorials package clean test-minimum
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,10 @@ check: $(VENV)/.installed
 docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
+
+# Runs the tutorials in full and writes their notebooks.
+tutorials: $(VENV)/.installed
+	$(BIN)/python tutorials/execute.py
 
 # Without isolation: the build uses the setuptools that is installed and downloads nothing.
 package: $(VENV)/.installed

@@ -56,8 +56,8 @@ attributions, diagnostics = PCIM(model).attribute(
 
 # %% [markdown]
 # ## 1. Does the network agree?
-# The blend should be as good as the image. Better than the image (leak ratio well above 1) means
-# that the mask itself draws the class.
+# The blend should show the class (leak ratio 0.5 to 1), the complement less of it. A blend that is
+# better than the image (leak ratio well above 1) means that the mask itself draws the class.
 
 # %%
 print("leak ratio", diagnostics.leak_ratio.tolist())

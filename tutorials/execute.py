@@ -30,8 +30,11 @@ def execute(script: Path) -> None:
         # This interpreter, whatever kernels are installed.
         client.km.kernel_spec.argv[0] = sys.executable
         client.execute(cwd=folder)
-    for cell in notebook.cells:
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number}"  # the same every time
         cell.metadata.pop("execution", None)  # when each cell ran
+        if cell.cell_type == "code":  # libraries' warnings name folders of this machine
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
     nbformat.write(notebook, script.with_suffix(".ipynb"))
 
 
