@@ -38,13 +38,18 @@ def origin() -> str:
     """The command that is running, the day and what it ran on."""
     module = sys.modules["__main__"].__spec__
     script = f"-m {module.name}" if module else Path(sys.argv[0]).name
-    arguments = " ".join(argument for argument in sys.argv[1:])
+    arguments = " ".join(_without_folders(argument) for argument in sys.argv[1:])
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     return (
         f"Made by `python {script} {arguments}`".rstrip("` ") + f"` on {date.today()}: torch "
         f"{torch.__version__}, captum {captum.__version__}, Python {platform.python_version()}, "
         f"{device}, {torch.get_num_threads()} threads."
     )
+
+
+def _without_folders(argument: str) -> str:
+    """The last part of an absolute path: where it lies is this machine's own."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def write_section(name: str, text: str, path: Path = BENCHMARKS) -> None:

@@ -260,7 +260,7 @@ class _Run:
         return [in_order_of(*both) for both in zip(self.average, self.last, strict=True)]
 
     def _remember(self, factors: Factors, settling: bool) -> None:
-        """Average the factors; take those as last that hold the class, or come before half-time."""
+        """Average the factors; take as last those that hold the class or come early."""
         self.n_averaged = 1 + self.fading * self.n_averaged
         holds = self.holds.all(1)  # whatever it is blended against
         now = (factor for own in factors for factor in own)
