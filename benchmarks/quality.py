@@ -87,12 +87,15 @@ def run(name: str, architecture: str, arguments: argparse.Namespace) -> None:
 
 def collected() -> str:
     """All that was found so far, and where PCIM leads."""
-    names = [f"{name}, {architecture}" for architecture in ARCHITECTURES for name in NAMES]
-    paths = [FOUND / f"{name}.json" for name in names]
-    found = {path.stem: json.loads(path.read_text()) for path in paths if path.exists()}
-    parts = ["## Quality", INTRODUCTION, "### Where PCIM leads"]
-    parts += [goals_table(found), checks_table(found)]
-    return "\n\n".join([*parts, *(one["text"] for one in found.values())])
+    parts, texts = ["## Quality", INTRODUCTION], []
+    for architecture in ARCHITECTURES:
+        paths = {name: FOUND / f"{name}, {architecture}.json" for name in NAMES}
+        found = {name: json.loads(p.read_text()) for name, p in paths.items() if p.exists()}
+        if found:
+            parts += [f"### Where PCIM leads, {architecture}"]
+            parts += [goals_table(found), checks_table(found)]
+            texts += [one["text"] for one in found.values()]
+    return "\n\n".join([*parts, *texts])
 
 
 def report(explained: Explained, arguments: argparse.Namespace) -> dict[str, Any]:
