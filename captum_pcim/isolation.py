@@ -148,10 +148,10 @@ class GroupedChannels:
 
     def initial_logits(self, inputs: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
         """Return one logit per image and group; groups that are not in the image weigh nothing."""
-        absent = inputs[0].new_full((len(inputs[0]), self.n_groups), -torch.inf)
+        logits = inputs[0].new_full((len(inputs[0]), self.n_groups), -torch.inf)
         for mask in self._masks(len(inputs[0])):
-            absent.scatter_(1, mask.flatten(1), INITIAL_LOGIT)
-        return [(absent,)]
+            logits.scatter_(1, mask.flatten(1), INITIAL_LOGIT)
+        return [(logits,)]
 
     def factors(self, logits: Sequence[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
         """Return the weights of the groups, of shape (N, groups)."""
