@@ -103,8 +103,8 @@ MUTATIONS = (
     Mutation(
         "images that leave the batch take others' maps",
         "solver",
-        "found[self.rows[finished]] =",
-        "found[self.rows[finished].flip(0)] =",
+        "found[rows] =",
+        "found[rows.flip(0)] =",
     ),
     Mutation(
         "early stop keeps the optimiser state of other images",
@@ -119,13 +119,13 @@ MUTATIONS = (
         "",
     ),
     Mutation(
-        "early stop never comes", "solver", "(change >= self.settings.tolerance)", "(change >= 0)"
+        "early stop never comes", "solver", "change >= self.settings.tolerance", "change >= 0"
     ),
     Mutation(
         "the map is the average itself",
         "solver",
-        "in_order_of(*both) for both in zip(self.average",
-        "both[0] for both in zip(self.average",
+        "in_order_of(average[finished], last[finished])",
+        "average[finished]",
     ),
     Mutation(
         "values go to the wrong end of the ranking",

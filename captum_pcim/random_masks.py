@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
+from captum_pcim.adam import per_image
 from captum_pcim.solver import Logits
 
 COARSE_CELLS = 8  # of the first masks, per axis
@@ -76,7 +77,7 @@ def top_of(ranking: Logits, shares: Tensor, edge: float) -> Logits:
     spread = together.std(dim=1).nan_to_num(0.0)  # that of a single parameter is not a number
     width = edge * spread.clamp_min(torch.finfo(together.dtype).tiny)
     return [
-        tuple(((r - _per_image(threshold, r)) / _per_image(width, r)).to(r) for r in own)
+        tuple(((r - per_image(threshold, r)) / per_image(width, r)).to(r) for r in own)
         for own in ranking
     ]
 
@@ -97,7 +98,3 @@ def _interpolation(size: int, n_cells: int, shift: float) -> Tensor:
     """Return the (size, n_cells + 2) matrix of linear interpolation on a grid that is shifted."""
     positions = torch.arange(size) * (n_cells / size) + shift
     return (1 - (positions[:, None] - torch.arange(n_cells + 2)).abs()).clamp_min(0)
-
-
-def _per_image(values: Tensor, like: Tensor) -> Tensor:
-    return values.reshape(-1, *[1] * (like.ndim - 1))

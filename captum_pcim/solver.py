@@ -185,12 +185,12 @@ class _Run:
         device = images.inputs[0].device
         self.rows = torch.arange(len(images), device=device)
         with torch.no_grad():
-            self.last = [factor for own in self._factors() for factor in own]
-        self.average = [torch.zeros_like(factor) for factor in self.last]
+            self.average = [torch.zeros_like(f) for own in self._factors() for f in own]
+        self.last: list[Tensor] = []  # factors that held the class, from the first step on
         self.holds = torch.ones(
             len(images), len(images.references), dtype=torch.bool, device=device
         )
-        self.found: list[Tensor] = []  # factors of all images, once one has left
+        self.found: list[Tensor] = []  # factors of all images, once one is finished
         self.fading = math.exp(-1 / (MEMORY * settings.n_steps))
         self.n_averaged = 0.0
         self.history = images.inputs[0].new_full((len(images), settings.n_steps), torch.nan)
@@ -215,10 +215,11 @@ class _Run:
         change = mean_weight(
             tuple((w - b).abs() for w, b in zip(weights, self.before, strict=True))
         )
-        running = (change >= self.settings.tolerance).nonzero().squeeze(1)
+        is_running = change >= self.settings.tolerance
+        running = is_running.nonzero().squeeze(1)
         self.before = weights
         if len(running) < len(self.rows):
-            self._keep(change < self.settings.tolerance)
+            self._keep(~is_running)
             self._write_losses()
             self.rows = self.rows[running]
             self.images = self.images.take(running)
@@ -231,10 +232,9 @@ class _Run:
 
     def solution(self) -> Solution:
         """Return what was found for all images, in their order."""
-        if self.found:
-            self._keep(torch.ones_like(self.rows, dtype=torch.bool))
+        self._keep(torch.ones_like(self.rows, dtype=torch.bool))
         self._write_losses()
-        factors = _grouped(self.found or self._result(), self.sizes)
+        factors = _grouped(self.found, self.sizes)
         return Solution(factors, self.n_steps, 2 * self.n_steps, self.history)
 
     def _keep(self, finished: Tensor) -> None:
@@ -242,8 +242,9 @@ class _Run:
         if not self.found:
             n_images = len(self.history)
             self.found = [a.new_zeros(n_images, *a.shape[1:]) for a in self.average]
-        for found, result in zip(self.found, self._result(), strict=True):
-            found[self.rows[finished]] = result[finished]
+        rows = self.rows[finished]
+        for found, average, last in zip(self.found, self.average, self.last, strict=True):
+            found[rows] = in_order_of(average[finished], last[finished])
 
     def _write_losses(self) -> None:
         """Write down the losses of the steps since an image last left."""
@@ -255,19 +256,17 @@ class _Run:
         self.n_steps[self.rows] = self.n_written
         self.losses = []
 
-    def _result(self) -> list[Tensor]:
-        """Return the factors found for the running images."""
-        return [in_order_of(*both) for both in zip(self.average, self.last, strict=True)]
-
     def _remember(self, factors: Factors, settling: bool) -> None:
         """Average the factors; take as last those that hold the class or come early."""
         self.n_averaged = 1 + self.fading * self.n_averaged
         holds = self.holds.all(1)  # whatever it is blended against
-        now = (factor for own in factors for factor in own)
-        for average, last, factor in zip(self.average, self.last, now, strict=True):
+        now = [factor.detach() for own in factors for factor in own]
+        for average, factor in zip(self.average, now, strict=True):
             average.lerp_(factor, 1 / self.n_averaged)
-            chosen = torch.where(per_image(holds, last), factor, last) if settling else factor
-            last.copy_(chosen)
+        if settling:
+            pairs = zip(now, self.last, strict=True)
+            now = [torch.where(per_image(holds, factor), factor, last) for factor, last in pairs]
+        self.last = now
 
     def _factors(self) -> Factors:
         return self.images.channels.factors(_grouped(self.parameters, self.sizes))
