@@ -26,25 +26,26 @@ from captum_pcim import (
     Blur,
     DistributionPreservation,
     Preservation,
-    Removal,
     Smoothing,
     Smoothness,
 )
 from captum_pcim.data import DEVELOPMENT_SEED, load_cnn
+from captum_pcim.objective import default_objective
 from captum_pcim.panel import Case, localisation_metrics
 
+PRESERVATION, REMOVAL, AREA = default_objective()
 CONSTRUCTOR: dict[str, dict] = {
     "default": {},
     "distribution preserved instead of class": {
-        "objective": (DistributionPreservation(0.5), Removal(), Area())
+        "objective": (DistributionPreservation(0.5), REMOVAL, AREA)
     },
-    "preservation of weight 1": {"objective": (Preservation(), Removal(), Area())},
-    "no removal": {"objective": (Preservation(0.5), Area())},
-    "no preservation": {"objective": (Removal(), Area())},
-    "constant area price 40": {"objective": (Preservation(0.5), Removal(), Area(40, 40))},
-    "area price 5 to 75": {"objective": (Preservation(0.5), Removal(), Area(5, 75))},
-    "area price 10 to 300": {"objective": (Preservation(0.5), Removal(), Area(10, 300))},
-    "total variation 1 added": {"objective": (Preservation(0.5), Removal(), Area(), Smoothness())},
+    "preservation of weight 1": {"objective": (Preservation(1.0), REMOVAL, AREA)},
+    "no removal": {"objective": (PRESERVATION, AREA)},
+    "no preservation": {"objective": (REMOVAL, AREA)},
+    "constant area price 40": {"objective": (PRESERVATION, REMOVAL, Area(40, 40))},
+    "area price 5 to 75": {"objective": (PRESERVATION, REMOVAL, Area(5, 75))},
+    "area price 10 to 300": {"objective": (PRESERVATION, REMOVAL, Area(10, 300))},
+    "total variation 1 added": {"objective": (PRESERVATION, REMOVAL, AREA, Smoothness())},
     "only the background": {"references": (Background(),)},
     "only the blur": {"references": (Blur(),)},
     "no smoothing": {"smoothing": Smoothing(0)},
