@@ -3,7 +3,6 @@
 Notebooks are run in fast mode: less of everything, the same code and the same asserts.
 """
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ nbformat = pytest.importorskip("nbformat")
 jupytext = pytest.importorskip("jupytext")
 nbclient = pytest.importorskip("nbclient")
 pytest.importorskip("ipykernel")
+execute = pytest.importorskip("tutorials.execute")
 
 TUTORIALS = Path(__file__).parents[1] / "tutorials"
 NOTEBOOKS = sorted(TUTORIALS.glob("*.ipynb"))
@@ -26,13 +26,7 @@ def fast_mode(monkeypatch):
 
 
 def _client(notebook, folder):
-    client = nbclient.NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-    )
-    client.create_kernel_manager()
-    # This interpreter, whatever kernels are installed.
-    client.km.kernel_spec.argv[0] = sys.executable
-    return client
+    return execute.client_of(notebook, folder, timeout=300)
 
 
 @each_notebook

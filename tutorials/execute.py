@@ -23,19 +23,29 @@ def execute(script: Path) -> None:
     notebook = jupytext.read(script)
     notebook.metadata["language_info"] = {"name": "python"}
     with tempfile.TemporaryDirectory() as folder:
-        client = nbclient.NotebookClient(
-            notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": folder}}
-        )
-        client.create_kernel_manager()
-        # This interpreter, whatever kernels are installed.
-        client.km.kernel_spec.argv[0] = sys.executable
-        client.execute(cwd=folder)
+        client_of(notebook, folder).execute()
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"  # the same every time
         cell.metadata.pop("execution", None)  # when each cell ran
         if cell.cell_type == "code":  # libraries' warnings name folders of this machine
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
     nbformat.write(notebook, script.with_suffix(".ipynb"))
+
+
+def client_of(
+    notebook: nbformat.NotebookNode, folder: str | Path, timeout: int | None = None
+) -> nbclient.NotebookClient:
+    """A client that runs a notebook in a folder, with seconds for each cell."""
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+    )
+    client.create_kernel_manager()
+    # This interpreter, whatever kernels are installed.
+    client.km.kernel_spec.argv[0] = sys.executable
+    return client
 
 
 def main() -> None:
