@@ -29,9 +29,9 @@ from captum_pcim import (
     Smoothing,
     Smoothness,
 )
-from captum_pcim.data import DEVELOPMENT_SEED, load_cnn
-from captum_pcim.objective import default_objective
-from captum_pcim.panel import Case, localisation_metrics
+from captum_pcim.comparison.metrics import Case, localisation_metrics
+from captum_pcim.core.objective import default_objective
+from captum_pcim.synthetic import DEVELOPMENT_SEED, load_cnn
 
 PRESERVATION, REMOVAL, AREA = default_objective()
 CONSTRUCTOR: dict[str, dict] = {

@@ -27,10 +27,10 @@ from benchmarks.bootstrap import estimate
 from benchmarks.classifiers import classifier, probabilities
 from benchmarks.real_data import DEFAULT_DATA, LabelledImages, load_bbbc010
 from benchmarks.report import add_write_option, markdown_table, publish
-from captum_pcim.compare import compare
-from captum_pcim.comparison import Run
-from captum_pcim.method import Method
-from captum_pcim.methods import grad_cam, integrated_gradients, occlusion
+from captum_pcim.comparison.compare import compare
+from captum_pcim.comparison.method import Method
+from captum_pcim.comparison.methods import grad_cam, integrated_gradients, occlusion
+from captum_pcim.comparison.result import Run
 from captum_pcim.metrics import relevance_mass_accuracy
 
 CLASSES = ("treated", "untreated")

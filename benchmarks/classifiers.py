@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from benchmarks.bootstrap import estimate
 from benchmarks.real_data import DEFAULT_DATA, REAL_SETS, LabelledImages
 from benchmarks.train_cnn import train as train_synthetic
-from captum_pcim.data import (
+from captum_pcim.synthetic import (
     TRAIN_SEED,
     LargeKernelCNN,
     SmallResNet,
@@ -19,7 +19,7 @@ from captum_pcim.data import (
     synthetic_brightfield,
     synthetic_fluorescence,
 )
-from captum_pcim.data.cnn import SHIPPED
+from captum_pcim.synthetic.cnn import SHIPPED
 
 ARCHITECTURES = {"SmallResNet": SmallResNet, "LargeKernelCNN": LargeKernelCNN}
 OUT = Path(__file__).parent / "out"

@@ -14,17 +14,17 @@ import torch
 from benchmarks.panels import OPTIMISED_ON, fidelity_panel
 from benchmarks.report import add_write_option, publish
 from benchmarks.tables import comparison_table
-from captum_pcim.compare import compare
-from captum_pcim.comparison import Comparison
-from captum_pcim.data import (
+from captum_pcim.cli.demo import pcim_and_rivals
+from captum_pcim.comparison.compare import compare
+from captum_pcim.comparison.metrics import localisation_metrics
+from captum_pcim.comparison.result import Comparison
+from captum_pcim.synthetic import (
     DEVELOPMENT_SEED,
     SyntheticImages,
     load_cnn,
     synthetic_brightfield,
     synthetic_fluorescence,
 )
-from captum_pcim.demo import pcim_and_rivals
-from captum_pcim.panel import localisation_metrics
 
 GENERATORS = {"fluorescence": synthetic_fluorescence, "brightfield": synthetic_brightfield}
 

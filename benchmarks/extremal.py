@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from captum_pcim.references import Blur
+from captum_pcim.core.references import Blur
 
 AREAS = (0.025, 0.05, 0.1, 0.2)
 _LEVELS = 8

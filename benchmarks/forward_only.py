@@ -29,7 +29,7 @@ from benchmarks.report import add_write_option, markdown_table, publish
 from benchmarks.rise import rise
 from benchmarks.sets import NAMES, Explained, load
 from captum_pcim import PCIM, Background, Blur, ForwardOnly
-from captum_pcim.adapters import OnnxForward
+from captum_pcim.classifiers.adapters import OnnxForward
 from captum_pcim.metrics import average_precision, deletion, insertion
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from captum_pcim.cli import main
+from captum_pcim.cli.main import main
 
 EXPLODED = "exploded"
 NAMES = (

@@ -8,8 +8,8 @@ from benchmarks.bootstrap import Estimate, estimate
 from benchmarks.panels import NOT_OPTIMISED_ON, OPTIMISED_ON, is_lower_better
 from benchmarks.report import markdown_table
 from benchmarks.tables import leaders
-from captum_pcim.comparison import Comparison
-from captum_pcim.trivial import trivial_methods
+from captum_pcim.comparison.result import Comparison
+from captum_pcim.comparison.trivial import trivial_methods
 
 # The goals: metric, and on how many of the six sets PCIM is to lead or share the lead.
 GOALS = {

@@ -51,13 +51,17 @@ class Mutation:
     before: str
     after: str
 
+    def file(self, package: Path) -> Path:
+        """Return the module's file, wherever it stands in the package."""
+        return next(package.rglob(f"{self.module}.py"))
+
     def broken(self, package: Path) -> str:
         """Return the changed text of the module.
 
         Raises:
             ValueError: If what is to be changed does not stand there exactly once.
         """
-        text = (package / f"{self.module}.py").read_text()
+        text = self.file(package).read_text()
         if text.count(self.before) != 1:
             raise ValueError(
                 f"{self.name}: {self.before!r} stands {text.count(self.before)} times in "
@@ -68,7 +72,7 @@ class Mutation:
     def apply(self, package: Path) -> None:
         """Change the module in a copy of the package."""
         text = self.broken(package)
-        (package / f"{self.module}.py").write_text(text)
+        self.file(package).write_text(text)
 
 
 MUTATIONS = (
@@ -160,18 +164,18 @@ MUTATIONS = (
     ),
     Mutation(
         "targets stay behind when images leave",
-        "forward",
+        "network",
         "target = target[rows.to(target.device)]",
         "target = target[: len(rows)]",
     ),
     Mutation(
         "arguments of the blends go to the complements in another order",
-        "forward",
+        "network",
         "torch.cat([a] * times)",
         "a.repeat_interleave(times, 0)",
     ),
     Mutation("all chunks get the first baselines", "pcim", "else b[rows]", "else b[: len(rows)]"),
-    Mutation("groups of other images", "isolation", "else mask[rows]", "else mask[: len(rows)]"),
+    Mutation("groups of other images", "channels", "else mask[rows]", "else mask[: len(rows)]"),
     Mutation("smoothing does not add up to one", "smoothing", "weights.sum(1, ", "weights.sum(0, "),
 )
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from captum_pcim.comparison.metrics import Case, Metric, fidelity_metrics, localisation_metrics
+from captum_pcim.core.references import Background, Blur
 from captum_pcim.metrics import gini, road, saco
-from captum_pcim.panel import Case, Metric, fidelity_metrics, localisation_metrics
-from captum_pcim.references import Background, Blur
 
 Reference = Callable[[Tensor], Tensor]
 

@@ -38,10 +38,10 @@ from benchmarks.rise import rise
 from benchmarks.sets import NAMES, Explained, load
 from benchmarks.tables import comparison_table
 from captum_pcim import PCIM
-from captum_pcim.compare import compare
-from captum_pcim.comparison import Comparison
-from captum_pcim.method import Method
-from captum_pcim.methods import captum_methods
+from captum_pcim.comparison.compare import compare
+from captum_pcim.comparison.method import Method
+from captum_pcim.comparison.methods import captum_methods
+from captum_pcim.comparison.result import Comparison
 from captum_pcim.metrics import (
     average_precision,
     relevance_mass_accuracy,

@@ -106,7 +106,12 @@ def cases() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "baselines", call(baselines=0.2)
     yield "baselines per image", call(baselines=x.flip(0), internal_batch_size=4)
     yield "sampled references", call(pcim__order="sample", pcim__seed=3)
-    references = Background(0.3), Blur(2.0), Constant((0.1, 0.4)), ControlImages(images(2, 2, 40, 36))
+    references = (
+        Background(0.3),
+        Blur(2.0),
+        Constant((0.1, 0.4)),
+        ControlImages(images(2, 2, 40, 36)),
+    )
     yield "references", call(pcim__references=references)
     terms = DistributionPreservation(0.5), Removal(2.0), Area(0, 40), Smoothness(0.1)
     yield "objective", call(pcim__objective=terms)
@@ -126,17 +131,33 @@ def cases() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "stacks", call(network=network(3), inputs=images(5, 2, 6, 20, 18))
     yield (
         "tuple",
-        call(network=Two().eval(), inputs=(x, images(5, 12)), additional_forward_args=(x[:, 0, 0, 0],)),
+        call(
+            network=Two().eval(),
+            inputs=(x, images(5, 12)),
+            additional_forward_args=(x[:, 0, 0, 0],),
+        ),
     )
     yield "forward only", call(network=lambda z: two(z.detach()).detach(),
         pcim__gradients=ForwardOnly(120), perturbations_per_eval=7)  # fmt: skip
-    yield "forward only, auto", call(
-        network=lambda z: two(z.detach()).detach(), inputs=x[:2], target=1, perturbations_per_eval=50
+    yield (
+        "forward only, auto",
+        call(
+            network=lambda z: two(z.detach()).detach(),
+            inputs=x[:2],
+            target=1,
+            perturbations_per_eval=50,
+        ),
     )
-    yield "forward only, groups", call(
-        network=two, pcim__gradients=ForwardOnly(120), feature_mask=mask, internal_batch_size=30
+    yield (
+        "forward only, groups",
+        call(
+            network=two, pcim__gradients=ForwardOnly(120), feature_mask=mask, internal_batch_size=30
+        ),
     )
-    yield "forward only, per stain", call(pcim__gradients=ForwardOnly(120), pcim__isolation=PerStain())
+    yield (
+        "forward only, per stain",
+        call(pcim__gradients=ForwardOnly(120), pcim__isolation=PerStain()),
+    )
     yield "forward only, integers", call(
         network=lambda z: two(z / 255).detach(), pcim__gradients=ForwardOnly(100),
         inputs=(255 * x).byte())  # fmt: skip

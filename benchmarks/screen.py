@@ -25,7 +25,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.report import BENCHMARKS, markdown_table, origin, write_section
-from captum_pcim.data import synthetic_fluorescence
 from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.screen import ScreenConfig, Status, Store, Worker, run_shard
 from captum_pcim.screen.explainer import Explanation
@@ -33,6 +32,7 @@ from captum_pcim.screen.identity import make_plan
 from captum_pcim.screen.local import run_local
 from captum_pcim.screen.plate import find_fields, row_letters
 from captum_pcim.screen.reading import Sample
+from captum_pcim.synthetic import synthetic_fluorescence
 
 STAINS = ["reporter", "nucleus", "decoy"]
 DIFFERENT_IMAGES = 48  # rendered; the plate repeats them under other names
@@ -60,7 +60,7 @@ def stub() -> nn.Module:
 
 
 def cnn() -> nn.Module:
-    from captum_pcim.data import load_cnn
+    from captum_pcim.synthetic import load_cnn
 
     return load_cnn("fluorescence")
 

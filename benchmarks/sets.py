@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from benchmarks.bootstrap import Estimate, estimate
 from benchmarks.classifiers import ARCHITECTURES, SYNTHETIC, classifier, probabilities
 from benchmarks.real_data import REAL_SETS, LabelledImages, Part
-from captum_pcim.data import DEVELOPMENT_SEED, HELD_OUT_SEED
+from captum_pcim.synthetic import DEVELOPMENT_SEED, HELD_OUT_SEED
 
 NAMES = (*SYNTHETIC, *REAL_SETS)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from benchmarks.speed_networks import build
 from benchmarks.speed_timing import seconds_of
 from captum_pcim import PCIM
-from captum_pcim.forward import frozen_view
+from captum_pcim.core.network import frozen_view
 from captum_pcim.pcim import DEFAULT_STEPS
 
 FEWEST_STEPS = 5

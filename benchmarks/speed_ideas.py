@@ -15,9 +15,9 @@ from benchmarks.report import markdown_table
 from benchmarks.speed_cases import Case, Work
 from benchmarks.speed_timing import in_turn, peak_bytes
 from captum_pcim import PCIM, Background, Blur
-from captum_pcim.adam import Adam
-from captum_pcim.data.cnn import SmallResNet
-from captum_pcim.errors import describe
+from captum_pcim._errors import describe
+from captum_pcim.core.adam import Adam
+from captum_pcim.synthetic.cnn import SmallResNet
 
 CASES = (Case("small CNN", 1, 96), Case("small CNN", 8, 96), Case("ResNet-50", 1, 224))
 STEPS = {"small CNN": 10, "ResNet-50": 2}

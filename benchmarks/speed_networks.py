@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from captum_pcim.data.cnn import SmallResNet
+from captum_pcim.synthetic.cnn import SmallResNet
 
 
 def small_cnn(channels: int, side: int, n_classes: int) -> nn.Module:

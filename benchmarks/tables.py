@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmarks.bootstrap import Estimate, estimate
 from benchmarks.panels import LABELS, is_lower_better
 from benchmarks.report import markdown_table
-from captum_pcim.comparison import Comparison, Run
+from captum_pcim.comparison.result import Comparison, Run
 
 
 def comparison_table(comparison: Comparison, metrics: Sequence[str]) -> str:

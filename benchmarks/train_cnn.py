@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from captum_pcim.data import synthetic_brightfield, synthetic_fluorescence
-from captum_pcim.data.cnn import SHIPPED, LargeKernelCNN, SmallResNet
-from captum_pcim.data.synthetic import HELD_OUT_SEED, TRAIN_SEED, SyntheticImages
+from captum_pcim.synthetic import synthetic_brightfield, synthetic_fluorescence
+from captum_pcim.synthetic.cnn import SHIPPED, LargeKernelCNN, SmallResNet
+from captum_pcim.synthetic.images import HELD_OUT_SEED, TRAIN_SEED, SyntheticImages
 
 GENERATORS = {"fluorescence": synthetic_fluorescence, "brightfield": synthetic_brightfield}
 ARCHITECTURES = {"SmallResNet": SmallResNet, "LargeKernelCNN": LargeKernelCNN}

@@ -1,19 +1,23 @@
 """Pixel-wise channel isolation mixing (PCIM) as a Captum attribution."""
 
+import importlib
+from typing import Any
+
+from captum_pcim import _moved
 from captum_pcim._version import __version__
-from captum_pcim.diagnostics import Diagnostics
-from captum_pcim.gradients import Autograd, ForwardOnly
-from captum_pcim.isolation import Factorised, PerStain, SharedOverStains
-from captum_pcim.objective import (
+from captum_pcim.core.channels import Factorised, PerStain, SharedOverStains
+from captum_pcim.core.diagnostics import Diagnostics
+from captum_pcim.core.gradients import Autograd, ForwardOnly
+from captum_pcim.core.objective import (
     Area,
     DistributionPreservation,
     Preservation,
     Removal,
     Smoothness,
 )
+from captum_pcim.core.references import Background, Blur, Constant, ControlImages
+from captum_pcim.core.smoothing import Smoothing
 from captum_pcim.pcim import PCIM
-from captum_pcim.references import Background, Blur, Constant, ControlImages
-from captum_pcim.smoothing import Smoothing
 
 __all__ = [
     "PCIM",
@@ -35,3 +39,18 @@ __all__ = [
     "Smoothness",
     "__version__",
 ]
+
+_moved.install()
+
+_ROOMS = ("classifiers", "comparison", "images", "metrics", "screen", "synthetic", "visualize")
+
+
+def __getattr__(name: str) -> Any:
+    """Import a room when it is first asked for, so that `import captum_pcim` stays quick."""
+    if name in _ROOMS:
+        return importlib.import_module(f"captum_pcim.{name}")
+    raise AttributeError(f"module 'captum_pcim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_ROOMS])

@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from captum_pcim import solver
 from captum_pcim._compat import (
     BaselineType,
     PerturbationAttribution,
@@ -20,8 +19,9 @@ from captum_pcim._compat import (
     log_usage,
     progress,
 )
-from captum_pcim.call import Call, MakeReferences
-from captum_pcim.checks import (
+from captum_pcim.core import solver
+from captum_pcim.core.channels import GroupedChannels, Isolation, PixelChannels, SharedOverStains
+from captum_pcim.core.checks import (
     check_baselines,
     check_callables,
     check_choice,
@@ -35,10 +35,10 @@ from captum_pcim.checks import (
     check_target,
     is_number,
 )
-from captum_pcim.chunks import in_chunks
-from captum_pcim.diagnostics import Diagnostics
-from captum_pcim.forward import CallArguments, Network, frozen_view
-from captum_pcim.gradients import (
+from captum_pcim.core.chunks import in_chunks
+from captum_pcim.core.diagnostics import Diagnostics
+from captum_pcim.core.explain import Call, MakeReferences
+from captum_pcim.core.gradients import (
     Autograd,
     ForwardOnly,
     Gradients,
@@ -48,13 +48,13 @@ from captum_pcim.gradients import (
     check_gradients,
     network_and_solver,
 )
-from captum_pcim.isolation import GroupedChannels, Isolation, PixelChannels, SharedOverStains
-from captum_pcim.objective import Term, default_objective
-from captum_pcim.random_state import own_random_state
-from captum_pcim.references import Background, Blur, Reference, reference_images
-from captum_pcim.scores import ScoreKind
-from captum_pcim.smoothing import Smoothing
-from captum_pcim.solver import Problem, Settings
+from captum_pcim.core.network import CallArguments, Network, frozen_view
+from captum_pcim.core.objective import Term, default_objective
+from captum_pcim.core.random_state import own_random_state
+from captum_pcim.core.references import Background, Blur, Reference, reference_images
+from captum_pcim.core.scores import ScoreKind
+from captum_pcim.core.smoothing import Smoothing
+from captum_pcim.core.solver import Problem, Settings
 
 DEFAULT_STEPS = 48
 DEFAULT_LEARNING_RATE = 0.5
@@ -79,13 +79,13 @@ class PCIM(PerturbationAttribution):
         forward_func (Callable): The classifier: a module or any function that turns a batch of
             inputs into scores. Modules must be in evaluation mode.
         score (str): What the scores mean: "logits" (default), "probabilities", "binary_logits"
-            or "regression", see :mod:`captum_pcim.scores`.
+            or "regression", see :mod:`captum_pcim.core.scores`.
         objective (sequence of Term, optional): Terms of the objective, see
-            :mod:`captum_pcim.objective`. Default: preservation, removal and area.
+            :mod:`captum_pcim.core.objective`. Default: preservation, removal and area.
         references (sequence of Reference, optional): What stands where nothing is mixed in, see
-            :mod:`captum_pcim.references`. Default: background and blur, in turn.
+            :mod:`captum_pcim.core.references`. Default: background and blur, in turn.
         isolation (Isolation, optional): What one pixel channel is, see
-            :mod:`captum_pcim.isolation`. Default: one weight per pixel, shared over stains.
+            :mod:`captum_pcim.core.channels`. Default: one weight per pixel, shared over stains.
         smoothing (Smoothing, optional): Smoothing of the weights in pixels.
         order (str): "cycle" goes through the references in turn, "sample" draws one per step
             with `seed`; the same ones for every image.
@@ -94,7 +94,7 @@ class PCIM(PerturbationAttribution):
         eval_mode (bool): Explain a module as it would be in evaluation mode, whatever mode it is
             in, without touching it.
         gradients ("auto", Autograd or ForwardOnly): Where the gradient of the weights comes from,
-            see :mod:`captum_pcim.gradients`. "auto" is autograd where the forward function is
+            see :mod:`captum_pcim.core.gradients`. "auto" is autograd where the forward function is
             differentiable, and forward passes alone, with a warning, where it is not.
         seed (int): For sampled references, for the masks of `ForwardOnly` and for networks that
             draw random numbers.
@@ -168,7 +168,7 @@ class PCIM(PerturbationAttribution):
         Args:
             inputs (Tensor or tuple of Tensor): Images (N, C, *spatial) with 1 to 3 spatial axes,
                 or features (N, F), in the network's units; floating point, or with
-                :class:`~captum_pcim.gradients.ForwardOnly` also integers. Several tensors are
+                :class:`~captum_pcim.core.gradients.ForwardOnly` also integers. Several tensors are
                 optimised jointly.
             baselines (scalar, Tensor or tuple, optional): Blend against exactly this, in
                 Captum's sense. None: the references of the constructor.
@@ -189,7 +189,7 @@ class PCIM(PerturbationAttribution):
                 average over pixels, within five steps. 0 never stops early.
             perturbations_per_eval (int): With `ForwardOnly`, masked images per image in one call
                 of the network. Larger is faster where the network takes batches.
-            return_diagnostics (bool): Also return :class:`~captum_pcim.diagnostics.Diagnostics`,
+            return_diagnostics (bool): Also return :class:`~captum_pcim.Diagnostics`,
                 for two more passes per reference.
 
         Returns:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from screen_plates import TESTS, write_plate
 
-from captum_pcim.data.planted import PlantedNetwork
+from captum_pcim.synthetic.planted import PlantedNetwork
 
 torch.set_num_threads(1)  # the networks are small: threads would cost more than they save
 

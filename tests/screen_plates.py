@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from captum_pcim.cli.screen import add_parser
 from captum_pcim.screen import ScreenConfig
-from captum_pcim.screen.cli import add_parser
 
 STAINS = ["DNA", "ER"]
 TESTS = Path(__file__).parent

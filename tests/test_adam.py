@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from captum_pcim.adam import BETAS, Adam
+from captum_pcim.core.adam import BETAS, Adam
 
 
 def test_adam_of_one_logit_per_image_is_the_adam_of_torch():

@@ -10,9 +10,9 @@ from onnx import TensorProto, helper
 from torch.testing import assert_close
 
 from captum_pcim import PCIM, ForwardOnly
-from captum_pcim.adapters import NumpyForward, OnnxForward
-from captum_pcim.data import load_cnn, synthetic_fluorescence
+from captum_pcim.classifiers.adapters import NumpyForward, OnnxForward
 from captum_pcim.metrics import average_precision
+from captum_pcim.synthetic import load_cnn, synthetic_fluorescence
 
 SOURCE = ForwardOnly(n_forwards=200)
 

@@ -5,7 +5,7 @@ import resource
 
 import pytest
 
-from captum_pcim.atomic import remove_leftovers, write_bytes
+from captum_pcim._files import remove_leftovers, write_bytes
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from benchmarks.extremal import (
     perturb,
 )
 from benchmarks.rise import draw_masks, rise
-from captum_pcim.references import Blur
+from captum_pcim.core.references import Blur
 
 
 class Patch(nn.Module):

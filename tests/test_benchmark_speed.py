@@ -77,5 +77,5 @@ def test_the_bound_counts_the_fields_at_once_and_the_maps_that_are_finished():
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_what_a_mutation_breaks_stands_in_the_module_once(mutation):
     package = ROOT / "captum_pcim"
-    whole = (package / f"{mutation.module}.py").read_text()
+    whole = mutation.file(package).read_text()
     assert mutation.broken(package) != whole

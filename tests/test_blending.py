@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from captum_pcim.blending import (
+from captum_pcim.core.blending import (
     LITERAL_PIXEL_LIMIT,
     blend,
     blend_and_complement,

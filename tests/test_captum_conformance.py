@@ -17,7 +17,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from captum_pcim import PCIM
-from captum_pcim.scores import select_classes
+from captum_pcim.core.scores import select_classes
 
 matplotlib.use("Agg")
 STEPS = 5

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from captum_pcim import PCIM, PerStain
-from captum_pcim.cli import main
+from captum_pcim.cli.main import main
 
 FACTORY = """
 import time
@@ -412,7 +412,7 @@ def test_a_damaged_manifest_is_a_clear_error(working_folder, capsys, content):
 
 
 def start(*options):
-    command = "import sys; from captum_pcim.cli import main; sys.exit(main())"
+    command = "import sys; from captum_pcim.cli.main import main; sys.exit(main())"
     arguments = ["explain", "--images", "images", "--out", "out", "--batch-size", "1", *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(

@@ -5,7 +5,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from captum_pcim.data import (
+from captum_pcim.synthetic import (
     HELD_OUT_SEED,
     LargeKernelCNN,
     SmallResNet,

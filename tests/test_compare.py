@@ -16,13 +16,13 @@ from captum.attr import (
 from torch import nn
 
 from captum_pcim import PCIM
-from captum_pcim.compare import compare
-from captum_pcim.comparison import table_text
-from captum_pcim.method import Method
-from captum_pcim.methods import captum_methods, superpixels
+from captum_pcim.comparison.compare import compare
+from captum_pcim.comparison.method import Method
+from captum_pcim.comparison.methods import captum_methods, superpixels
+from captum_pcim.comparison.metrics import Case, fidelity_metrics
+from captum_pcim.comparison.result import table_text
+from captum_pcim.core.references import Background, Blur
 from captum_pcim.metrics import deletion, insertion, relevance_mass_accuracy
-from captum_pcim.panel import Case, fidelity_metrics
-from captum_pcim.references import Background, Blur
 
 
 class Bright(nn.Module):

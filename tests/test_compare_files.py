@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from captum_pcim.cli import main
+from captum_pcim.cli.main import main
 
 MODEL = """
 import torch

@@ -7,8 +7,8 @@ import io
 import pytest
 from PIL import Image
 
-from captum_pcim.cli import main
-from captum_pcim.demo import compare_on
+from captum_pcim.cli.demo import compare_on
+from captum_pcim.cli.main import main
 
 METHODS = [
     "PCIM",

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from captum_pcim.data.folders import find_images
-from captum_pcim.data.images import ImageError, Window, read_image, scale
+from captum_pcim.images.folders import find_images
+from captum_pcim.images.read import ImageError, Window, read_image, scale
 
 
 def pixels(shape, dtype=np.uint8, seed=0):

@@ -6,7 +6,7 @@ from networks import BrightSquare, bright_images, images, small_cnn
 from torch.testing import assert_close
 
 from captum_pcim import PCIM, Factorised, PerStain, SharedOverStains, Smoothing
-from captum_pcim.isolation import GroupedChannels, PixelChannels
+from captum_pcim.core.channels import GroupedChannels, PixelChannels
 
 UNSMOOTHED = Smoothing(sigma=0)
 STEPS = 6

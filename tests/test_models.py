@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from captum_pcim.models import ModelError, fingerprint, load_model
+from captum_pcim.classifiers.files import ModelError, fingerprint, load_model
 
 FACTORY = """
 from torch import nn

@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from captum_pcim import PCIM
-from captum_pcim.forward import frozen_view
+from captum_pcim.core.network import frozen_view
 
 STEPS = 5
 ROUND_OFF = 1e-5

@@ -15,8 +15,8 @@ from captum_pcim import (
     Removal,
     Smoothness,
 )
-from captum_pcim.objective import Blended, default_objective, mean_weight, total_loss
-from captum_pcim.scores import read_scores
+from captum_pcim.core.objective import Blended, default_objective, mean_weight, total_loss
+from captum_pcim.core.scores import read_scores
 
 FULL = torch.tensor([[0.0, 2.0], [1.0, 0.0]], dtype=torch.float64)
 KEPT = torch.tensor([[0.5, 1.0], [0.0, 0.0]], dtype=torch.float64)

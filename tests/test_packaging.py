@@ -19,7 +19,7 @@ pytest.importorskip("twine")
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "captum_pcim"
-SHIPPED = ("*.py", "py.typed", "data/weights/*.pt")
+SHIPPED = ("*.py", "py.typed", "synthetic/weights/*.pt")
 
 
 def _run(*command, **options):
@@ -85,8 +85,8 @@ def test_the_source_archive_holds_tests_and_license(distributions):
 
 def test_the_installed_wheel_finds_its_weights_and_its_types(installed):
     code = (
-        "import captum_pcim; from importlib import resources; from captum_pcim import data;"
-        "data.load_cnn('fluorescence'); data.load_cnn('brightfield');"
+        "import captum_pcim; from importlib import resources; from captum_pcim import synthetic;"
+        "synthetic.load_cnn('fluorescence'); synthetic.load_cnn('brightfield');"
         "print((resources.files('captum_pcim') / 'py.typed').is_file(), captum_pcim.__file__)"
     )
     typed, place = _in_environment(installed, code).split()

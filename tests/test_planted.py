@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from captum_pcim.data import PlantedNetwork
+from captum_pcim.synthetic import PlantedNetwork
 
 network = PlantedNetwork()
 

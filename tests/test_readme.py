@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from captum_pcim.cli import main
-from captum_pcim.data import load_cnn, synthetic_fluorescence
+from captum_pcim.cli.main import main
 from captum_pcim.screen import ScreenConfig
+from captum_pcim.synthetic import load_cnn, synthetic_fluorescence
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

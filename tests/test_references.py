@@ -6,7 +6,7 @@ from networks import BrightSquare, bright_images, images, small_cnn
 from torch.testing import assert_close
 
 from captum_pcim import PCIM, Background, Blur, Constant, ControlImages
-from captum_pcim.references import reference_images
+from captum_pcim.core.references import reference_images
 
 ALL = [Constant(0.3), Constant([0.1, 0.2, 0.3]), Blur(), Blur(2.0), Background(), Background(0.2)]
 SPATIAL = [(24,), (16, 20), (3, 16, 20)]

@@ -10,7 +10,7 @@ from networks import BrightSquare, bright_images
 from torch.testing import assert_close
 
 from captum_pcim import PCIM
-from captum_pcim.scores import (
+from captum_pcim.core.scores import (
     MAX_LOG_ODDS,
     Calibration,
     between,

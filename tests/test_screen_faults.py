@@ -26,7 +26,7 @@ from screen_plates import (
     write_toml,
 )
 
-from captum_pcim.models import ModelError
+from captum_pcim.classifiers.files import ModelError
 from captum_pcim.screen import StoreError, WorkerError, run_screen
 from captum_pcim.screen.attempts import ATTEMPTS, sendable
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from screen_plates import STAINS, TESTS, config, contents, failures, pixels
 
-from captum_pcim.data.images import ImageError
+from captum_pcim.images.read import ImageError
 from captum_pcim.screen import run_screen
 from captum_pcim.screen.maps import write_map
 from captum_pcim.screen.ome_tiff import pixel_axes, read_stains

@@ -15,7 +15,7 @@ from screen_plates import (
     write_toml,
 )
 
-from captum_pcim.models import ModelError
+from captum_pcim.classifiers.files import ModelError
 from captum_pcim.screen import ConfigError, StoreError, WorkerError, run_screen
 from captum_pcim.screen.attempts import ATTEMPTS
 

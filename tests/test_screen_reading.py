@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from screen_plates import config, pixels, write_field
 
-from captum_pcim.data.images import ImageError
+from captum_pcim.images.read import ImageError
 from captum_pcim.screen.identity import make_plan
 from captum_pcim.screen.plate import find_fields
 from captum_pcim.screen.reading import Reader

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from screen_plates import STAINS, TESTS, config, pixels
 
-from captum_pcim.data.images import ImageError
+from captum_pcim.images.read import ImageError
 from captum_pcim.screen import ConfigError, run_screen
 from captum_pcim.screen.config import Images
 from captum_pcim.screen.identity import stamp

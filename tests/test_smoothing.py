@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from torch.testing import assert_close
 
 from captum_pcim import PCIM, Smoothing
-from captum_pcim.smoothing import spread
+from captum_pcim.core.smoothing import spread
 
 LIKE = torch.zeros((), dtype=torch.float64)
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from captum_pcim.data import (
+from captum_pcim.synthetic import (
     HELD_OUT_SEED,
     brightfield,
     fluorescence,
     synthetic_brightfield,
     synthetic_fluorescence,
 )
-from captum_pcim.data.cells import choose_cells
-from captum_pcim.data.optics import OFFSET, WINDOW, detect_pair
+from captum_pcim.synthetic.cells import choose_cells
+from captum_pcim.synthetic.optics import OFFSET, WINDOW, detect_pair
 
 GENERATORS = {"fluorescence": synthetic_fluorescence, "brightfield": synthetic_brightfield}
 MODULES = {"fluorescence": fluorescence, "brightfield": brightfield}

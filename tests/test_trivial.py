@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from captum_pcim.trivial import (
+from captum_pcim.comparison.trivial import (
     centre_gaussian,
     edges,
     foreground,

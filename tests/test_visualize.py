@@ -14,8 +14,8 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from captum_pcim import PCIM, ForwardOnly, visualize
-from captum_pcim.data.planted import PlantedNetwork
-from captum_pcim.objective import Area, Preservation, Removal
+from captum_pcim.core.objective import Area, Preservation, Removal
+from captum_pcim.synthetic.planted import PlantedNetwork
 
 WINDOW = (0.0, 1.0)
 

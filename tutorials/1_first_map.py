@@ -24,8 +24,8 @@ import os
 import torch
 
 from captum_pcim import PCIM, Background, visualize
-from captum_pcim.data import HELD_OUT_SEED, load_cnn, synthetic_fluorescence
 from captum_pcim.metrics import average_precision, chance_levels
+from captum_pcim.synthetic import HELD_OUT_SEED, load_cnn, synthetic_fluorescence
 
 FAST = os.environ.get("PCIM_FAST") == "1"
 

@@ -24,18 +24,18 @@ import os
 import torch
 
 from captum_pcim import PCIM
-from captum_pcim.compare import compare
-from captum_pcim.data import HELD_OUT_SEED, load_cnn, synthetic_fluorescence
-from captum_pcim.methods import (
+from captum_pcim.comparison.compare import compare
+from captum_pcim.comparison.methods import (
     grad_cam,
     integrated_gradients,
     occlusion,
     smoothed_integrated_gradients,
 )
+from captum_pcim.comparison.metrics import fidelity_metrics
+from captum_pcim.comparison.trivial import random_map
+from captum_pcim.core.references import Background, Blur
 from captum_pcim.metrics import average_precision, image_infidelity, image_sensitivity_max
-from captum_pcim.panel import fidelity_metrics
-from captum_pcim.references import Background, Blur
-from captum_pcim.trivial import random_map
+from captum_pcim.synthetic import HELD_OUT_SEED, load_cnn, synthetic_fluorescence
 
 FAST = os.environ.get("PCIM_FAST") == "1"
 
@@ -49,10 +49,11 @@ images = images[chosen[:1] if FAST else chosen[:6]]
 
 # %% [markdown]
 # ## Methods and metrics
-# `compare` takes any Captum object, any function, and settings with them; `captum_pcim.methods` has
-# the settings that suit images. A metric is a function of a case and its maps. Insertion and
-# deletion need something to stand where a pixel is not, and rankings depend on it, so two such
-# references are used. Random maps show what a figure is worth.
+# `compare` takes any Captum object, any function, and settings with them;
+# `captum_pcim.comparison.methods` has the settings that suit images. A metric is a function of a
+# case and its maps. Insertion and deletion need something to stand where a pixel is not,
+# and rankings depend on it, so two such references are used. Random maps show what a figure is
+# worth.
 
 # %%
 methods = {

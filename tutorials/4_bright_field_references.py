@@ -23,8 +23,8 @@ import os
 import torch
 
 from captum_pcim import PCIM, Background, Blur, Constant, ControlImages, visualize
-from captum_pcim.data import HELD_OUT_SEED, load_cnn, synthetic_brightfield
 from captum_pcim.metrics import average_precision, insertion
+from captum_pcim.synthetic import HELD_OUT_SEED, load_cnn, synthetic_brightfield
 
 FAST = os.environ.get("PCIM_FAST") == "1"
 

@@ -26,9 +26,9 @@ from pathlib import Path
 import torch
 
 from captum_pcim import PCIM, ForwardOnly, visualize
-from captum_pcim.adapters import OnnxForward
-from captum_pcim.data import HELD_OUT_SEED, load_cnn, synthetic_fluorescence
+from captum_pcim.classifiers.adapters import OnnxForward
 from captum_pcim.metrics import average_precision, chance_levels, rank_correlation
+from captum_pcim.synthetic import HELD_OUT_SEED, load_cnn, synthetic_fluorescence
 
 FAST = os.environ.get("PCIM_FAST") == "1"
 

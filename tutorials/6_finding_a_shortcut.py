@@ -26,8 +26,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from captum_pcim import PCIM, visualize
-from captum_pcim.data import HELD_OUT_SEED, TRAIN_SEED, synthetic_fluorescence
 from captum_pcim.metrics import relevance_mass_accuracy
+from captum_pcim.synthetic import HELD_OUT_SEED, TRAIN_SEED, synthetic_fluorescence
 
 FAST = os.environ.get("PCIM_FAST") == "1"
 torch.manual_seed(0)

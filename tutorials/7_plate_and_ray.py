@@ -35,8 +35,8 @@ from IPython.display import Image as Picture
 from IPython.display import display
 from PIL import Image
 
-from captum_pcim.data import HELD_OUT_SEED, load_cnn, synthetic_fluorescence
 from captum_pcim.screen import ScreenConfig, run_screen
+from captum_pcim.synthetic import HELD_OUT_SEED, load_cnn, synthetic_fluorescence
 
 FAST = os.environ.get("PCIM_FAST") == "1"
 warnings.simplefilter("ignore", FutureWarning)  # what torch.export says about itself

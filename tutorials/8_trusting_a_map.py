@@ -24,7 +24,7 @@ import os
 import torch
 
 from captum_pcim import PCIM, visualize
-from captum_pcim.data import HELD_OUT_SEED, load_cnn, synthetic_fluorescence
+from captum_pcim.core.references import Background
 from captum_pcim.metrics import (
     average_precision,
     rank_correlation,
@@ -33,7 +33,7 @@ from captum_pcim.metrics import (
     wrong_class_success,
 )
 from captum_pcim.metrics.sanity import randomised_models
-from captum_pcim.references import Background
+from captum_pcim.synthetic import HELD_OUT_SEED, load_cnn, synthetic_fluorescence
 
 FAST = os.environ.get("PCIM_FAST") == "1"
 STEPS = 20 if FAST else 40

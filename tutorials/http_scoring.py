@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from captum_pcim import PCIM, ForwardOnly
-from captum_pcim.adapters import NumpyForward
-from captum_pcim.data import PlantedNetwork
+from captum_pcim.classifiers.adapters import NumpyForward
+from captum_pcim.synthetic import PlantedNetwork
 
 
 class Scoring(BaseHTTPRequestHandler):

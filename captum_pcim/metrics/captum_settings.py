@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
 
-from captum_pcim.checks import check_choice, check_positive
+from captum_pcim.core.checks import check_choice, check_positive
 from captum_pcim.metrics.curves import Score, as_baseline_images, as_probabilities
 
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from captum_pcim._compat import as_tuple, run_forward
-from captum_pcim.checks import check_choice, check_positive, check_target
-from captum_pcim.forward import CallArguments
+from captum_pcim.core.checks import check_choice, check_positive, check_target
+from captum_pcim.core.network import CallArguments
+from captum_pcim.core.scores import select_classes
 from captum_pcim.metrics.relevance import at_least_single
-from captum_pcim.scores import select_classes
 
 Score = Literal["probability", "output"]
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from captum_pcim.checks import check_positive
+from captum_pcim.core.checks import check_positive
 from captum_pcim.metrics.curves import (
     Curve,
     Score,

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_pcim.checks import check_positive
+from captum_pcim.core.checks import check_positive
 from captum_pcim.metrics.curves import (
     Score,
     as_baseline_images,

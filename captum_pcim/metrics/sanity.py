@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captum_pcim.checks import check_positive
+from captum_pcim.core.checks import check_positive
+from captum_pcim.core.random_state import own_random_state
 from captum_pcim.metrics.localisation import middle_ranks
 from captum_pcim.metrics.relevance import pixel_relevance
-from captum_pcim.random_state import own_random_state
 
 AttributeFunc = Callable[[Any, Tensor, Any], Tensor]
 

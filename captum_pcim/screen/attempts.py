@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from captum_pcim.errors import describe
-from captum_pcim.models import ModelError
+from captum_pcim._errors import describe
+from captum_pcim.classifiers.files import ModelError
 from captum_pcim.screen.store import StoreError
 
 ATTEMPTS = 3  # at one image whose process dies: once among others, then alone

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from captum_pcim.isolation import Factorised, Isolation, PerStain, SharedOverStains
-from captum_pcim.models import load_model
+from captum_pcim.classifiers.files import load_model
+from captum_pcim.core.channels import Factorised, Isolation, PerStain, SharedOverStains
+from captum_pcim.core.scores import read_scores
 from captum_pcim.pcim import DEFAULT_STEPS, PCIM
-from captum_pcim.scores import read_scores
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.reading import Sample
 
 if TYPE_CHECKING:
-    from captum_pcim.data.images import FloatPixels
+    from captum_pcim.images.read import FloatPixels
 
 ISOLATIONS: dict[str, Callable[[], Isolation]] = {
     "shared": SharedOverStains,
@@ -44,7 +44,7 @@ class Explanation:
         attributions: Weights in [0, 1], (C, H, W), float32.
         target: The class that was explained.
         probabilities: Of all classes, on the image itself.
-        diagnostics: Numbers of :class:`captum_pcim.diagnostics.Diagnostics`, by name.
+        diagnostics: Numbers of :class:`captum_pcim.core.diagnostics.Diagnostics`, by name.
     """
 
     attributions: FloatPixels

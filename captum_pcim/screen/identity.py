@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from captum_pcim._version import __version__
-from captum_pcim.models import fingerprint
+from captum_pcim.classifiers.files import fingerprint
 from captum_pcim.screen.config import Model, ScreenConfig
 from captum_pcim.screen.plate import Field, well_name
 

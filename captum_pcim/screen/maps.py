@@ -12,7 +12,7 @@ from captum_pcim.screen.plate import Field
 from captum_pcim.screen.zarr_plate import axes_of, scale_of, zarr_library
 
 if TYPE_CHECKING:
-    from captum_pcim.data.images import FloatPixels
+    from captum_pcim.images.read import FloatPixels
 
 
 def write_map(path: Path, attributions: FloatPixels, field: Field, stains: Sequence[str]) -> None:

@@ -11,11 +11,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from captum_pcim.data.images import TIFF_SUFFIXES, ImageError, read_image
-from captum_pcim.errors import silenced
+from captum_pcim._errors import silenced
+from captum_pcim.images.read import TIFF_SUFFIXES, ImageError, read_image
 
 if TYPE_CHECKING:
-    from captum_pcim.data.images import Pixels
+    from captum_pcim.images.read import Pixels
 
 UNITS = {"nm": "nanometer", "µm": "micrometer", "mm": "millimeter"}
 

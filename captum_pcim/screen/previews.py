@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from captum_pcim.data.images import FloatPixels
+    from captum_pcim.images.read import FloatPixels
 
 SIDE = 256
 # Told apart by colour-blind readers; one stain alone is grey.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from captum_pcim.data.images import ImageError, Window, read_image, scale
+from captum_pcim.images.read import ImageError, Window, read_image, scale
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
 from captum_pcim.screen.ome_tiff import read_stains
@@ -21,7 +21,7 @@ from captum_pcim.screen.store import Store
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from captum_pcim.data.images import FloatPixels, Pixels
+    from captum_pcim.images.read import FloatPixels, Pixels
 
 PIXELS_PER_FIELD = 2**16  # of each field, for percentiles: evenly spread, the same every time
 

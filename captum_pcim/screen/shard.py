@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from captum_pcim.errors import describe
+from captum_pcim._errors import describe
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.explainer import Explainer, Explanation, release_memory
 from captum_pcim.screen.identity import Key, PlateFields

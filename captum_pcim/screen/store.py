@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from captum_pcim.atomic import write_bytes
+from captum_pcim._files import write_bytes
 
 MANIFEST = "manifest.json"
 

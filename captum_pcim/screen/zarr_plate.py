@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from captum_pcim.data.images import MAX_SAMPLES, ImageError
+from captum_pcim.images.read import MAX_SAMPLES, ImageError
 from captum_pcim.screen.config import ConfigError, Images
 from captum_pcim.screen.plate import Field, well_name
 
 if TYPE_CHECKING:
-    from captum_pcim.data.images import Pixels
+    from captum_pcim.images.read import Pixels
 
 
 def zarr_library() -> Any:

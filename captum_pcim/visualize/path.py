@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from captum_pcim.gradients import Autograd, ForwardOnly
-from captum_pcim.objective import Blended
+from captum_pcim.core.gradients import Autograd, ForwardOnly
+from captum_pcim.core.objective import Blended
 from captum_pcim.pcim import DEFAULT_STEPS, PCIM
 from captum_pcim.visualize.canvas import AxesLike, figure_of, panels, show
 from captum_pcim.visualize.composite import composite, percentile_windows

@@ -1,0 +1,1 @@
+"""Any classifier, from memory or from disk, as a forward function."""

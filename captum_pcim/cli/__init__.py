@@ -1,0 +1,1 @@
+"""The command line: ``captum-pcim demo``, ``explain``, ``compare`` and ``screen``."""

@@ -1,0 +1,50 @@
+"""The command ``captum-pcim``; every subcommand is a module that adds its own parser."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from captum_pcim._version import __version__
+
+# A command's module offers add_parser(subparsers), which sets `run`, a function from the parsed
+# arguments to the exit status, and imports what is slow to import only when it runs.
+COMMANDS = (
+    "captum_pcim.cli.compare",
+    "captum_pcim.cli.demo",
+    "captum_pcim.cli.explain",
+    "captum_pcim.cli.screen",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: The arguments. Default: those of the process.
+
+    Returns:
+        The exit status: 0, 1 where some of the work failed, 2 where none could be started, 130
+        where it was interrupted.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        status: int = args.run(args)
+    except KeyboardInterrupt:
+        print("captum-pcim: interrupted", file=sys.stderr)
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="captum-pcim",
+        description="Pixel-wise channel isolation mixing (PCIM) attributions.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        importlib.import_module(name).add_parser(subparsers)
+    return parser

@@ -1,0 +1,176 @@
+"""The folder that ``captum-pcim explain`` writes: maps, overlays, diagnostics and a manifest.
+
+::
+
+    out/
+      maps/<image>.npy        float32, (H, W), or (C, H, W) with one weight per stain
+      overlays/<image>.png
+      diagnostics.csv         one row an image
+      manifest.json           the settings, and which images are done
+
+Every file is complete or not there, and the manifest is written after the files it lists, so a
+run that was killed is taken up again where it stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from captum_pcim._files import remove_leftovers, write_bytes
+from captum_pcim.visualize.overlay_png import overlay_png
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    FloatPixels = npt.NDArray[np.float32]
+
+DIAGNOSTICS = (  # as captum_pcim.Diagnostics names them
+    "full_probability", "preserved_probability", "removed_probability", "area", "leak_ratio",
+    "n_steps", "n_forwards",
+)  # fmt: skip
+COLUMNS = ("image", "target", "predicted", *DIAGNOSTICS, "seconds", "status", "reason")
+MAP_SUFFIXES = {"npy": ".npy", "tiff": ".tif"}
+
+
+class OutputError(ValueError):
+    """The out folder cannot be used for these settings; the message says why."""
+
+
+@dataclass
+class OutFolder:
+    """What is done, and the rows of the table.
+
+    Attributes:
+        folder: Where everything is written.
+        settings: All that the maps depend on beside the images.
+        done: By image name, the SHA-256 of its files and its row.
+        other: By image name, the rows of images that failed or were skipped.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    done: dict[str, dict[str, Any]] = field(default_factory=dict)
+    other: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, folder: Path, settings: dict[str, Any], overwrite: bool = False) -> OutFolder:
+        """Take up the folder, or start it.
+
+        Args:
+            folder: Made if need be.
+            settings: All that the maps depend on, as JSON holds it.
+            overwrite: Delete what an earlier run with other settings wrote.
+
+        Raises:
+            OutputError: If an earlier run had other settings, or its manifest cannot be read.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
+        out = cls(folder, settings)
+        manifest = out._manifest()
+        if manifest is None:
+            return out
+        earlier, done = manifest
+        differing = [key for key in settings | earlier if settings.get(key) != earlier.get(key)]
+        if differing and not overwrite:
+            raise OutputError(
+                f"out: {str(folder)!r} was written with other settings ({', '.join(differing)}); "
+                "give another folder, or --overwrite to replace its maps"
+            )
+        out.done = done
+        if differing:
+            out._forget_all()
+        return out
+
+    def is_done(self, name: str, sha256: str) -> bool:
+        """Whether an image of this content has its map and its overlay."""
+        entry = self.done.get(name)
+        files = (self._map_path(name), self._overlay_path(name))
+        return entry is not None and entry["sha256"] == sha256 and all(f.is_file() for f in files)
+
+    def add(
+        self, name: str, sha256: str, row: dict[str, Any], image: FloatPixels, weights: FloatPixels
+    ) -> None:
+        """Write an image's map and overlay and note it as done."""
+        self._write(self._map_path(name), self._encoded(weights))
+        self._write(self._overlay_path(name), overlay_png(image, weights))
+        self.done[name] = {"sha256": sha256, "row": row | {"image": name, "status": "ok"}}
+
+    def add_other(self, name: str, status: str, reason: str) -> None:
+        """Note an image without a map, and delete the map that it had before it changed."""
+        if self.done.pop(name, None) is not None:
+            self._map_path(name).unlink(missing_ok=True)
+            self._overlay_path(name).unlink(missing_ok=True)
+        self.other[name] = {"image": name, "status": status, "reason": reason}
+
+    def write_tables(self) -> None:
+        """Write the manifest and the table as they stand."""
+        manifest = {"settings": self.settings, "images": self.done}
+        self._write(self.folder / "manifest.json", json.dumps(manifest, indent=1).encode())
+        self._write(self.folder / "diagnostics.csv", self._table())
+
+    def _table(self) -> bytes:
+        rows = {name: entry["row"] for name, entry in self.done.items()} | self.other
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(rows[name] for name in sorted(rows))
+        return text.getvalue().encode(errors="backslashreplace")  # names need not be UTF-8
+
+    def _manifest(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]] | None:
+        path = self.folder / "manifest.json"
+        try:
+            manifest = json.loads(path.read_bytes())
+            settings, done = manifest["settings"], manifest["images"]
+            if not (
+                isinstance(settings, dict) and all(e["sha256"] and e["row"] for e in done.values())
+            ):
+                raise TypeError("not a manifest")
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise OutputError(f"out: {str(path)!r} is not a manifest of this command") from error
+        return settings, done
+
+    def _forget_all(self) -> None:
+        for name in self.done:
+            for suffix in MAP_SUFFIXES.values():
+                self._inside(self.folder / "maps" / f"{name}{suffix}").unlink(missing_ok=True)
+            self._overlay_path(name).unlink(missing_ok=True)
+        self.done = {}
+        self.write_tables()
+
+    def _encoded(self, weights: FloatPixels) -> bytes:
+        import numpy as np
+
+        stream = io.BytesIO()
+        if self.settings["map_format"] == "npy":
+            np.save(stream, weights, allow_pickle=False)
+        else:
+            import tifffile
+
+            tifffile.imwrite(stream, weights, photometric="minisblack")
+        return stream.getvalue()
+
+    def _map_path(self, name: str) -> Path:
+        suffix = MAP_SUFFIXES[self.settings["map_format"]]
+        return self._inside(self.folder / "maps" / f"{name}{suffix}")
+
+    def _overlay_path(self, name: str) -> Path:
+        return self._inside(self.folder / "overlays" / f"{name}.png")
+
+    def _inside(self, path: Path) -> Path:
+        """Refuse a path that leaves the folder, by its name or over a symbolic link."""
+        if not path.parent.resolve().is_relative_to(self.folder.resolve()):
+            raise OutputError(f"out: {str(path)!r} would be outside the folder")
+        return path
+
+    def _write(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, data)

@@ -1,0 +1,100 @@
+"""``captum-pcim screen``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import signal
+import sys
+from types import FrameType
+
+FAILED, REFUSED, STOPPED = 1, 2, 130
+MOST_FAILURES = 20
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds ``screen`` to the commands of ``captum-pcim``."""
+    parser = subparsers.add_parser(
+        "screen",
+        help="explain a plate or a whole screen; run it again to resume",
+        description="Explains what is missing of a screen, then writes its tables and overview.",
+        epilog="Exit status: 0 all images done, 1 some failed, 2 nothing could be done, "
+        "130 stopped; running the same command again resumes.",
+    )
+    parser.add_argument("--config", required=True, metavar="TOML", help="what the screen is")
+    parser.add_argument("--engine", choices=("local", "ray"), help="instead of run.engine")
+    parser.add_argument("--workers", type=int, metavar="N", help="instead of run.workers")
+    parser.add_argument("--device", help="instead of run.device")
+    parser.add_argument(
+        "--shard",
+        type=_shard,
+        default=(0, 1),
+        metavar="I/N",
+        help="do only the I-th of N parts, I from 0, as one job of a SLURM array",
+    )
+    parser.add_argument(
+        "--collect",
+        action="store_true",
+        help="compute nothing, only write tables and overview of what is done",
+    )
+    parser.set_defaults(run=main)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Runs a screen and returns the exit status."""
+    from captum_pcim.classifiers.files import ModelError
+    from captum_pcim.screen.attempts import WorkerError
+    from captum_pcim.screen.config import ConfigError, ScreenConfig
+    from captum_pcim.screen.run import collect, run_screen
+    from captum_pcim.screen.store import StoreError
+
+    signal.signal(signal.SIGTERM, _stop)  # how SLURM and friends ask a job to end
+    try:
+        config = ScreenConfig.from_toml(arguments.config)
+        changed = {
+            name: getattr(arguments, name)
+            for name in ("engine", "workers", "device")
+            if getattr(arguments, name) is not None
+        }
+        config = dataclasses.replace(config, run=dataclasses.replace(config.run, **changed))
+        if arguments.collect:
+            collect(config)
+            return 0
+        return _report(run_screen(config, arguments.shard), config.output.path)
+    except KeyboardInterrupt:
+        _say("stopped; what is done is kept. Run the same command again to resume.")
+        return STOPPED
+    except (StoreError, WorkerError) as error:
+        _say(f"{error}\nWhat is done is kept. Run the same command again to resume.")
+        return REFUSED
+    except (ConfigError, ModelError, ImportError, OSError) as error:
+        _say(str(error))
+        return REFUSED
+
+
+def _report(summary, folder: str) -> int:  # type: ignore[no-untyped-def]
+    for key, reason in list(summary.failures.items())[:MOST_FAILURES]:
+        _say(f"{key.field.plate} {key.field.well} field {key.field.site}: {reason}")
+    if len(summary.failures) > MOST_FAILURES:
+        _say(f"and {len(summary.failures) - MOST_FAILURES} more, see the image table")
+    done = summary.total - len(summary.failures)
+    print(
+        f"{done} of {summary.total} images done, {summary.computed} in this run, "
+        f"{len(summary.failures)} failed: {folder}"
+    )
+    return FAILED if summary.failures else 0
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"expected I/N with 0 <= I < N, got {text!r}")
+    return int(index), int(count)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(f"captum-pcim screen: {text}", file=sys.stderr)

@@ -1,0 +1,200 @@
+"""Any set of attribution methods on the same images, side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from captum_pcim.comparison.method import Method, as_method
+from captum_pcim.comparison.metrics import Case, Metric, default_metrics
+from captum_pcim.comparison.passes import Passes, count_passes, counted
+from captum_pcim.comparison.result import Comparison, Run
+from captum_pcim.comparison.trivial import trivial_methods
+from captum_pcim.metrics import Curve, chance_levels
+
+# What Captum says when its methods are used as they are meant to be used.
+_NOTICES = (
+    "Input Tensor . did not already require gradients",
+    "Setting forward, backward hooks",
+    "Setting backward hooks on ReLU",
+    "You are providing multiple inputs for Lime",
+)
+
+
+def compare(
+    methods: Mapping[str, Any],
+    inputs: Tensor,
+    target: int | Sequence[int] | Tensor | None = None,
+    masks: Tensor | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    *,
+    forward_func: Callable[..., Tensor] | None = None,
+    trivial: bool = True,
+    batch_size: int = 8,
+    seed: int = 0,
+) -> Comparison:
+    """Run methods on the same images and score their maps with the same metrics.
+
+    Args:
+        methods: By name: a :class:`~captum_pcim.comparison.Method`, or an attribution object, an
+            (object, arguments) pair or a function of (inputs, target=...), all three with the
+            signed mean over stains.
+        inputs: Images of shape (N, C, H, W), floating point.
+        target: Class of all images or of each; None for a network with a single output.
+        masks: Truth, bool or labels of shape (N, 1, H, W) or (N, H, W), for localisation.
+        metrics: By name, functions of a case and maps, see
+            :mod:`captum_pcim.comparison.metrics`. Default:
+            :func:`~captum_pcim.comparison.default_metrics`.
+        forward_func: The network. Default: that of the first attribution object.
+        trivial: Also run the maps of :mod:`captum_pcim.comparison.trivial`, which any method has
+            to beat.
+        batch_size: Images that a method is given at once.
+        seed: Of torch's and NumPy's global generators at the start of each method; their state is
+            put back.
+
+    Returns:
+        The maps, scores, curves and costs.
+
+    Raises:
+        TypeError, ValueError: For arguments that do not fit; the message names the argument.
+
+    Examples:
+        >>> comparison = compare(
+        ...     {"PCIM": PCIM(model), "Occlusion": (Occlusion(model), {"strides": (3, 4, 4),
+        ...      "sliding_window_shapes": (3, 9, 9)}), "mine": my_function},
+        ...     inputs, target=1, masks=masks)
+        >>> print(comparison)
+        >>> comparison.plot().savefig("maps.png")
+    """
+    targets = _checked_target(inputs, target, batch_size)
+    chosen = {name: as_method(value) for name, value in methods.items()}
+    if not chosen:
+        raise ValueError("methods: expected at least one, got none")
+    network = forward_func or _first_forward_func(chosen.values())
+    if trivial:
+        chosen |= {name: Method(function) for name, function in trivial_methods().items()}
+    case = Case(network, inputs, targets, masks)
+    if metrics is None:
+        metrics = default_metrics(masks is not None)
+    runs = {name: _run(method, case, metrics, batch_size, seed) for name, method in chosen.items()}
+    levels = {} if masks is None else chance_levels(masks)
+    return Comparison(case, runs, {name: levels[name] for name in metrics if name in levels})
+
+
+def _checked_target(
+    inputs: Tensor, target: int | Sequence[int] | Tensor | None, batch_size: int
+) -> Tensor | None:
+    if not isinstance(inputs, Tensor) or inputs.ndim != 4 or not inputs.is_floating_point():
+        found = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+        raise ValueError(f"inputs: expected a floating point tensor (N, C, H, W), got {found}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+    if target is None:
+        return None
+    targets = torch.as_tensor(target, device=inputs.device)
+    if targets.is_floating_point() or targets.ndim > 1:
+        raise ValueError(
+            f"target: expected whole numbers of shape (N,) or one for all, got {targets.dtype} of "
+            f"shape {tuple(targets.shape)}"
+        )
+    if targets.numel() not in (1, len(inputs)):
+        raise ValueError(f"target: expected {len(inputs)} classes or one, got {targets.numel()}")
+    return targets.long().expand(len(inputs))
+
+
+def _forward_func(method: Method) -> Any:
+    return getattr(method.attribution, "forward_func", getattr(method.attribution, "model", None))
+
+
+def _first_forward_func(methods: Iterable[Method]) -> Callable[..., Tensor]:
+    for method in methods:
+        found = _forward_func(method)
+        if found is not None:
+            network: Callable[..., Tensor] = found
+            return network
+    raise ValueError("forward_func: needed where no method is an attribution object, got None")
+
+
+def _run(
+    method: Method, case: Case, metrics: Mapping[str, Metric], batch_size: int, seed: int
+) -> Run:
+    n_images = len(case.inputs)
+    with _counting(method, case.forward_func) as passes, _seeded(seed), _without_notices():
+        started = _now(case.inputs)
+        maps = torch.cat(
+            [
+                method.maps(case.inputs[rows], None if case.target is None else case.target[rows])
+                for rows in torch.arange(n_images, device=case.inputs.device).split(batch_size)
+            ]
+        )
+        seconds = (_now(case.inputs) - started) / n_images
+    results = {name: metric(case, maps) for name, metric in metrics.items()}
+    return Run(
+        maps=maps,
+        reduce=method.reduce,
+        seconds=seconds,
+        forwards=None if passes is None else passes.forwards / n_images,
+        backwards=None if passes is None else passes.backwards / n_images,
+        scores={n: r.auc if isinstance(r, Curve) else r for n, r in results.items()},
+        curves={n: r for n, r in results.items() if isinstance(r, Curve)},
+    )
+
+
+def _now(inputs: Tensor) -> float:
+    if inputs.is_cuda:
+        torch.cuda.synchronize(inputs.device)
+    return time.perf_counter()
+
+
+@contextlib.contextmanager
+def _counting(method: Method, network: Callable[..., Tensor]) -> Iterator[Passes | None]:
+    """Count the passes of the network that the method holds, else of the comparison's."""
+    own = _forward_func(method)
+    counted_network = network if own is None else own
+    scripted = isinstance(counted_network, torch.jit.ScriptModule)
+    if isinstance(counted_network, nn.Module) and not scripted:
+        with count_passes(counted_network) as passes:
+            yield passes
+        return
+    if own is None:
+        yield None
+        return
+    # Functions and TorchScript take no hooks, so the attribution object is lent a counting one.
+    passes = Passes()
+    owners = [method.attribution, getattr(method.attribution, "attribution_method", None)]
+    holders = [owner for owner in owners if getattr(owner, "forward_func", None) is own]
+    for holder in holders:
+        holder.forward_func = counted(own, passes)  # type: ignore[union-attr]
+    try:
+        yield passes
+    finally:
+        for holder in holders:
+            holder.forward_func = own  # type: ignore[union-attr]
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators, which some of Captum's methods draw from, for a while."""
+    state = np.random.get_state()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(state)
+
+
+@contextlib.contextmanager
+def _without_notices() -> Iterator[None]:
+    with warnings.catch_warnings():
+        for notice in _NOTICES:
+            warnings.filterwarnings("ignore", message=notice, category=UserWarning)
+        yield

@@ -1,0 +1,1 @@
+"""The method: channels, blending, references, objective, network and solver, bottom up."""

@@ -1,0 +1,176 @@
+"""What one pixel channel is: how the trained parameters become weights shaped like the inputs.
+
+- :class:`SharedOverStains`: one weight per pixel, the same for all stains (default).
+- :class:`PerStain`: one weight per pixel and stain.
+- :class:`Factorised`: one weight per pixel times one weight per stain, the bridge to DCMIX
+  (Siegismund et al., arXiv 2308.16637), which weighs whole stains.
+- A `feature_mask` replaces these by one weight per group (superpixels, cells), as everywhere in
+  Captum.
+
+All parameters are logits with one row per image, so that rows can be dropped from a running
+optimisation. Smoothed and squashed they become factors in [0, 1]; their product is the weights.
+Tensors of shape (N, C, *spatial) are images (signals, stacks) with stains on axis 1; tensors of
+shape (N, F) have one weight per feature.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from captum_pcim.core.smoothing import Smoothing, spread
+
+INITIAL_LOGIT = 0.0
+INITIAL_STAIN_LOGIT = 2.0
+
+
+@runtime_checkable
+class Isolation(Protocol):
+    """How the pixels and stains of one input tensor are taken apart into channels."""
+
+    def initial_logits(self, shape: Sequence[int], like: Tensor) -> tuple[Tensor, ...]:
+        """Return the parameters before training for a grid of shape (N, C, *nodes)."""
+        ...
+
+    def factors(self, logits: Sequence[Tensor], matrices: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return factors in [0, 1] whose product is broadcastable to the input."""
+        ...
+
+
+@dataclass(frozen=True)
+class SharedOverStains:
+    """One weight per pixel, the same for all stains."""
+
+    def initial_logits(self, shape: Sequence[int], like: Tensor) -> tuple[Tensor, ...]:
+        """Return one map of logits per image."""
+        return (like.new_full((shape[0], 1, *shape[2:]), INITIAL_LOGIT),)
+
+    def factors(self, logits: Sequence[Tensor], matrices: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return weights of shape (N, 1, *spatial)."""
+        return (spread(logits[0], matrices).sigmoid(),)
+
+
+@dataclass(frozen=True)
+class PerStain(SharedOverStains):
+    """One weight per pixel and stain."""
+
+    def initial_logits(self, shape: Sequence[int], like: Tensor) -> tuple[Tensor, ...]:
+        """Return one map of logits per image and stain."""
+        return (like.new_full(tuple(shape), INITIAL_LOGIT),)
+
+
+@dataclass(frozen=True)
+class Factorised:
+    """One weight per pixel times one weight per stain."""
+
+    def initial_logits(self, shape: Sequence[int], like: Tensor) -> tuple[Tensor, ...]:
+        """Return one map of pixel logits and one row of stain logits per image."""
+        pixels = like.new_full((shape[0], 1, *shape[2:]), INITIAL_LOGIT)
+        stains = like.new_full((shape[0], shape[1], *[1] * len(shape[2:])), INITIAL_STAIN_LOGIT)
+        return pixels, stains
+
+    def factors(self, logits: Sequence[Tensor], matrices: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return weights of the pixels, (N, 1, *spatial), and of the stains, (N, C, 1, ...)."""
+        pixels, stains = logits
+        return spread(pixels, matrices).sigmoid(), stains.sigmoid()
+
+
+class PixelChannels:
+    """The pixel channels of all inputs of a call, trained jointly.
+
+    Args:
+        inputs (tuple of Tensor): The inputs; their sizes, device and dtype are looked at.
+        isolation (Isolation): What one channel is.
+        smoothing (Smoothing): How the logits are smoothed over pixels.
+    """
+
+    def __init__(
+        self, inputs: tuple[Tensor, ...], isolation: Isolation, smoothing: Smoothing
+    ) -> None:
+        self.isolation = isolation
+        # Weights are trained in float32, or float64, also where images are half precision.
+        like = [x.new_empty(0, dtype=torch.promote_types(x.dtype, torch.float32)) for x in inputs]
+        self.matrices = [
+            smoothing.matrices(y, x.shape[2:]) for x, y in zip(inputs, like, strict=True)
+        ]
+
+    def initial_logits(self, inputs: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+        """Return the parameters of each input before training."""
+        initial: list[tuple[Tensor, ...]] = []
+        for x, matrices in zip(inputs, self.matrices, strict=True):
+            if x.ndim < 3:
+                initial.append((torch.full_like(x, INITIAL_LOGIT),))
+                continue
+            nodes = [matrix.shape[1] for matrix in matrices] or x.shape[2:]
+            initial.append(self.isolation.initial_logits((*x.shape[:2], *nodes), x))
+        return initial
+
+    def factors(self, logits: Sequence[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+        """Return the factors of the weights of each input."""
+        return [
+            self.isolation.factors(own, matrices) if own[0].ndim > 2 else (own[0].sigmoid(),)
+            for own, matrices in zip(logits, self.matrices, strict=True)
+        ]
+
+    def weights(self, factors: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """Return one tensor of weights per input, broadcastable to it."""
+        return tuple(math.prod(own[1:], start=own[0]) for own in factors)
+
+    def stain_weights(self, factors: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...] | None:
+        """Return the (N, C) stain weights of each input where channels are factorised."""
+        if not isinstance(self.isolation, Factorised):
+            return None
+        return tuple(own[1].flatten(1) for own in factors if len(own) == 2)
+
+    def take(self, rows: Tensor) -> "PixelChannels":
+        """Return the channels of some of the images: the same ones, nothing here is per image."""
+        return self
+
+
+@dataclass(frozen=True)
+class GroupedChannels:
+    """Channels given by a feature mask: all pixels of a group share one weight.
+
+    As in Captum, a number means the same group wherever it stands, also in another tensor of the
+    inputs. Groups are not smoothed.
+
+    Args:
+        feature_mask (tuple of Tensor): Integer group numbers from 0, one tensor per input,
+            broadcastable to it. A first axis of size 1 serves all images.
+        n_groups (int): One more than the highest group number.
+    """
+
+    feature_mask: tuple[Tensor, ...]
+    n_groups: int
+
+    def initial_logits(self, inputs: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+        """Return one logit per image and group; groups that are not in the image weigh nothing."""
+        logits = inputs[0].new_full((len(inputs[0]), self.n_groups), -torch.inf)
+        for mask in self._masks(len(inputs[0])):
+            logits.scatter_(1, mask.flatten(1), INITIAL_LOGIT)
+        return [(logits,)]
+
+    def factors(self, logits: Sequence[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+        """Return the weights of the groups, of shape (N, groups)."""
+        return [(logits[0][0].sigmoid(),)]
+
+    def weights(self, factors: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """Return one tensor of weights per input, shaped like its mask."""
+        per_group = factors[0][0]
+        masks = self._masks(len(per_group))
+        return tuple(per_group.gather(1, mask.flatten(1)).view(mask.shape) for mask in masks)
+
+    def stain_weights(self, factors: Sequence[tuple[Tensor, ...]]) -> None:
+        """Return None: groups have no stain weights."""
+        return
+
+    def take(self, rows: Tensor) -> "GroupedChannels":
+        """Return the channels of some of the images."""
+        masks = tuple(mask if len(mask) == 1 else mask[rows] for mask in self.feature_mask)
+        return GroupedChannels(masks, self.n_groups)
+
+    def _masks(self, n_images: int) -> list[Tensor]:
+        return [mask.expand(n_images, *mask.shape[1:]) for mask in self.feature_mask]

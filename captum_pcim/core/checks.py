@@ -1,0 +1,273 @@
+"""Errors for bad input: each names the argument, what was expected and what came."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from captum_pcim._compat import BaselineType, TargetType, as_tuple
+from captum_pcim.core.network import Target
+
+_BatchNorm = nn.modules.batchnorm._BatchNorm
+_COUPLING_OR_RANDOM = (_BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
+_WITH_DROPOUT = (nn.RNNBase, nn.MultiheadAttention)
+
+
+def check_inputs(inputs: Any, integers: bool = False) -> tuple[Tensor, ...]:
+    """Return the inputs as a tuple of finite tensors with equally many rows.
+
+    Args:
+        inputs: A tensor or a tuple of tensors.
+        integers: Whether integers will do, which nothing can be differentiated with respect to.
+    """
+    tensors = as_tuple(inputs)
+    for i, x in enumerate(tensors):
+        name = f"inputs[{i}]" if isinstance(inputs, tuple) else "inputs"
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name}: expected a tensor or a tuple of tensors, got {_kind(x)}")
+        if not (x.is_floating_point() or (integers and _is_integer(x))):
+            raise TypeError(
+                f"{name}: expected floating-point values, got {x.dtype}; mixing needs fractions: "
+                f"pass inputs.float(), scaled as the network was trained"
+            )
+        if x.ndim < 2 or x.numel() == 0:
+            raise ValueError(
+                f"{name}: expected at least one image, got shape {tuple(x.shape)}; one image is "
+                f"(1, C, *spatial), one row of features (1, F)"
+            )
+        if len(x) != len(tensors[0]):
+            raise ValueError(
+                f"{name}: expected {len(tensors[0])} rows as in inputs[0], got {len(x)}"
+            )
+        if not bool(torch.isfinite(x).all()):
+            bad = (~torch.isfinite(x)).flatten(1).any(1)
+            raise ValueError(
+                f"{name}: expected finite values, got NaN or infinity in images "
+                f"{_first(bad.nonzero().flatten().tolist())}"
+            )
+    if not tensors:
+        raise ValueError("inputs: expected at least one tensor, got an empty tuple")
+    return tensors
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether something is a real number, NumPy's too."""
+    numbers = (int, float, np.integer, np.floating)
+    return isinstance(value, numbers) and not isinstance(value, bool)
+
+
+def check_seed(seed: Any) -> int:
+    """Return a seed that all generators take."""
+    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if not whole or not -(2**63) <= seed < 2**63:
+        raise ValueError(f"seed: expected a whole number of at most 63 bits, got {seed!r}")
+    return int(seed)
+
+
+def check_dtype(name: str, dtype: Any) -> None:
+    """Refuse anything but None and floating-point dtypes."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"{name}: expected a floating-point torch.dtype or None, got {dtype!r}")
+
+
+def check_callables(name: str, values: Any) -> None:
+    """Refuse anything but None and a sequence of callables."""
+    fits = isinstance(values, Sequence) and all(map(callable, values))
+    if values is not None and not fits:
+        raise TypeError(f"{name}: expected a sequence of callables, got {values!r}")
+
+
+def check_kind(name: str, value: Any, kind: type) -> None:
+    """Refuse anything but None and what is of a class, or has what a protocol asks for."""
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{name}: expected {kind.__name__} or None, got {value!r}")
+
+
+def check_mode(forward_func: Callable[..., Any]) -> None:
+    """Refuse networks whose training mode makes images depend on each other or on chance."""
+    if not isinstance(forward_func, nn.Module):
+        return
+    for name, module in forward_func.named_modules():
+        if isinstance(module, _BatchNorm) and module.running_mean is None:
+            raise ValueError(
+                f"forward_func: expected running statistics, but {type(module).__name__} {name!r} "
+                f"has none (track_running_stats=False) and normalises by the rest of the batch"
+            )
+        acts = isinstance(module, _COUPLING_OR_RANDOM)
+        acts = acts or (isinstance(module, _WITH_DROPOUT) and module.dropout > 0)
+        if acts and module.training:
+            raise ValueError(
+                f"forward_func: expected evaluation mode, but {type(module).__name__} "
+                f"{name or '(the model)'!r} is in training mode, where results are random or "
+                f"depend on the rest of the batch; call model.eval(), or use "
+                f"PCIM(model, eval_mode=True) to leave the model as it is"
+            )
+
+
+def check_target(target: TargetType, n_images: int) -> Target:
+    """Return the target as None, int, tuple of int, (N,) int64 tensor or list of tuples.
+
+    Takes what Captum takes, and NumPy integers and arrays, and (N, 1) tensors. Negative targets
+    are refused: in Captum -1 silently means the last class.
+    """
+    if isinstance(target, (np.ndarray, np.generic)):
+        target = torch.as_tensor(target)
+    if isinstance(target, list) and target and not isinstance(target[0], tuple):
+        target = torch.tensor([_check_tuple((_number(element),))[0] for element in target])
+    if isinstance(target, Tensor):
+        return _check_tensor_target(target, n_images)
+    if isinstance(target, list):
+        _check_count("target", len(target), n_images)
+        return [_check_tuple(element) for element in target]
+    if isinstance(target, tuple):
+        return _check_tuple(target)
+    if isinstance(target, bool) or not isinstance(target, (int, type(None))):
+        raise TypeError(
+            f"target: expected None, an int, a tuple, a tensor or a list of them, got "
+            f"{_kind(target)}"
+        )
+    return None if target is None else _check_tuple((target,))[0]
+
+
+def _check_tensor_target(target: Tensor, n_images: int) -> Target:
+    if target.is_floating_point() or target.dtype == torch.bool:
+        raise TypeError(f"target: expected integer classes, got a tensor of {target.dtype}")
+    if target.ndim == 2 and target.shape[1] == 1:
+        target = target.squeeze(1)
+    if target.ndim > 1:
+        raise ValueError(f"target: expected shape (N,) or (N, 1), got {tuple(target.shape)}")
+    if bool((target < 0).any()):
+        raise IndexError(f"target: expected classes from 0, got {int(target.min())}")
+    if target.numel() == 1:
+        return int(target)
+    _check_count("target", len(target), n_images)
+    return target.long()
+
+
+def _number(element: Any) -> Any:
+    return element.item() if isinstance(element, Tensor) and element.numel() == 1 else element
+
+
+def _check_tuple(target: Any) -> tuple[int, ...]:
+    if not isinstance(target, tuple):
+        raise TypeError(f"target: expected a tuple for every image, got {_kind(target)}")
+    if not target:
+        raise ValueError("target: expected at least one number in a tuple, got ()")
+    for element in target:
+        if isinstance(element, bool) or not isinstance(element, (int, np.integer)):
+            raise TypeError(f"target: expected whole numbers, got {_kind(element)} in {target!r}")
+        if not 0 <= element < 2**63:
+            raise IndexError(f"target: expected classes from 0, got {element}")
+    return tuple(int(element) for element in target)
+
+
+def check_class_range(classes: Tensor, n_classes: int) -> None:
+    """Raise IndexError where a target is not a class of the network."""
+    if bool((classes >= n_classes).any()):
+        raise IndexError(
+            f"target: expected classes from 0 to {n_classes - 1}, got {int(classes.max())}"
+        )
+
+
+def check_baselines(baselines: BaselineType, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return one baseline per input, in its shape or with one row for all images."""
+    given = as_tuple(baselines)
+    _check_count("baselines", len(given), len(inputs), what="tensors or numbers, one per input")
+    return tuple(_check_baseline(b, x) for b, x in zip(given, inputs, strict=True))
+
+
+def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
+    if isinstance(baseline, (int, float)):
+        # In double precision first: half precision cannot be made from numbers beyond its range.
+        baseline = torch.full_like(inputs[:1], baseline, dtype=torch.float64).to(inputs)
+    if not isinstance(baseline, Tensor):
+        raise TypeError(f"baselines: expected a tensor or a number, got {_kind(baseline)}")
+    if baseline.shape not in (inputs.shape, inputs[:1].shape):
+        raise ValueError(
+            f"baselines: expected shape {tuple(inputs.shape)} or one row of it, got "
+            f"{tuple(baseline.shape)}"
+        )
+    if not bool(torch.isfinite(baseline).all()):
+        raise ValueError("baselines: expected finite values, got NaN or infinity")
+    return baseline.to(inputs)
+
+
+def check_feature_mask(feature_mask: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return one integer mask per input, broadcastable to it, its groups numbered without gaps."""
+    masks = as_tuple(feature_mask)
+    _check_count("feature_mask", len(masks), len(inputs), what="tensors, one per input")
+    for mask, x in zip(masks, inputs, strict=True):
+        if not isinstance(mask, Tensor) or mask.is_floating_point() or mask.is_complex():
+            raise TypeError(f"feature_mask: expected an integer tensor, got {_kind(mask)}")
+        fits = mask.ndim == x.ndim and all(
+            m in (1, size) for m, size in zip(mask.shape, x.shape, strict=True)
+        )
+        if not fits:
+            raise ValueError(
+                f"feature_mask: expected a shape broadcastable to {tuple(x.shape)} with as many "
+                f"axes, got {tuple(mask.shape)}"
+            )
+        if int(mask.min()) < 0:
+            raise ValueError(f"feature_mask: expected groups from 0, got {int(mask.min())}")
+    return _without_gaps(tuple(mask.to(inputs[0].device) for mask in masks))
+
+
+def _without_gaps(masks: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Number the groups of all masks anew: every number up to the highest costs memory."""
+    _, groups = torch.cat([mask.flatten() for mask in masks]).unique(return_inverse=True)
+    parts = groups.split([mask.numel() for mask in masks])
+    return tuple(part.view(mask.shape) for part, mask in zip(parts, masks, strict=True))
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Refuse anything but one of the given strings."""
+    if value not in choices:
+        expected = " or ".join(f'"{choice}"' for choice in choices)
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")
+
+
+def check_positive(name: str, value: Any) -> int:
+    """Return a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name}: expected a whole number >= 1, got {value!r}")
+    return int(value)
+
+
+def check_scores(scores: Tensor) -> None:
+    """Refuse non-finite scores of the full images."""
+    bad = ~torch.isfinite(scores).flatten(1).all(1)
+    if bool(bad.any()):
+        raise ValueError(
+            f"forward_func: expected finite scores, got NaN or infinity for images "
+            f"{_first(bad.nonzero().flatten().tolist())}"
+        )
+
+
+def check_differentiable(output: Tensor) -> None:
+    """Refuse scores that autograd cannot follow back to the inputs."""
+    if not output.requires_grad:
+        raise ValueError(
+            "forward_func: expected scores that are differentiable with respect to the inputs, "
+            "got a tensor without gradient history (torch.no_grad, detach, NumPy or a "
+            "non-differentiable operation inside?)"
+        )
+
+
+def _check_count(name: str, came: int, expected: int, what: str = "rows, one per image") -> None:
+    if came != expected:
+        raise ValueError(f"{name}: expected {expected} {what}, got {came}")
+
+
+def _is_integer(tensor: Tensor) -> bool:
+    return tensor.dtype != torch.bool and not tensor.is_complex()
+
+
+def _kind(value: object) -> str:
+    return f"a tensor of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def _first(indices: list[int]) -> str:
+    shown = ", ".join(map(str, indices[:5]))
+    return f"[{shown}{', ...' if len(indices) > 5 else ''}]"

@@ -1,0 +1,258 @@
+r"""The estimator behind :class:`captum_pcim.core.gradients.ForwardOnly`: learn, then train.
+
+The problem stays the one the solver solves: same objective, references, channels. Passes are spent
+on random masks, each scored as blend and as complement, the references in turn. Half of them know
+nothing of the image; the others are drawn in two rounds around what the masks so far say. After
+every round a linear surrogate is fitted to all masks seen, see
+:mod:`captum_pcim.core.forward_only.surrogate`; the last one takes the network's place and the
+solver trains the weights on it.
+
+The masks of all images come from one seed, so a map does not depend on the images beside it.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from captum_pcim.core import solver
+from captum_pcim.core.chunks import is_out_of_memory
+from captum_pcim.core.forward_only.masks import coarse_masks, masks_around, top_of
+from captum_pcim.core.forward_only.surrogate import Observations, evidence, features, learn
+from captum_pcim.core.network import CallArguments, RunNetwork
+from captum_pcim.core.objective import mean_weight
+from captum_pcim.core.scores import read_scores, select_classes
+from captum_pcim.core.solver import Images, Logits, Problem, Settings, Solution
+
+ROUNDS = (0.5, 0.25, 0.25)
+RESULT_EDGE = 0.3  # width of the edges in the result, in standard deviations of the evidence
+FEWEST_PAIRS = 8  # per reference
+SAME = 1e-3  # log-odds of one image may differ by this between two calls
+
+DrawMask = Callable[[], Logits]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many passes to spend and how.
+
+    Args:
+        n_forwards (int): Passes per image, all told.
+        perturbations_per_eval (int): Most rows per image in one call of the network.
+        forgiving (bool): Leave out masks without a finite score instead of raising.
+        seed (int): Of the masks.
+    """
+
+    n_forwards: int
+    perturbations_per_eval: int
+    forgiving: bool
+    seed: int
+
+    def n_pairs(self, n_references: int, regression: bool) -> int:
+        """Return how many masks can be scored as blend and complement.
+
+        Raises:
+            ValueError: If the passes do not even say a little about every reference.
+        """
+        elsewhere = 1 + 2 * n_references + (n_references if regression else 0)
+        n_pairs = (self.n_forwards - elsewhere - 1) // 2
+        if n_pairs < FEWEST_PAIRS * n_references:
+            least = elsewhere + 1 + 2 * FEWEST_PAIRS * n_references
+            raise ValueError(
+                f"n_forwards: expected at least {least} passes for {n_references} references, "
+                f"got {self.n_forwards}"
+            )
+        return n_pairs
+
+    def n_repeats(self, n_references: int, regression: bool) -> int:
+        """Return how often the full image is scored again: once, or twice to spend all passes."""
+        odd = self.n_forwards - 2 - (n_references if regression else 0)
+        return 1 + odd % 2
+
+
+class Lenient:
+    """A network whose failures become NaN scores and one warning.
+
+    The first call must succeed, because without the full images' scores there is no result to
+    keep. After a failure the network is not called again.
+    """
+
+    def __init__(self, network: RunNetwork) -> None:
+        self.network = network
+        self.answer: Tensor | None = None
+        self.failed = False
+
+    def __call__(self, inputs: tuple[Tensor, ...], arguments: CallArguments) -> Tensor:
+        """Return the network's scores, or NaN."""
+        if not self.failed:
+            try:
+                answer = self.network(inputs, arguments)
+            except Exception as error:
+                if self.answer is None or is_out_of_memory(error):
+                    raise
+                self._fail(error)
+            else:
+                self.answer = answer[:1]
+                return answer
+        assert self.answer is not None
+        return torch.full_like(self.answer, math.nan).repeat_interleave(len(inputs[0]), dim=0)
+
+    def _fail(self, error: Exception) -> None:
+        self.failed = True
+        warnings.warn(
+            f"forward_func: failed with {type(error).__name__}: {error}; returning the result "
+            f"of the passes so far",
+            stacklevel=2,
+        )
+
+
+@torch.no_grad()
+def solve(
+    problem: Problem,
+    images: Images,
+    settings: Settings,
+    on_step: Callable[..., object],
+    plan: Plan,
+) -> Solution:
+    """Train the blending logits of all images from forward passes alone.
+
+    Args:
+        problem (Problem): The objective; its network is only called, never differentiated.
+        images (Images): The images.
+        settings (Settings): Of the training on the surrogate.
+        on_step (Callable): Called with the passes made since it was last called.
+        plan (Plan): The passes to spend.
+
+    Returns:
+        Solution: The trained weights; `n_forwards` are the passes made here.
+
+    Raises:
+        ValueError: If there are too few passes, or a blend's score is not finite.
+    """
+    sampler = _Sampler(problem, images, plan, on_step)
+    generator = torch.Generator().manual_seed(plan.seed)
+    like = images.channels.initial_logits(images.inputs)
+    draw: DrawMask = partial(coarse_masks, like, generator)
+    sampler.repeat_full_images()
+    for n_pairs in sampler.rounds():
+        sampler.score(draw, n_pairs)
+        learned_problem, learned = learn(problem, images, sampler.seen())
+        draw = partial(masks_around, evidence(learned), generator)
+    with torch.enable_grad():
+        solution = solver.solve(learned_problem, learned, settings, lambda: None)
+    # The solver says how much evidence there is, the surrogate ranks it: trained on a straight
+    # line the weights would end near 0 and 1, and rank little beyond that.
+    share = mean_weight(images.channels.weights(solution.factors))
+    ranked = images.channels.factors(top_of(evidence(learned), share, RESULT_EDGE))
+    n_forwards = torch.full_like(solution.n_steps, sampler.n_forwards)
+    return replace(solution, factors=ranked, n_forwards=n_forwards)
+
+
+class _Sampler:
+    """Scores masks of all images and keeps what the network answered."""
+
+    def __init__(
+        self, problem: Problem, images: Images, plan: Plan, on_step: Callable[[int], object]
+    ) -> None:
+        self.problem = problem
+        self.images = images
+        self.plan = plan
+        self.on_step = on_step
+        self.n_references = len(images.references)
+        self.parts: list[Observations] = []
+        self.n_forwards = 0
+        self.stopped = False
+
+    def rounds(self) -> Iterator[int]:
+        """Yield the number of masks of each round, as long as the network answers."""
+        n_pairs = self.plan.n_pairs(self.n_references, self.problem.score == "regression")
+        sizes = [round(share * n_pairs) for share in ROUNDS[1:]]
+        for size in (n_pairs - sum(sizes), *sizes):
+            if not self.stopped:
+                yield size
+
+    def repeat_full_images(self) -> None:
+        """Score the images again in reverse order and say where they score differently."""
+        regression = self.problem.score == "regression"
+        backwards = torch.arange(len(self.images) - 1, -1, -1, device=self.images.inputs[0].device)
+        for _ in range(self.plan.n_repeats(self.n_references, regression)):
+            again = self.images.take(backwards)
+            output = self.problem.network(again.inputs, again.arguments)
+            scores, classes = select_classes(output, again.arguments.target)
+            odds = read_scores(scores, classes, self.problem.score, again.calibration).log_odds
+            self._count(1)
+        difference = float((odds.flip(0) - self.images.full.log_odds).abs().max())
+        if difference > SAME:
+            warnings.warn(
+                f"forward_func: the log-odds of an image differ by up to {difference:.3g} "
+                f"between two calls; going on, as the map averages over all passes, but it is "
+                f"less certain and will not repeat exactly",
+                stacklevel=2,
+            )
+
+    def score(self, draw: DrawMask, n_pairs: int) -> None:
+        """Score random masks, batches of the references in turn."""
+        at_once = max(1, self.plan.perturbations_per_eval // 2)
+        masks = [draw() for _ in range(n_pairs)]
+        for start in range(0, n_pairs, at_once * self.n_references):
+            group = masks[start : start + at_once * self.n_references]
+            for reference in range(self.n_references):
+                batch = group[reference :: self.n_references]
+                if batch and not self.stopped:
+                    self._score_batch(batch, reference)
+
+    def seen(self) -> Observations:
+        """Return everything seen so far."""
+        if not any(bool(part.preserved.isfinite().any()) for part in self.parts):
+            raise ValueError(
+                "forward_func: expected finite scores of masked images, got none; nothing to return"
+            )
+        return Observations.concatenate(self.parts)
+
+    def _score_batch(self, masks: list[Logits], reference: int) -> None:
+        n_images, n_masks = len(self.images), len(masks)
+        rows = torch.arange(n_images, device=self.images.inputs[0].device).repeat(n_masks)
+        images = self.images.take(rows)
+        weights = images.channels.weights(images.channels.factors(_stacked(masks, n_images)))
+        preserved, removed = self.problem.scores(images, weights, reference)
+        kept = preserved.log_odds.reshape(n_masks, n_images).T.cpu()
+        lost = removed.log_odds.reshape(n_masks, n_images).T.cpu()
+        finite = kept.isfinite() & lost.isfinite()
+        if not self.plan.forgiving and not bool(finite.all()):
+            bad = (~finite).any(1).nonzero().flatten().tolist()
+            raise ValueError(
+                f"forward_func: expected finite scores, got NaN or infinity for masked images "
+                f"{bad[:5]} after {self.n_forwards} passes"
+            )
+        if isinstance(self.problem.network, Lenient) and self.problem.network.failed:
+            self.stopped = True
+            return
+        cells = features(images.channels, weights)
+        self.parts.append(
+            Observations(
+                [f.unflatten(0, (n_masks, n_images)).transpose(0, 1).cpu() for f in cells],
+                kept,
+                lost,
+                torch.full((n_masks,), reference),
+            )
+        )
+        self._count(2 * n_masks)
+
+    def _count(self, n_forwards: int) -> None:
+        self.n_forwards += n_forwards
+        self.on_step(n_forwards)
+
+
+def _stacked(masks: list[Logits], n_images: int) -> Logits:
+    """Put the masks of all images into one batch, mask after mask."""
+    return [
+        tuple(
+            torch.cat([p.expand(n_images, *p.shape[1:]) for p in same])
+            for same in zip(*own, strict=True)
+        )
+        for own in zip(*masks, strict=True)
+    ]

@@ -1,0 +1,249 @@
+r"""A linear surrogate of the network's log-odds in the blending weights, learned from masks.
+
+Around one image and one reference :math:`r`, the network's answer to a blend is modelled as
+
+.. math:: \ell_r(\alpha) = a_r + \phi_r \cdot u(\alpha),
+
+where :math:`u` are the weights averaged over the cells of a coarse grid. The coefficients come
+from all masks seen so far by Bayesian linear regression. Blends and complements are fitted
+together, complements counting more, as what is lost is harder to rank than what is kept; a
+Gaussian prior makes neighbouring cells alike, so that a map with far more cells than masks is well
+determined. What a mask's coverage alone does to the score (the network's answer to ever emptier
+images is not linear) is projected out before, and fitted as a single slope after.
+
+With the surrogate in the network's place the objective is differentiable again, and the solver
+trains the weights as it does on a network with gradients. The construction is ours.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from captum_pcim.core.channels import GroupedChannels, PixelChannels
+from captum_pcim.core.scores import Scores
+from captum_pcim.core.smoothing import spread
+from captum_pcim.core.solver import Images, Logits, Problem
+
+MOST_CELLS = 1024  # of one stain's map
+PRIOR_WIDTH = 1 / 60  # of the image's shorter side: standard deviation of the prior's Gaussian
+NOISE_VARIANCE = 0.05  # of what the model leaves unexplained, in units of what it explains a priori
+PRESERVED_SHARE = 0.25  # of what blends say in the fit; what their complements say is the rest
+
+_POOL: dict[int, Callable[..., Tensor]] = {
+    1: F.adaptive_avg_pool1d,
+    2: F.adaptive_avg_pool2d,
+    3: F.adaptive_avg_pool3d,
+}
+
+
+@dataclass(frozen=True)
+class Observations:
+    """The masks seen so far and what the network answered, on the CPU.
+
+    Args:
+        features (list of Tensor): Cell averages of n masks, of shape (N, n, ...) per input.
+        preserved (Tensor): Log-odds of the blends, (N, n); NaN where there was no answer.
+        removed (Tensor): Log-odds of the complements, (N, n).
+        references (Tensor): Which reference they were blended against, (n,).
+    """
+
+    features: list[Tensor]
+    preserved: Tensor
+    removed: Tensor
+    references: Tensor
+
+    @staticmethod
+    def concatenate(parts: Sequence["Observations"]) -> "Observations":
+        """Join observations of the same images."""
+        return Observations(
+            features=[
+                torch.cat(own, dim=1) for own in zip(*(p.features for p in parts), strict=True)
+            ],
+            preserved=torch.cat([p.preserved for p in parts], dim=1),
+            removed=torch.cat([p.removed for p in parts], dim=1),
+            references=torch.cat([p.references for p in parts]),
+        )
+
+
+@dataclass(frozen=True)
+class LearnedImages(Images):
+    """Images together with the surrogate that was learned of each.
+
+    Args:
+        intercepts (Tensor): Log-odds of the empty blends, of shape (N, R).
+        coefficients (Tensor): Of all cells of all inputs, of shape (N, R, cells).
+    """
+
+    intercepts: Tensor
+    coefficients: Tensor
+
+    def take(self, rows: Tensor) -> "LearnedImages":
+        """Return some of the images."""
+        images = super().take(rows)
+        own = {field.name: getattr(images, field.name) for field in fields(Images)}
+        return LearnedImages(
+            **own, intercepts=self.intercepts[rows], coefficients=self.coefficients[rows]
+        )
+
+
+class LearnedProblem(Problem):
+    """The same objective with the surrogate in the network's place."""
+
+    def scores(
+        self, images: Images, weights: tuple[Tensor, ...], reference: int
+    ) -> tuple[Scores, Scores]:
+        """Return the surrogate's scores of the blends and of their complements."""
+        assert isinstance(images, LearnedImages)
+        cells = torch.cat([f.flatten(1) for f in features(images.channels, weights)], dim=1)
+        coefficients = images.coefficients[:, reference]
+        mixed_in = (cells * coefficients).sum(1)
+        empty = images.intercepts[:, reference]
+        left_over = coefficients.sum(1) - mixed_in
+        return _two_classes(empty + mixed_in), _two_classes(empty + left_over)
+
+
+def features(
+    channels: PixelChannels | GroupedChannels, weights: tuple[Tensor, ...]
+) -> list[Tensor]:
+    """Return weights averaged over cells, (N, C, *cells) per input, or over groups, (N, G).
+
+    Averages are linear in the weights, and those of `1 - weights` are one minus these.
+    """
+    if isinstance(channels, GroupedChannels):
+        return [_group_means(channels, weights)]
+    return [_pooled(w) if w.ndim > 2 else w for w in weights]
+
+
+def learn(problem: Problem, images: Images, seen: Observations) -> tuple[Problem, LearnedImages]:
+    """Return the problem with the surrogate in the network's place.
+
+    Args:
+        problem (Problem): The problem on the network.
+        images (Images): The images.
+        seen (Observations): All masks seen so far.
+    """
+    kernels = [_kernels(f) for f in seen.features]
+    fitted = [
+        [_fit(seen, kernels, image, reference) for reference in range(len(images.references))]
+        for image in range(len(images))
+    ]
+    like = images.inputs[0]
+    own = {field.name: getattr(images, field.name) for field in fields(Images)}
+    learned = LearnedImages(
+        **own | {"full": _two_classes(images.full.log_odds)},
+        intercepts=torch.stack([torch.stack([a for a, _ in row]) for row in fitted]).to(like),
+        coefficients=torch.stack([torch.stack([c for _, c in row]) for row in fitted]).to(like),
+    )
+    return LearnedProblem(problem.network, problem.terms, problem.score), learned
+
+
+def evidence(learned: LearnedImages) -> Logits:
+    """Return what each parameter does to the surrogate's log-odds, of standard deviation 1.
+
+    This is the gradient at the untrained weights. References count alike, however far apart the
+    log-odds of their blends are.
+    """
+    sizes = learned.coefficients.std(2, keepdim=True, correction=0)
+    sizes = sizes.masked_fill(sizes == 0, 1.0)  # a single cell, or cells that are all alike
+    coefficients = (learned.coefficients / sizes).mean(1)
+    logits = [
+        tuple(p.requires_grad_() for p in own)
+        for own in learned.channels.initial_logits(learned.inputs)
+    ]
+    parameters = [p for own in logits for p in own]
+    with torch.enable_grad():
+        factors = learned.channels.factors(logits)
+        cells = features(learned.channels, learned.channels.weights(factors))
+        together = torch.cat([f.flatten(1) for f in cells], dim=1)
+        log_odds = (together * coefficients).sum()
+        gradients = iter(torch.autograd.grad(log_odds, parameters))
+    return [tuple(_standardised(next(gradients)) for _ in own) for own in logits]
+
+
+def _fit(
+    seen: Observations, kernels: list[list[Tensor]], image: int, reference: int
+) -> tuple[Tensor, Tensor]:
+    """Return the intercept and the coefficients (cells,) of one image and reference."""
+    preserved, removed = seen.preserved[image].double(), seen.removed[image].double()
+    rows = (seen.references == reference) & preserved.isfinite() & removed.isfinite()
+    preserved, removed = preserved[rows], removed[rows]
+    own = [f[image, rows].double() for f in seen.features]
+    masks = torch.cat([f.flatten(1) for f in own], dim=1)
+    coverage = masks.mean(1)
+    nuisance = torch.stack([coverage**0, coverage, coverage**2], dim=1)
+    # What a mask adds to its blend is missing in its complement: both give the same coefficients.
+    both_say = PRESERVED_SHARE * preserved - (1 - PRESERVED_SHARE) * removed
+    contrast = _without(nuisance, both_say.unsqueeze(1)).squeeze(1)
+    masks_left = _without(nuisance, masks)
+    smooth = _smoothed(masks_left, own, kernels)
+    gram = smooth @ masks_left.T
+    noise = NOISE_VARIANCE * gram.diagonal().mean().clamp_min(1e-12)
+    identity = torch.eye(len(gram), dtype=gram.dtype)
+    coefficients = smooth.T @ torch.linalg.solve(gram + noise * identity, contrast)
+
+    both = torch.cat([masks, 1 - masks])
+    left = torch.cat([preserved, removed]) - both @ coefficients
+    line = torch.stack([both[:, 0] ** 0, both.mean(1)], dim=1)
+    intercept, slope = _least_squares(line, left.unsqueeze(1)).squeeze(1)
+    return intercept, coefficients + slope / len(coefficients)
+
+
+def _smoothed(masks: Tensor, like: list[Tensor], kernels: list[list[Tensor]]) -> Tensor:
+    """Apply the prior's covariance to (n, cells) masks."""
+    parts = masks.split([f[0].numel() for f in like], dim=1)
+    smooth = [
+        spread(part.reshape(f.shape), own)
+        for part, f, own in zip(parts, like, kernels, strict=True)
+    ]
+    return torch.cat([s.flatten(1) for s in smooth], dim=1)
+
+
+def _kernels(cells: Tensor) -> list[Tensor]:
+    """Return the prior's covariance along each spatial axis of (N, n, C, *cells) features."""
+    spatial = cells.shape[3:]
+    side = min((size for size in spatial if size > 1), default=1)
+    width = max(PRIOR_WIDTH * side, 0.5)
+    places = [torch.arange(size, dtype=torch.float64) for size in spatial]
+    return [torch.exp(-((p[:, None] - p) ** 2) / (2 * width**2)) for p in places]
+
+
+def _without(nuisance: Tensor, values: Tensor) -> Tensor:
+    return values - nuisance @ _least_squares(nuisance, values)
+
+
+def _least_squares(design: Tensor, values: Tensor) -> Tensor:
+    # The pseudo-inverse also takes designs whose columns are alike (masks of equal coverage).
+    solution: Tensor = torch.linalg.pinv(design, rtol=1e-9) @ values
+    return solution
+
+
+def _pooled(weights: Tensor) -> Tensor:
+    spatial = weights.shape[2:]
+    most = math.floor(MOST_CELLS ** (1 / len(spatial)) + 1e-9)
+    return _POOL[len(spatial)](weights, [min(size, most) for size in spatial])
+
+
+def _group_means(channels: GroupedChannels, weights: tuple[Tensor, ...]) -> Tensor:
+    n_images = len(weights[0])
+    masks = [m.expand(n_images, *m.shape[1:]).flatten(1) for m in channels.feature_mask]
+    groups, values = torch.cat(masks, 1), torch.cat([w.flatten(1) for w in weights], 1)
+    empty = values.new_zeros(n_images, channels.n_groups)
+    counts = empty.scatter_add(1, groups, torch.ones_like(values))
+    return empty.scatter_add(1, groups, values) / counts.clamp_min(1)
+
+
+def _two_classes(log_odds: Tensor) -> Scores:
+    return Scores(log_odds, torch.stack([F.logsigmoid(-log_odds), F.logsigmoid(log_odds)], dim=1))
+
+
+def _standardised(values: Tensor) -> Tensor:
+    flat = values.flatten(1)
+    if flat.shape[1] == 1:
+        return values
+    spread_of = flat.std(dim=1).clamp_min(torch.finfo(flat.dtype).tiny)
+    centred = flat - flat.mean(dim=1, keepdim=True)
+    return (centred / spread_of.unsqueeze(1)).reshape(values.shape)

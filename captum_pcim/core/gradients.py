@@ -1,0 +1,164 @@
+"""Where the gradient of the blending weights comes from: autograd, or forward passes alone.
+
+`PCIM(forward_func, gradients=...)` takes one of these, or "auto": autograd where the forward
+function is differentiable with respect to its inputs, :class:`ForwardOnly` with its defaults, and a
+warning that says so, where it is not. Everything else stays the same: objective, references,
+channels, solver, and the arguments of `attribute`.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from captum_pcim.core import solver
+from captum_pcim.core.checks import check_choice, check_positive
+from captum_pcim.core.chunks import is_out_of_memory
+from captum_pcim.core.forward_only import sampler as forward_only
+from captum_pcim.core.forward_only.sampler import Lenient, Plan
+from captum_pcim.core.network import CallArguments, Network, RunNetwork
+from captum_pcim.core.solver import Settings, Solve
+
+OnError = Literal["raise", "return"]
+
+
+@dataclass(frozen=True)
+class Autograd:
+    """Differentiate the network; two forward passes and one backward pass per step."""
+
+
+@dataclass(frozen=True)
+class ForwardOnly:
+    """Learn what the network answers from forward passes alone, see `forward_only`.
+
+    For anything that turns a batch of images into scores: ONNX sessions, compiled engines, models
+    of other frameworks, scikit-learn pipelines, remote services. Inputs may also be integers, as
+    cameras give them; masked images are then rounded to the inputs' dtype.
+
+    Args:
+        n_forwards (int): Passes per image, all told: the image itself, a second time to see
+            whether its score repeats, masked images, and two per reference that score the
+            result, which are only made where diagnostics are asked for.
+        on_error (str): "raise" (default), or "return": where the forward function fails after
+            the first images were scored, return the maps of the passes so far with a warning;
+            masks that score NaN are left out. Diagnostics that could not be measured are NaN.
+
+    Examples:
+        >>> pcim = PCIM(OnnxForward("model.onnx"), gradients=ForwardOnly(n_forwards=1000))
+        >>> attributions = pcim.attribute(inputs, target=1, perturbations_per_eval=32)
+    """
+
+    n_forwards: int = 1000
+    on_error: OnError = "raise"
+
+    def __post_init__(self) -> None:
+        """Check the settings where they are given, not where they are used."""
+        check_positive("n_forwards", self.n_forwards)
+        check_choice("on_error", self.on_error, get_args(OnError))
+
+
+GradientSource = Autograd | ForwardOnly
+Gradients = Literal["auto"] | GradientSource
+
+
+def check_gradients(gradients: object) -> None:
+    """Refuse anything but "auto" and the classes of this module."""
+    if gradients != "auto" and not isinstance(gradients, GradientSource):
+        raise ValueError(
+            f"gradients: expected 'auto', Autograd() or ForwardOnly(...), got {gradients!r}"
+        )
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one call of `attribute` puts on the network at once.
+
+    Args:
+        n_images (int): Images in the call.
+        internal_batch_size (int or None): Most rows the network sees at once.
+        perturbations_per_eval (int): Rows per image in one call of the network, forward-only.
+    """
+
+    n_images: int
+    internal_batch_size: int | None
+    perturbations_per_eval: int
+
+    def images_at_once(self, source: GradientSource) -> int:
+        """Return how many images are explained together."""
+        if self.internal_batch_size is None or isinstance(source, ForwardOnly):
+            return self.n_images
+        return max(1, self.internal_batch_size // 2)  # an image takes two rows
+
+    def most_rows(self, source: GradientSource) -> int | None:
+        """Return the most rows of one call of the network; None leaves it to the chunks."""
+        if isinstance(source, Autograd):
+            return 1 if self.internal_batch_size == 1 else None
+        rows = self.n_images * self.perturbations_per_eval
+        return min(rows, self.internal_batch_size or rows)
+
+    def n_updates(self, source: GradientSource, settings: Settings) -> int:
+        """Return how much progress there is to show: steps of all chunks, or passes."""
+        if isinstance(source, ForwardOnly):
+            return source.n_forwards
+        return math.ceil(self.n_images / self.images_at_once(source)) * settings.n_steps
+
+
+def network_and_solver(
+    source: GradientSource, network: Network, load: Load, seed: int
+) -> tuple[RunNetwork, Solve]:
+    """Return the network, called as the source needs it, and the solver."""
+    network = network.taking(load.most_rows(source))
+    if isinstance(source, Autograd):
+        return network, solver.solve
+    forgiving = source.on_error == "return"
+    plan = Plan(source.n_forwards, load.perturbations_per_eval, forgiving, seed)
+    return Lenient(network) if forgiving else network, partial(forward_only.solve, plan=plan)
+
+
+class NotDifferentiable(Exception):  # noqa: N818 - a finding, not an error
+    """Found while probing: autograd cannot follow the scores back to the inputs.
+
+    Args:
+        output (Tensor): The scores, so that they need not be asked for again.
+    """
+
+    def __init__(self, output: Tensor) -> None:
+        super().__init__("the scores are not differentiable with respect to the inputs")
+        self.output = output
+
+
+def differentiable_output(
+    network: RunNetwork, inputs: tuple[Tensor, ...], arguments: CallArguments
+) -> Tensor:
+    """Return the scores of images as they are, if autograd can follow them back to the images.
+
+    Raises:
+        NotDifferentiable: If it cannot; it carries the scores.
+    """
+    leaves = [x.detach().clone().requires_grad_() for x in inputs]
+    try:
+        with torch.enable_grad():
+            # A clone, because a network may work in place on what it is given.
+            output = network(tuple(x.clone() for x in leaves), arguments)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        # NumPy refuses tensors that record gradients. Whatever else is wrong shows here again.
+        with torch.no_grad():
+            output = network(tuple(x.detach().clone() for x in inputs), arguments)
+    if not (output.requires_grad and _reaches(output, leaves, network)):
+        raise NotDifferentiable(output.detach())
+    return output.detach()
+
+
+def _reaches(output: Tensor, leaves: list[Tensor], network: RunNetwork) -> bool:
+    # A module's own parameters are detached: its scores can only have their history from the
+    # inputs. A function may call a module whose parameters are not.
+    if isinstance(network, Network) and isinstance(network.forward_func, nn.Module):
+        return True
+    with torch.enable_grad():
+        gradients = torch.autograd.grad(output.sum(), leaves, allow_unused=True)
+    return any(gradient is not None for gradient in gradients)

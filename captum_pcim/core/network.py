@@ -1,0 +1,184 @@
+"""Calling the network: a view of it that keeps no parameter gradients, rows, and precision."""
+
+import contextlib
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Target = int | tuple[int, ...] | Tensor | list[tuple[int, ...]] | None
+
+
+def frozen_view(forward_func: Callable[..., Any], eval_mode: bool = False) -> Callable[..., Any]:
+    """Return a module that computes the same from the same memory, with parameters detached.
+
+    Autograd then neither computes nor keeps anything for parameter gradients, and the caller's
+    module is never touched: its flags, buffers, `.grad` and training mode are its own whatever
+    happens here. Parameters are shared; buffers are copied, because networks may write into them.
+    Callables that are not plain modules (functions, TorchScript, compiled modules), and modules
+    that cannot be copied, are used as they are.
+
+    Args:
+        forward_func (Callable): The caller's classifier.
+        eval_mode (bool): Put the view, never the caller's module, into evaluation mode.
+    """
+    scripted = isinstance(forward_func, torch.jit.ScriptModule)
+    compiled = hasattr(forward_func, "_orig_mod")
+    if not isinstance(forward_func, nn.Module) or scripted or compiled:
+        return forward_func
+    shared: dict[int, Any] = {
+        id(parameter): nn.Parameter(usable(parameter), requires_grad=False)
+        for parameter in forward_func.parameters()
+    }
+    try:
+        view = copy.deepcopy(forward_func, shared)
+    except (TypeError, RuntimeError, AttributeError, NotImplementedError):
+        return forward_func
+    if eval_mode:
+        view.eval()
+    _let_cudnn_go_backward(view)
+    return view
+
+
+def _let_cudnn_go_backward(view: nn.Module) -> None:
+    """Turn recurrent layers to training mode without dropout, which computes the same.
+
+    cuDNN refuses their backward pass in evaluation mode.
+    """
+    for module in view.modules():
+        if isinstance(module, nn.RNNBase) and not module.training:
+            module.dropout = 0.0
+            module.training = True
+
+
+def usable(tensor: Tensor) -> Tensor:
+    """Return a tensor of the same memory, or a copy where autograd could not work with it."""
+    return tensor.clone() if tensor.is_inference() else tensor.detach()
+
+
+@dataclass(frozen=True)
+class CallArguments:
+    """What goes with each image: its target and its additional forward arguments.
+
+    Args:
+        target: In the checked form of :func:`captum_pcim.core.checks.check_target`.
+        additional (tuple): Additional forward arguments.
+        per_image (tuple of bool): Which of them have one row per image and follow their image;
+            everything else is passed on as it is.
+    """
+
+    target: Target
+    additional: tuple[Any, ...]
+    per_image: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, target: Target, additional: tuple[Any, ...], n_images: int) -> "CallArguments":
+        """Tell from the whole call which arguments have one row per image.
+
+        A part of the images could not tell: a tensor of two rows is not per image just because
+        two images are left.
+        """
+        per_image = (isinstance(a, Tensor) and a.shape[:1] == (n_images,) for a in additional)
+        kept = tuple(usable(a) if isinstance(a, Tensor) else a for a in additional)
+        return cls(target, kept, tuple(per_image))
+
+    def take(self, rows: Tensor) -> "CallArguments":
+        """Return what belongs to some of the images."""
+        target = self.target
+        if isinstance(target, Tensor):
+            target = target[rows.to(target.device)]
+        elif isinstance(target, list):
+            target = [target[i] for i in rows.tolist()]
+        additional = self._of_images(lambda a: a[rows.to(a.device)])
+        return CallArguments(target, additional, self.per_image)
+
+    def repeat(self, times: int) -> "CallArguments":
+        """Return what belongs to a batch in which the images stand several times over."""
+        target = self.target
+        if isinstance(target, Tensor):
+            target = target.repeat(times)
+        elif isinstance(target, list):
+            target = target * times
+        additional = self._of_images(lambda a: torch.cat([a] * times))
+        return CallArguments(target, additional, self.per_image)
+
+    def _of_images(self, change: Callable[[Tensor], Tensor]) -> tuple[Any, ...]:
+        """Change the additional arguments that have one row per image."""
+        pairs = zip(self.additional, self.per_image, strict=True)
+        return tuple(change(a) if per_image else a for a, per_image in pairs)
+
+
+RunNetwork = Callable[[tuple[Tensor, ...], CallArguments], Tensor]
+
+
+class Network:
+    """The forward function as the solver calls it.
+
+    Args:
+        forward_func (Callable): As in Captum; a view from :func:`frozen_view`.
+        dtypes (tuple of torch.dtype): What the network takes, per input tensor.
+        autocast_dtype (torch.dtype, optional): Run the network under autocast in this dtype.
+        most_rows (int, optional): Most rows the network takes at once. None: any number.
+    """
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Any],
+        dtypes: tuple[torch.dtype, ...],
+        autocast_dtype: torch.dtype | None = None,
+        most_rows: int | None = None,
+    ) -> None:
+        self.forward_func = forward_func
+        self.dtypes = dtypes
+        self.autocast_dtype = autocast_dtype
+        self.most_rows = most_rows
+
+    def taking(self, most_rows: int | None) -> "Network":
+        """Return the same network, called with at most so many rows at once."""
+        return Network(self.forward_func, self.dtypes, self.autocast_dtype, most_rows)
+
+    def __call__(self, inputs: tuple[Tensor, ...], arguments: CallArguments) -> Tensor:
+        """Return the network's scores of a batch, one row per row of the inputs."""
+        if self.most_rows is None or len(inputs[0]) <= self.most_rows:
+            return self._run(inputs, arguments)
+        rows = torch.arange(len(inputs[0]), device=inputs[0].device).split(self.most_rows)
+        return torch.cat([self._run(tuple(x[r] for x in inputs), arguments.take(r)) for r in rows])
+
+    def _run(self, inputs: tuple[Tensor, ...], arguments: CallArguments) -> Tensor:
+        cast = tuple(_as_dtype(x, dtype) for x, dtype in zip(inputs, self.dtypes, strict=True))
+        with self._precision(inputs[0].device):
+            output = self.forward_func(*cast, *arguments.additional)
+        if isinstance(output, np.ndarray):
+            output = torch.from_numpy(np.ascontiguousarray(output))
+        return self._checked(output, len(inputs[0])).to(inputs[0].device)
+
+    def _precision(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+        if self.autocast_dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(device.type, dtype=self.autocast_dtype)
+
+    @staticmethod
+    def _checked(output: Any, n_rows: int) -> Tensor:
+        if not isinstance(output, Tensor):
+            raise TypeError(
+                f"forward_func: expected it to return a tensor of scores, got "
+                f"{type(output).__name__}; wrap it in a function that picks the scores"
+            )
+        if output.ndim == 0 or len(output) != n_rows:
+            raise ValueError(
+                f"forward_func: expected one row of scores per image, {n_rows} rows, got shape "
+                f"{tuple(output.shape)}"
+            )
+        return output
+
+
+def _as_dtype(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Cast to what the network takes; to integers by rounding, not by cutting off."""
+    if dtype.is_floating_point:
+        return tensor.to(dtype)
+    limits = torch.iinfo(dtype)
+    return tensor.round().clamp(limits.min, limits.max).to(dtype)

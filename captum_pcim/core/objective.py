@@ -1,0 +1,166 @@
+r"""The objective: what the blending weights are trained for.
+
+For image :math:`i` with target :math:`c`, blend :math:`B(\alpha)` and complement
+:math:`B(1 - \alpha)`, the default objective is
+
+.. math:: -\tfrac{1}{2} \log p_c(B(\alpha)) - \log(1 - p_c(B(1 - \alpha)))
+          + \lambda(t) \, mean(\alpha).
+
+It is a sum of terms, each a small class here, each called with one :class:`Blended` and
+returning one loss per image. Losses are summed over images, never averaged, so that each image's
+gradient is the one it would have alone. The paper's abstract says that the mix is trained to
+reflect a specific classification; that this is preservation plus removal plus area is our
+reading.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from captum_pcim.core.scores import Scores
+
+
+@dataclass(frozen=True)
+class Blended:
+    """What a term can look at, for a batch of N images at one step.
+
+    Args:
+        weights (tuple of Tensor): The blending weights of each input tensor.
+        preserved (Scores): The network's scores of the blends.
+        removed (Scores): Its scores of the complements.
+        full (Scores): Its scores of the full images.
+        progress (float): Share of the steps already done, in [0, 1].
+    """
+
+    weights: tuple[Tensor, ...]
+    preserved: Scores
+    removed: Scores
+    full: Scores
+    progress: float
+
+
+class Term(Protocol):
+    """One term of the objective."""
+
+    def __call__(self, blended: Blended) -> Tensor:
+        """Return one loss per image, of shape (N,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Preservation:
+    """The blend shows the target: `-log p_c(B(alpha))`.
+
+    Args:
+        weight (float): Factor of this term.
+    """
+
+    weight: float = 1.0
+
+    def __call__(self, blended: Blended) -> Tensor:
+        """Return `weight * softplus(-log_odds)` of the blend."""
+        return self.weight * F.softplus(-blended.preserved.log_odds)
+
+
+@dataclass(frozen=True)
+class DistributionPreservation:
+    """The blend is judged as the full image is: `KL(p(x) || p(B(alpha)))` over all classes.
+
+    Preserving one class can leak it, that is make it more likely in the blend than in the image
+    (Jethani et al. 2023, arXiv 2302.12893); matching the whole distribution cannot.
+
+    Args:
+        weight (float): Factor of this term.
+    """
+
+    weight: float = 1.0
+
+    def __call__(self, blended: Blended) -> Tensor:
+        """Return the weighted Kullback-Leibler divergence in nats."""
+        full, kept = blended.full.log_probabilities, blended.preserved.log_probabilities
+        return self.weight * (full.exp() * (full - kept)).sum(1)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """The complement no longer shows the target: `-log(1 - p_c(B(1 - alpha)))`.
+
+    Args:
+        weight (float): Factor of this term.
+    """
+
+    weight: float = 1.0
+
+    def __call__(self, blended: Blended) -> Tensor:
+        """Return `weight * softplus(log_odds)` of the complement."""
+        return self.weight * F.softplus(blended.removed.log_odds)
+
+
+@dataclass(frozen=True)
+class Area:
+    """The blend takes few pixels: the mean weight, at a price that rises from start to end.
+
+    Args:
+        start (float): Price at the first step.
+        end (float): Price at the last step. The price rises geometrically, or linearly from a
+            start of 0.
+    """
+
+    start: float = 10.0
+    end: float = 150.0
+
+    def price(self, progress: float) -> float:
+        """Return the price at a share of the steps."""
+        if self.start == 0:
+            return self.end * progress
+        return float(self.start * (self.end / self.start) ** progress)
+
+    def __call__(self, blended: Blended) -> Tensor:
+        """Return the price times the mean weight over all pixels of all inputs."""
+        return self.price(blended.progress) * mean_weight(blended.weights)
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """Neighbouring weights are alike: mean absolute difference along the spatial axes.
+
+    Total variation of the weights (Fong and Vedaldi 2017, arXiv 1704.03296, with exponent 1).
+
+    Args:
+        weight (float): Factor of this term.
+    """
+
+    weight: float = 1.0
+
+    def __call__(self, blended: Blended) -> Tensor:
+        """Return the weighted total variation per image."""
+        spatial = [w for w in blended.weights if w.ndim > 2]
+        differences = [
+            w.diff(dim=axis).abs().flatten(1).mean(1)
+            for w in spatial
+            for axis in range(2, w.ndim)
+            if w.shape[axis] > 1
+        ]
+        total = sum(differences, blended.weights[0].new_zeros(len(blended.weights[0])))
+        return self.weight * total
+
+
+def default_objective() -> tuple[Term, ...]:
+    """Return preservation, removal and area with the measured default weights and prices."""
+    return Preservation(0.5), Removal(), Area()
+
+
+def total_loss(terms: Sequence[Term], blended: Blended) -> Tensor:
+    """Return the objective of each image, of shape (N,)."""
+    losses = [term(blended) for term in terms]
+    return sum(losses[1:], losses[0])
+
+
+def mean_weight(weights: tuple[Tensor, ...]) -> Tensor:
+    """Return the mean blending weight of each image over all its inputs, of shape (N,)."""
+    flat = [w.flatten(1) for w in weights]
+    return (flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)).mean(1)

@@ -1,0 +1,156 @@
+"""References: the images that stand where nothing is mixed in.
+
+A reference is a callable that takes one input tensor (N, C, *spatial) and returns reference
+images of shape (R, N, C, *spatial), or (R, 1, C, *spatial) where all images share them. The
+optimisation goes through the R images of all references in turn, so that no single one can be
+gamed. An explicit `baselines=` replaces them and keeps Captum's meaning.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from captum_pcim.core.smoothing import gaussian_matrix, shorter_side, spread
+
+
+class Reference(Protocol):
+    """Makes reference images for a batch of inputs."""
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return reference images of shape (R, N or 1, C, *spatial)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same value everywhere.
+
+    Args:
+        value (float or sequence of float): One value, or one per stain, in the units of the
+            inputs.
+    """
+
+    value: float | Sequence[float] = 0.0
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return one constant image, shape (1, 1, C, *spatial)."""
+        value = torch.as_tensor(self.value, dtype=inputs.dtype, device=inputs.device)
+        if value.ndim and value.shape != inputs.shape[1:2]:
+            raise ValueError(
+                f"references: Constant expected one value or one per stain "
+                f"({inputs.shape[1]}), got {tuple(value.shape)}"
+            )
+        value = value.reshape(-1, *[1] * (inputs.ndim - 2))
+        return value.expand(1, 1, *inputs.shape[1:])
+
+
+@dataclass(frozen=True)
+class Blur:
+    """The image itself, blurred until cells lose their detail.
+
+    Args:
+        sigma (float or None): Standard deviation in pixels; None takes 1/12 of the shorter side
+            of the image, of a plane of a stack (8 pixels at 96).
+    """
+
+    sigma: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the width where it is given, not where it is used."""
+        if self.sigma is not None and not 0 <= self.sigma < math.inf:
+            raise ValueError(f"sigma: expected pixels >= 0 or None, got {self.sigma}")
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return one blurred image per image, shape (1, N, C, *spatial)."""
+        spatial = inputs.shape[2:]
+        sigma = shorter_side(spatial) / 12 if self.sigma is None else self.sigma
+        if sigma == 0:
+            return inputs.unsqueeze(0)
+        matrices = [gaussian_matrix(size, sigma, 1.0, inputs) for size in spatial]
+        return spread(inputs, matrices).unsqueeze(0)
+
+
+@dataclass(frozen=True)
+class Background:
+    """One background value per image and stain, read robustly from the image's own histogram.
+
+    Fluorescence is dark background with a bright tail, so its background is a low quantile; a
+    bright-field image is background with structure on both sides, so its background is the
+    median. With `quantile=None` each image and stain decides for itself: the 10 % quantile where
+    the upper tail (95 % quantile minus median) is more than twice the lower one (median minus
+    5 % quantile), the median otherwise. The rule is ours, not the paper's.
+
+    Args:
+        quantile (float or None): The quantile to take, in [0, 1]; None decides as above.
+    """
+
+    quantile: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the quantile where it is given, not where it is used."""
+        if self.quantile is not None and not 0 <= self.quantile <= 1:
+            raise ValueError(f"quantile: expected a share in [0, 1] or None, got {self.quantile}")
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return one flat image per image, shape (1, N, C, *spatial)."""
+        pixels = inputs.flatten(2)
+        if self.quantile is not None:
+            value = _quantile(pixels, self.quantile)
+        else:
+            median = _quantile(pixels, 0.5)
+            upper, lower = _quantile(pixels, 0.95) - median, median - _quantile(pixels, 0.05)
+            value = torch.where(upper > 2 * lower, _quantile(pixels, 0.1), median)
+        value = value.reshape(*inputs.shape[:2], *[1] * (inputs.ndim - 2))
+        return value.expand_as(inputs).unsqueeze(0)
+
+
+@dataclass(frozen=True, eq=False)
+class ControlImages:
+    """Images to blend against, for example the negative controls of the same plate.
+
+    Args:
+        images (Tensor): Control images of shape (R, C, *spatial), in the units of the inputs.
+            Every one of them is a reference for every image.
+    """
+
+    images: Tensor
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the control images, shape (R, 1, C, *spatial)."""
+        if self.images.ndim != inputs.ndim or self.images.shape[1:] != inputs.shape[1:]:
+            raise ValueError(
+                f"references: ControlImages expected images of shape {tuple(inputs.shape[1:])}, "
+                f"got {tuple(self.images.shape[1:])}"
+            )
+        return self.images.to(inputs).unsqueeze(1)
+
+
+def _quantile(pixels: Tensor, quantile: float) -> Tensor:
+    """Return the (lower) quantile over the last axis; torch.quantile refuses large images."""
+    k = 1 + math.floor(quantile * (pixels.shape[-1] - 1))
+    return pixels.kthvalue(k, dim=-1).values
+
+
+def reference_images(references: Sequence[Reference], inputs: Tensor) -> list[Tensor]:
+    """Return all reference images of one input tensor, each (N or 1, C, *spatial).
+
+    Inputs without spatial axes, of shape (N, F), have no background to read and no neighbours to
+    blur. Where nothing else is among the references, theirs is zero, Captum's default baseline.
+
+    Raises:
+        ValueError: If a reference is not finite.
+    """
+    if inputs.ndim < 3:
+        flat = [r for r in references if not isinstance(r, (Background, Blur))]
+        references = flat or [Constant(0.0)]
+    return [image for reference in references for image in _finite(reference(inputs))]
+
+
+def _finite(images: Tensor) -> Tensor:
+    if not bool(torch.isfinite(images).all()):
+        raise ValueError("references: expected finite values, got NaN or infinity")
+    return images

@@ -1,0 +1,226 @@
+r"""From whatever a forward function returns to the log-odds of the target.
+
+Every term of the objective reads one number per image, the log-odds of the target,
+
+.. math:: \ell = \log p_c - \log (1 - p_c),
+
+because both :math:`-\log p_c = softplus(-\ell)` and :math:`-\log(1 - p_c) = softplus(\ell)` are
+exact in it where probabilities have long rounded to 0 or 1.
+
+What a score means:
+
+- ``"logits"`` (default): the classes are on axis 1 and softmax makes them probabilities.
+  Log-probabilities are logits too. A single output is a binary logit: sigmoid makes it one.
+- ``"probabilities"``: the classes are on axis 1 and already sum to 1; a single output is the
+  probability of the positive class.
+- ``"binary_logits"``: every output is a binary logit of its own (multi-label networks).
+- ``"regression"``: the output is a quantity. Evidence is what carries it from its value on the
+  references, :math:`s_b`, to its value on the image, :math:`s_x`; with
+  :math:`r = (s - s_b) / (s_x - s_b)` the log-odds are :math:`4 (2 r - 1)`, so that the image has
+  "probability" 0.98 and the references 0.02. This definition is ours, not the paper's.
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from captum_pcim._compat import TargetType
+
+ScoreKind = Literal["logits", "probabilities", "binary_logits", "regression"]
+
+MAX_LOG_ODDS = 8.0
+REGRESSION_LOG_ODDS = 4.0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The network's answer to a batch of images, for one target each.
+
+    Args:
+        log_odds (Tensor): Log-odds of the target, of shape (N,).
+        log_probabilities (Tensor): Log-probabilities of all classes, of shape (N, K), for terms
+            that compare whole distributions.
+    """
+
+    log_odds: Tensor
+    log_probabilities: Tensor
+
+    @property
+    def probability(self) -> Tensor:
+        """The probability of the target, of shape (N,)."""
+        return self.log_odds.sigmoid()
+
+    def halves(self) -> tuple["Scores", "Scores"]:
+        """Split the scores of a batch of blends followed by their complements."""
+        odds, probabilities = self.log_odds.chunk(2), self.log_probabilities.chunk(2)
+        return Scores(odds[0], probabilities[0]), Scores(odds[1], probabilities[1])
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Per-image shift and scale that bring scores into a range where gradients live.
+
+    Args:
+        offset (Tensor): Subtracted from the scores, of shape (N, 1).
+        scale (Tensor): Multiplied to the scores, of shape (N, 1).
+    """
+
+    offset: Tensor
+    scale: Tensor
+
+    def take(self, rows: Tensor) -> "Calibration":
+        """Return the calibration of some of the images."""
+        return Calibration(self.offset[rows], self.scale[rows])
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        """Apply the calibration to (k N, K) scores: k batches of the same N images."""
+        per_batch = scores.unflatten(0, (-1, len(self.offset)))
+        calibrated: Tensor = ((per_batch - self.offset) * self.scale).flatten(0, 1)
+        return calibrated
+
+
+def tempered(log_odds: Tensor) -> Calibration:
+    """Return the temperature that keeps very confident networks from flattening the map.
+
+    Where the network's log-odds on the full image exceed 8 (p = 0.9997) either way, all its
+    scores are divided by the same number so that they are 8 there. Logits times 300 then give
+    the same map as logits times 30.
+    """
+    scale = MAX_LOG_ODDS / log_odds.abs().clamp_min(MAX_LOG_ODDS)
+    scale = scale.unsqueeze(1)
+    return Calibration(torch.zeros_like(scale), scale)
+
+
+def between(reference_scores: Tensor, image_scores: Tensor) -> Calibration:
+    """Return the calibration of regression scores: -4 on the references, +4 on the image."""
+    middle, half = (image_scores + reference_scores) / 2, (image_scores - reference_scores) / 2
+    if bool((half.abs() < 1e-12).any()):
+        warnings.warn(
+            "forward_func: some images score exactly as their references do; nothing in them "
+            "can be evidence and their maps mean nothing",
+            stacklevel=2,
+        )
+    tiny = torch.full_like(half, 1e-12).copysign(half)
+    half = torch.where(half.abs() < 1e-12, tiny, half)
+    return Calibration(middle, REGRESSION_LOG_ODDS / half)
+
+
+def read_scores(
+    scores: Tensor, classes: Tensor, kind: ScoreKind, calibration: Calibration | None = None
+) -> Scores:
+    """Turn the scores of all classes into the target's log-odds.
+
+    Args:
+        scores (Tensor): What the network returned, of shape (N, K).
+        classes (Tensor): The target's place on axis 1, of shape (N,).
+        kind (str): What the scores mean, see the module's text.
+        calibration (Calibration, optional): Applied to the logits.
+
+    Returns:
+        Scores: In float32, or float64 where the scores are.
+    """
+    scores = scores if scores.dtype == torch.float64 else scores.float()
+    if kind == "probabilities":
+        scores = _logits_of_probabilities(scores)
+    if calibration is not None:
+        scores = calibration(scores)
+    if kind in ("binary_logits", "regression") or scores.shape[1] == 1:
+        odds = scores.gather(1, classes.unsqueeze(1)).squeeze(1)
+        return Scores(odds, torch.stack([F.logsigmoid(-odds), F.logsigmoid(odds)], dim=1))
+    target_score = scores.gather(1, classes.unsqueeze(1)).squeeze(1)
+    others = scores.scatter(1, classes.unsqueeze(1), -torch.inf).logsumexp(dim=1)
+    return Scores(target_score - others, scores.log_softmax(dim=1))
+
+
+def _logits_of_probabilities(probabilities: Tensor) -> Tensor:
+    """Return logits whose softmax (or sigmoid, for one output) is the given probabilities."""
+    tiny = torch.finfo(probabilities.dtype).tiny
+    log_p = probabilities.clamp_min(tiny).log()
+    if probabilities.shape[1] > 1:
+        return log_p
+    return log_p - (1 - probabilities).clamp_min(tiny).log()
+
+
+def warn_of_probabilities(scores: Tensor) -> None:
+    """Warn where scores that were said to be logits look like the output of a softmax."""
+    if scores.shape[1] == 1:
+        return
+    shares = bool(((scores >= 0) & (scores <= 1)).all())
+    if shares and bool(((scores.sum(1) - 1).abs() < 1e-3).all()):
+        warnings.warn(
+            'score: "logits" was said or is the default, but the scores look like probabilities '
+            '(in [0, 1], summing to 1); if they are, use score="probabilities"',
+            stacklevel=2,
+        )
+
+
+def select_classes(output: Tensor, target: TargetType) -> tuple[Tensor, Tensor]:
+    """Bring outputs and targets of every form Captum knows into class scores and class numbers.
+
+    Args:
+        output (Tensor): What the forward function returned: (N,), (N, K) or (N, K, ...).
+        target (int, tuple, Tensor, list or None): As everywhere in Captum; already checked by
+            :func:`captum_pcim.core.checks.check_target`.
+
+    Returns:
+        tuple: The scores (N, K) and the target's place among them (N,), int64.
+
+    Raises:
+        AssertionError: If a tuple has more elements than the output has axes, as in Captum.
+        ValueError: If the target leaves more than one class axis, or none is given where the
+            output has several classes.
+        IndexError: If a target is outside the output.
+    """
+    output = output.unsqueeze(1) if output.ndim == 1 else output
+    n_images = len(output)
+    if target is None:
+        target = _only_class(output)
+    if isinstance(target, list):
+        target = torch.tensor(target) if isinstance(target[0], int) else target
+    if isinstance(target, Tensor):
+        target = int(target) if target.numel() == 1 else target.to(output.device)
+    if isinstance(target, list):
+        elements = [_select_tuple(output[i : i + 1], t) for i, t in enumerate(target)]
+        scores = torch.cat([element[0] for element in elements])
+        classes = torch.tensor([element[1] for element in elements], device=output.device)
+    elif isinstance(target, Tensor):
+        scores, classes = output, target.long()
+    else:
+        scores, place = _select_tuple(output, target if isinstance(target, tuple) else (target,))
+        classes = torch.full((n_images,), place, device=output.device)
+    return _checked(scores, classes, target)
+
+
+def _only_class(output: Tensor) -> int:
+    if output[0].numel() != 1:
+        raise ValueError(
+            f"target: forward_func returns {tuple(output.shape)}, several scores per image; "
+            f"expected a target that selects one, got None"
+        )
+    return 0
+
+
+def _select_tuple(output: Tensor, target: tuple[int, ...]) -> tuple[Tensor, int]:
+    """Select the trailing axes of a tuple target, leave the class axis standing."""
+    if len(target) > output.ndim - 1:
+        raise AssertionError(
+            f"target: {target} has more elements than forward_func's output "
+            f"{tuple(output.shape)} has axes after the batch"
+        )
+    trailing: tuple[Any, ...] = target[1:]
+    return output[(slice(None), slice(None), *trailing)], target[0]
+
+
+def _checked(scores: Tensor, classes: Tensor, target: object) -> tuple[Tensor, Tensor]:
+    if scores.ndim == 1:
+        scores = scores.unsqueeze(1)
+    if scores.ndim != 2:
+        raise ValueError(
+            f"target: expected one score per image, but {target!r} leaves shape "
+            f"{tuple(scores.shape[:1] + scores.shape[2:])} of forward_func's output"
+        )
+    return scores, classes

@@ -1,0 +1,137 @@
+"""A folder of image files as a list of images, one file each or one file a stain."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from captum_pcim._errors import describe
+from captum_pcim.images.read import SUFFIXES
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """One image of a folder.
+
+    Attributes:
+        name: Path below the folder, with forward slashes; for stains in a file each, the part of
+            the path that they share.
+        paths: Its files, one, or one a stain in the order of the stains.
+        problem: Why the image cannot be read, or None.
+        is_image: False for a file that is not meant to be an image.
+    """
+
+    name: str
+    paths: tuple[Path, ...] = ()
+    problem: str | None = None
+    is_image: bool = True
+
+
+def find_images(
+    folder: Path, stains: Sequence[str] = (), exclude: Path | None = None
+) -> list[ImageFiles]:
+    """List the images below a folder, sorted by name, with those that cannot be used and why.
+
+    Symbolic links to files are followed only when they stay inside the folder; links to folders
+    never are.
+
+    Args:
+        folder: The folder; its subfolders are looked through as well.
+        stains: Empty when an image is one file. Otherwise the pattern of the file names, such as
+            ``"{image}_{stain}.tif"``, and the stains' names in channel order.
+        exclude: A folder to leave out.
+
+    Returns:
+        One entry an image, and one for each other file.
+
+    Raises:
+        ValueError: If the pattern does not hold ``{image}`` and ``{stain}`` once each, or names
+            no stain.
+    """
+    match = _stain_pattern(stains) if stains else None
+    found = [_checked(path, folder) for path in _walk(folder, exclude)]
+    if match is None:
+        return sorted(found, key=lambda image: image.name)
+    return sorted(_group_stains(found, match, stains[1:]), key=lambda image: image.name)
+
+
+def _walk(folder: Path, exclude: Path | None) -> Iterator[Path]:
+    excluded = exclude.resolve() if exclude is not None else None
+    for root, subfolders, files in os.walk(folder, followlinks=False, onerror=_raise):
+        links = [name for name in subfolders if os.path.islink(os.path.join(root, name))]
+        subfolders[:] = [
+            name
+            for name in subfolders
+            if name not in links and Path(root, name).resolve() != excluded
+        ]
+        yield from (Path(root, name) for name in files + links)
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
+def _checked(path: Path, folder: Path) -> ImageFiles:
+    name = path.relative_to(folder).as_posix()
+    if path.is_symlink() and path.is_dir():
+        return ImageFiles(name, problem="symbolic link to a folder: not followed")
+    if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+        known = " ".join(SUFFIXES)
+        return ImageFiles(name, problem=f"not the name of an image ({known})", is_image=False)
+    try:
+        inside = path.resolve(strict=True).is_relative_to(folder.resolve())
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except (OSError, RuntimeError) as error:
+        return ImageFiles(name, problem=f"cannot be read: {describe(error)}")
+    if not inside:
+        return ImageFiles(name, problem="symbolic link out of the folder: not followed")
+    if not regular:
+        return ImageFiles(name, problem="not a regular file")
+    return ImageFiles(name, (path,))
+
+
+def _stain_pattern(stains: Sequence[str]) -> re.Pattern[str]:
+    pattern, names = stains[0], stains[1:]
+    if pattern.count("{image}") != 1 or pattern.count("{stain}") != 1 or "/" in pattern:
+        raise ValueError(
+            "stains: the pattern of the file names must hold {image} and {stain} once each and no "
+            f"folder, as in '{{image}}_{{stain}}.tif', got {pattern!r}"
+        )
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"stains: expected different names after the pattern, got {list(names)}")
+    expression = re.escape(pattern)
+    expression = expression.replace(re.escape("{image}"), "(?P<image>.+)")
+    alternatives = "|".join(re.escape(name) for name in names)
+    expression = expression.replace(re.escape("{stain}"), f"(?P<stain>{alternatives})")
+    return re.compile(expression, re.DOTALL)
+
+
+def _group_stains(
+    found: Sequence[ImageFiles], match: re.Pattern[str], names: Sequence[str]
+) -> list[ImageFiles]:
+    groups: dict[str, dict[str, ImageFiles]] = {}
+    others = []
+    for file in found:
+        folder, slash, base = file.name.rpartition("/")
+        parts = match.fullmatch(base)
+        if parts is None:
+            problem = file.problem or "does not match the stains' pattern"
+            others.append(ImageFiles(file.name, problem=problem, is_image=False))
+        else:
+            groups.setdefault(folder + slash + parts["image"], {})[parts["stain"]] = file
+    return others + [_joined(name, group, names) for name, group in groups.items()]
+
+
+def _joined(name: str, group: dict[str, ImageFiles], names: Sequence[str]) -> ImageFiles:
+    missing = [stain for stain in names if stain not in group]
+    if missing:
+        return ImageFiles(name, problem=f"no file for stain {', '.join(missing)}")
+    problems = [f"{stain}: {group[stain].problem}" for stain in names if group[stain].problem]
+    if problems:
+        return ImageFiles(name, problem="; ".join(problems))
+    return ImageFiles(name, tuple(path for stain in names for path in group[stain].paths))
