@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.extremal import (
+from benchmarks.rivals.extremal import (
     SmoothMask,
     area_penalty,
     area_reference,
@@ -15,7 +15,7 @@ from benchmarks.extremal import (
     kernel,
     perturb,
 )
-from benchmarks.rise import draw_masks, rise
+from benchmarks.rivals.rise import draw_masks, rise
 from captum_pcim.core.references import Blur
 
 

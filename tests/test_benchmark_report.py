@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.bootstrap import Estimate, estimate
-from benchmarks.real_data import split
-from benchmarks.report import write_section
-from benchmarks.tables import leaders
+from benchmarks.quality.tables import leaders
+from benchmarks.results import write_section
+from benchmarks.sets.real_data import split
 
 
 def test_a_section_is_replaced_and_the_rest_left_alone(tmp_path):

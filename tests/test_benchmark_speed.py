@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.mutations import MUTATIONS, ROOT
-from benchmarks.speed_fields import bound
-from benchmarks.speed_timing import Pairs, exponent, in_turn, running_peak
+from benchmarks.robustness.mutations import MUTATIONS, ROOT
+from benchmarks.speed.fields import bound
+from benchmarks.speed.timing import Pairs, exponent, in_turn, running_peak
 
 sizes = st.floats(0.1, 1e6)
 

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("quantus", reason="Quantus is optional: pip install 'captum-pcim[bench]'")
 
-from benchmarks.quantus_check import SIZES, largest_differences
+from benchmarks.quality.quantus_check import SIZES, largest_differences
 
 
 @pytest.mark.parametrize("size", SIZES)

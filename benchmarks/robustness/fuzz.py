@@ -1,11 +1,11 @@
 """Random calls of `attribute` and hostile files for the command line, until the time is up.
 
-    python -m benchmarks.fuzz --seconds 300
+    python -m benchmarks.robustness.fuzz --seconds 300
 
 Every trial has a seed of its own and is made from nothing else. A trial that ends in anything but
 a right answer or a clear error is printed with its seed, and the exit status is 1. One trial again:
 
-    python -m benchmarks.fuzz --seed 1234 --trials 1
+    python -m benchmarks.robustness.fuzz --seed 1234 --trials 1
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import warnings
 
 import torch
 
-from benchmarks import fuzz_calls, fuzz_files
+from benchmarks.robustness import fuzz_calls, fuzz_files
 
 SHARE_OF_FILES = 0.1  # they take longer than calls
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.bootstrap import Estimate, estimate
-from benchmarks.panels import NOT_OPTIMISED_ON, OPTIMISED_ON, is_lower_better
-from benchmarks.report import markdown_table
-from benchmarks.tables import leaders
+from benchmarks.quality.panels import NOT_OPTIMISED_ON, OPTIMISED_ON, is_lower_better
+from benchmarks.quality.tables import leaders
+from benchmarks.results import markdown_table
 from captum_pcim.comparison.result import Comparison
 from captum_pcim.comparison.trivial import trivial_methods
 

@@ -12,11 +12,11 @@ import torch
 from captum.attr import Occlusion
 from torch import Tensor, nn
 
-from benchmarks.development import recognised_positives
-from benchmarks.extremal import extremal_perturbation
-from benchmarks.report import markdown_table
-from benchmarks.rise import rise
-from benchmarks.speed_timing import Pairs, in_turn, seconds_of
+from benchmarks.quality.development import recognised_positives
+from benchmarks.results import markdown_table
+from benchmarks.rivals.extremal import extremal_perturbation
+from benchmarks.rivals.rise import rise
+from benchmarks.speed.timing import Pairs, in_turn, seconds_of
 from captum_pcim import PCIM
 from captum_pcim.comparison.method import Method
 from captum_pcim.comparison.methods import captum_methods

@@ -1,7 +1,7 @@
 """Trains the classifiers of the synthetic images and saves their weights, some minutes each.
 
-    python benchmarks/train_cnn.py fluorescence
-    python benchmarks/train_cnn.py brightfield
+    python -m benchmarks.sets.train_cnn fluorescence
+    python -m benchmarks.sets.train_cnn brightfield
 
 An ordinary classifier trained in the ordinary way: cross-entropy; flips, quarter turns and
 brightness as augmentation; no masked, blurred or otherwise altered images. Prints accuracy, and how
@@ -22,7 +22,7 @@ from captum_pcim.synthetic.images import HELD_OUT_SEED, TRAIN_SEED, SyntheticIma
 
 GENERATORS = {"fluorescence": synthetic_fluorescence, "brightfield": synthetic_brightfield}
 ARCHITECTURES = {"SmallResNet": SmallResNet, "LargeKernelCNN": LargeKernelCNN}
-WEIGHTS = Path(__file__).parents[1] / "captum_pcim" / "data" / "weights"
+WEIGHTS = Path(__file__).parents[2] / "captum_pcim" / "synthetic" / "weights"
 
 
 def augment(inputs: Tensor, generator: torch.Generator) -> Tensor:

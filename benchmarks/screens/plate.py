@@ -1,6 +1,6 @@
 """Whole plates: time outside the network, memory, and Ray against plain processes.
 
-    python -m benchmarks.screen --write
+    python -m benchmarks.screens.plate --write
 
 It does the parts `stub`, `cnn` and `engines` (or those named), on plates of 384, 96 and 32 wells
 with 4 fields each (`--wells` for others), and replaces the section of docs/scaling.md. The machine
@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.report import BENCHMARKS, markdown_table, origin, write_section
+from benchmarks.results import BENCHMARKS, markdown_table, origin, write_section
 from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.screen import ScreenConfig, Status, Store, Worker, run_shard
 from captum_pcim.screen.explainer import Explanation
@@ -88,7 +88,7 @@ def screen_config(folder: Path, network: str, options: argparse.Namespace) -> Sc
                 "labels": r"(?P<plate>\w+)/(?P<well>\w\d\d)_f(?P<field>\d)_labels\.png",
             },
             "windows": {"fixed": {stain: [200, 10200] for stain in STAINS}},
-            "model": {"factory": f"benchmarks.screen:{network}"},
+            "model": {"factory": f"benchmarks.screens.plate:{network}"},
             "attribution": {"n_steps": options.steps},
             "output": {"path": str(folder / "results")},
             "run": {"batch_size": options.batch_size, "workers": 2},

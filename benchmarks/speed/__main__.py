@@ -17,12 +17,12 @@ from statistics import median
 
 import torch
 
-from benchmarks.report import add_write_option, markdown_table, publish
-from benchmarks.speed_cases import Case, Work, steps_within
-from benchmarks.speed_fields import fields
-from benchmarks.speed_ideas import ideas
-from benchmarks.speed_quality import early_stop, time_to_quality
-from benchmarks.speed_timing import MEBIBYTE, Pairs, exponent, in_turn, peak_bytes
+from benchmarks.results import add_write_option, markdown_table, publish
+from benchmarks.speed.cases import Case, Work, steps_within
+from benchmarks.speed.fields import fields
+from benchmarks.speed.ideas import ideas
+from benchmarks.speed.quality import early_stop, time_to_quality
+from benchmarks.speed.timing import MEBIBYTE, Pairs, exponent, in_turn, peak_bytes
 from captum_pcim.pcim import DEFAULT_STEPS
 
 BATCHES = (1, 8, 32)

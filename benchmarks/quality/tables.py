@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.bootstrap import Estimate, estimate
-from benchmarks.panels import LABELS, is_lower_better
-from benchmarks.report import markdown_table
+from benchmarks.quality.panels import LABELS, is_lower_better
+from benchmarks.results import markdown_table
 from captum_pcim.comparison.result import Comparison, Run
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmarks.speed_networks import build
-from benchmarks.speed_timing import seconds_of
+from benchmarks.speed.networks import build
+from benchmarks.speed.timing import seconds_of
 from captum_pcim import PCIM
 from captum_pcim.core.network import frozen_view
 from captum_pcim.pcim import DEFAULT_STEPS

@@ -1,6 +1,6 @@
 """Quality against the number of forward passes, for networks that cannot be differentiated.
 
-    python -m benchmarks.forward_only --data ../shared/data --images 8 --write
+    python -m benchmarks.forward_only.budgets --data ../shared/data --images 8 --write
 
 Every method gets the same number of passes per image of the same ONNX session, at most; PCIM with
 autograd stands beside them as the reference. Settings were chosen on the development seed and the
@@ -24,15 +24,15 @@ from captum.attr import FeatureAblation, KernelShap, Lime, Occlusion
 from torch import Tensor, nn
 
 from benchmarks.bootstrap import estimate
-from benchmarks.real_data import DEFAULT_DATA, LabelledImages
-from benchmarks.report import add_write_option, markdown_table, publish
-from benchmarks.rise import rise
-from benchmarks.sets import NAMES, Explained, load
+from benchmarks.results import add_write_option, markdown_table, publish
+from benchmarks.rivals.rise import rise
+from benchmarks.sets.explained import NAMES, Explained, load
+from benchmarks.sets.real_data import DEFAULT_DATA, LabelledImages
 from captum_pcim import PCIM, Background, Blur, ForwardOnly
 from captum_pcim.classifiers.adapters import OnnxForward
 from captum_pcim.metrics import average_precision, deletion, insertion
 
-FIGURES = Path(__file__).parents[1] / "docs" / "figures"
+FIGURES = Path(__file__).parents[2] / "docs" / "figures"
 INTRODUCTION = """\
 The same network as an ONNX session for all but the last row. Means with 95 % bootstrap intervals
 over images; deletion is better when lower. Occlusion makes as many of the passes as its windows'

@@ -1,6 +1,6 @@
 """PCIM at its defaults beside its closest rivals on the synthetic development images.
 
-    python -m benchmarks.development --write
+    python -m benchmarks.quality.development --write
 
 Correctly classified images of a phenotype, 96 x 96 pixels, of the seed that settings are chosen on.
 """
@@ -11,9 +11,9 @@ import argparse
 
 import torch
 
-from benchmarks.panels import OPTIMISED_ON, fidelity_panel
-from benchmarks.report import add_write_option, publish
-from benchmarks.tables import comparison_table
+from benchmarks.quality.panels import OPTIMISED_ON, fidelity_panel
+from benchmarks.quality.tables import comparison_table
+from benchmarks.results import add_write_option, publish
 from captum_pcim.cli.demo import pcim_and_rivals
 from captum_pcim.comparison.compare import compare
 from captum_pcim.comparison.metrics import localisation_metrics

@@ -1,6 +1,6 @@
 """What survives being killed: a screen whose runs are killed at random moments until it is done.
 
-    python -m benchmarks.screen_soak
+    python -m benchmarks.screens.soak
 
 Each kill is a SIGKILL to the whole process group, after at least one new result.
 """
@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.screen import screen_config, written_plate
+from benchmarks.screens.plate import screen_config, written_plate
 from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.screen import Store, run_screen
 from captum_pcim.screen.identity import make_plan
@@ -26,7 +26,7 @@ from captum_pcim.screen.plate import find_fields
 def soak(folder: Path, options: argparse.Namespace) -> str:
     """Kills whole runs at random moments until a screen is done, then checks every result."""
     config = screen_config(folder, "stub", options)
-    command = [sys.executable, "-m", "benchmarks.screen_soak", "--folder", str(folder)]
+    command = [sys.executable, "-m", "benchmarks.screens.soak", "--folder", str(folder)]
     command += ["--steps", str(options.steps), "--batch-size", str(options.batch_size)]
     chance, kills = random.Random(options.seed), 0
     seen: dict[str, int] = {}

@@ -3,7 +3,7 @@
 Every mutation changes one expression in a temporary copy of the package and runs the tests of the
 method against it, those of the changed module first. `--write` puts the table into docs/testing.md.
 
-    python -m benchmarks.mutations --write
+    python -m benchmarks.robustness.mutations --write
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import pytest
 import scipy.stats  # noqa: F401
 import sklearn.metrics  # noqa: F401
 
-from benchmarks.report import markdown_table, origin, write_section
+from benchmarks.results import markdown_table, origin, write_section
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TESTING = ROOT / "docs" / "testing.md"
 TESTS = (
     "solver",

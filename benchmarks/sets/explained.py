@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.bootstrap import Estimate, estimate
-from benchmarks.classifiers import ARCHITECTURES, SYNTHETIC, classifier, probabilities
-from benchmarks.real_data import REAL_SETS, LabelledImages, Part
+from benchmarks.sets.classifiers import ARCHITECTURES, SYNTHETIC, classifier, probabilities
+from benchmarks.sets.real_data import REAL_SETS, LabelledImages, Part
 from captum_pcim.synthetic import DEVELOPMENT_SEED, HELD_OUT_SEED
 
 NAMES = (*SYNTHETIC, *REAL_SETS)

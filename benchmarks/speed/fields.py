@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.report import markdown_table
-from benchmarks.speed_cases import Case, Work
-from benchmarks.speed_timing import MEBIBYTE, peak_bytes, seconds_of
+from benchmarks.results import markdown_table
+from benchmarks.speed.cases import Case, Work
+from benchmarks.speed.timing import MEBIBYTE, peak_bytes, seconds_of
 
 N_STAINS = 5
 N_STEPS = 2

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from benchmarks.report import markdown_table
-from benchmarks.speed_cases import Case, Work
-from benchmarks.speed_timing import in_turn, peak_bytes
+from benchmarks.results import markdown_table
+from benchmarks.speed.cases import Case, Work
+from benchmarks.speed.timing import in_turn, peak_bytes
 from captum_pcim import PCIM, Background, Blur
 from captum_pcim._errors import describe
 from captum_pcim.core.adam import Adam

@@ -1,6 +1,6 @@
 """What each part of PCIM buys, one changed at a time, on the synthetic development images.
 
-    python -m benchmarks.ablation --write
+    python -m benchmarks.quality.ablation --write
 
 Leak ratio is the probability of the class on the blend over that on the image, median over images;
 the other figures are means with 95 % bootstrap intervals.
@@ -16,9 +16,9 @@ from unittest import mock
 from torch import Tensor
 
 from benchmarks.bootstrap import estimate
-from benchmarks.development import GENERATORS, recognised_positives
-from benchmarks.panels import LABELS, OPTIMISED_ON, fidelity_panel
-from benchmarks.report import add_write_option, markdown_table, publish
+from benchmarks.quality.development import GENERATORS, recognised_positives
+from benchmarks.quality.panels import LABELS, OPTIMISED_ON, fidelity_panel
+from benchmarks.results import add_write_option, markdown_table, publish
 from captum_pcim import (
     PCIM,
     Area,

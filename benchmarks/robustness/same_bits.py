@@ -1,9 +1,9 @@
 """Do two states of the package give the same maps, bit for bit?
 
-``python -m benchmarks.same_bits --write before.json`` writes the SHA-256 of the tensors of every
-mode of `attribute`; after a change that may not change a map, ``--against before.json`` compares
-and the exit status says whether all are equal. Bits differ between machines and versions of torch,
-so both runs belong on one machine.
+``python -m benchmarks.robustness.same_bits --write before.json`` writes the SHA-256 of the tensors
+of every mode of `attribute`; after a change that may not change a map, ``--against before.json``
+compares and the exit status says whether all are equal. Bits differ between machines and versions
+of torch, so both runs belong on one machine.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.bootstrap import estimate
-from benchmarks.real_data import DEFAULT_DATA, REAL_SETS, LabelledImages
-from benchmarks.train_cnn import train as train_synthetic
+from benchmarks.sets.real_data import DEFAULT_DATA, REAL_SETS, LabelledImages
+from benchmarks.sets.train_cnn import train as train_synthetic
 from captum_pcim.synthetic import (
     TRAIN_SEED,
     LargeKernelCNN,
@@ -22,7 +22,7 @@ from captum_pcim.synthetic import (
 from captum_pcim.synthetic.cnn import SHIPPED
 
 ARCHITECTURES = {"SmallResNet": SmallResNet, "LargeKernelCNN": LargeKernelCNN}
-OUT = Path(__file__).parent / "out"
+OUT = Path(__file__).parents[1] / "out"
 SYNTHETIC = {
     "synthetic fluorescence": ("fluorescence", synthetic_fluorescence),
     "synthetic bright field": ("brightfield", synthetic_brightfield),

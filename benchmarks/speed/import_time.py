@@ -1,6 +1,6 @@
 """How long `import captum_pcim` takes, against `import captum.attr`.
 
-    python -m benchmarks.import_time --write
+    python -m benchmarks.speed.import_time --write
 
 Each import runs in a fresh interpreter, the two in turn (A B A B), after one of each that warms the
 file cache. Times are processor time of the whole process, so interpreter and torch are in both.
@@ -14,7 +14,7 @@ import subprocess
 import sys
 from statistics import median
 
-from benchmarks.report import add_write_option, markdown_table, publish
+from benchmarks.results import add_write_option, markdown_table, publish
 
 CAPTUM, OURS = "captum.attr", "captum_pcim"
 ALLOWED = 1.10  # of Captum's own time

@@ -1,6 +1,6 @@
 """Real images end to end: train on bbbc010 fluorescence, export, run `captum-pcim explain`.
 
-    python -m benchmarks.bbbc010_explain --data ../shared/data --write
+    python -m benchmarks.quality.bbbc010_explain --data ../shared/data --write
 
 A small classifier of treated (mostly alive) against untreated (mostly dead) worms is trained on
 half of the wells and exported with torch.export; quarters of the other wells are written as 16-bit
@@ -24,9 +24,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.bootstrap import estimate
-from benchmarks.classifiers import classifier, probabilities
-from benchmarks.real_data import DEFAULT_DATA, LabelledImages, load_bbbc010
-from benchmarks.report import add_write_option, markdown_table, publish
+from benchmarks.results import add_write_option, markdown_table, publish
+from benchmarks.sets.classifiers import classifier, probabilities
+from benchmarks.sets.real_data import DEFAULT_DATA, LabelledImages, load_bbbc010
 from captum_pcim.comparison.compare import compare
 from captum_pcim.comparison.method import Method
 from captum_pcim.comparison.methods import grad_cam, integrated_gradients, occlusion

@@ -2,7 +2,7 @@
 
 Quantus is LGPL and stays outside the package: `pip install 'captum-pcim[bench]'`. Run
 
-    python -m benchmarks.quantus_check
+    python -m benchmarks.quality.quantus_check
 
 for a table of the largest absolute difference of each measure over random maps of several sizes
 and numbers of stains.

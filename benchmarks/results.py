@@ -37,7 +37,7 @@ def publish(name: str, text: str, write: bool) -> None:
 def origin() -> str:
     """The command that is running, the day and what it ran on."""
     module = sys.modules["__main__"].__spec__
-    script = f"-m {module.name}" if module else Path(sys.argv[0]).name
+    script = f"-m {module.name.removesuffix('.__main__')}" if module else Path(sys.argv[0]).name
     arguments = " ".join(_without_folders(argument) for argument in sys.argv[1:])
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     return (

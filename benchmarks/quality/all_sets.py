@@ -1,6 +1,6 @@
 """Every metric, method and image set, with 95 % bootstrap intervals over images.
 
-    python -m benchmarks.quality --data ../shared/data --write
+    python -m benchmarks.quality.all_sets --data ../shared/data --write
 
 Classifiers are trained when they are first needed and kept in benchmarks/out, and so is what was
 found on each set: sets can be run one by one or side by side (`--sets`), and `--write` publishes
@@ -21,10 +21,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.bootstrap import estimate
-from benchmarks.classifiers import ARCHITECTURES, OUT, probabilities
-from benchmarks.extremal import extremal_perturbation
-from benchmarks.goals import checks_table, goals_table, led, trivial_above
-from benchmarks.panels import (
+from benchmarks.quality.goals import checks_table, goals_table, led, trivial_above
+from benchmarks.quality.panels import (
     NOT_OPTIMISED_ON,
     OPTIMISED_ON,
     background,
@@ -32,11 +30,13 @@ from benchmarks.panels import (
     fidelity_panel,
     other_panel,
 )
-from benchmarks.real_data import DEFAULT_DATA, LabelledImages
-from benchmarks.report import add_write_option, markdown_table, origin, write_section
-from benchmarks.rise import rise
-from benchmarks.sets import NAMES, Explained, load
-from benchmarks.tables import comparison_table
+from benchmarks.quality.tables import comparison_table
+from benchmarks.results import add_write_option, markdown_table, origin, write_section
+from benchmarks.rivals.extremal import extremal_perturbation
+from benchmarks.rivals.rise import rise
+from benchmarks.sets.classifiers import ARCHITECTURES, OUT, probabilities
+from benchmarks.sets.explained import NAMES, Explained, load
+from benchmarks.sets.real_data import DEFAULT_DATA, LabelledImages
 from captum_pcim import PCIM
 from captum_pcim.comparison.compare import compare
 from captum_pcim.comparison.method import Method
