@@ -24,7 +24,7 @@ from captum.attr import FeatureAblation, KernelShap, Lime, Occlusion
 from torch import Tensor, nn
 
 from benchmarks.bootstrap import estimate
-from benchmarks.results import add_write_option, markdown_table, publish
+from benchmarks.results import Table, add_write_option, publish
 from benchmarks.rivals.rise import rise
 from benchmarks.sets.explained import NAMES, Explained, load
 from benchmarks.sets.real_data import DEFAULT_DATA, LabelledImages
@@ -32,8 +32,7 @@ from captum_pcim import PCIM, Background, Blur, ForwardOnly
 from captum_pcim.classifiers.adapters import OnnxForward
 from captum_pcim.metrics import average_precision, deletion, insertion
 
-FIGURES = Path(__file__).parents[2] / "docs" / "figures"
-INTRODUCTION = """\
+NOTE = """\
 The same network as an ONNX session for all but the last row. Means with 95 % bootstrap intervals
 over images; deletion is better when lower. Occlusion makes as many of the passes as its windows'
 positions come to, with the window that is best in each metric on these images."""
@@ -60,18 +59,17 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", module="captum.attr")
-    parts = ["## Forward passes only", "", INTRODUCTION]
     for name in arguments.sets:
         explained = load(name, "SmallResNet", "reporting", arguments.images, arguments.data, "cpu")
         if explained is None:
             print(f"{name}: skipped, not in {arguments.data}", file=sys.stderr)
             continue
-        parts += ["", *on_set(explained, arguments.budgets, arguments.write)]
-    publish("forward only", "\n".join(parts), arguments.write)
+        table = on_set(explained, arguments.budgets)
+        publish(f"forward_only/{name.replace(' ', '_')}", table, arguments.write)
 
 
-def on_set(explained: Explained, budgets: list[int], write: bool) -> list[str]:
-    """The tables of one set; with write also its figure."""
+def on_set(explained: Explained, budgets: list[int]) -> Table:
+    """Every method with every budget on one set."""
     images = explained.images
     with tempfile.TemporaryDirectory() as folder:
         network = OnnxForward(exported(explained.model, Path(folder), images.inputs))
@@ -82,13 +80,18 @@ def on_set(explained: Explained, budgets: list[int], write: bool) -> list[str]:
         }
         autograd = PCIM(explained.model).attribute(images.inputs, target=images.labels)
         reference = scores(network, images, autograd[:, :1])
-    best = with_best_window(results, budgets)
-    texts = [section(explained.name, best, reference, len(images.inputs))]
-    if write:
-        figure = FIGURES / f"forward_only_{explained.name.replace(' ', '_')}.png"
-        draw(best, reference, budgets, figure)
-        texts += ["", f"![Quality against forward passes](figures/{figure.name})"]
-    return texts
+    found = with_best_window(results, budgets)
+    rows = [
+        [method, str(budget), *(estimate(scored[metric]).spread for metric in reference)]
+        for (method, budget), scored in sorted(found.items(), key=lambda item: item[0][1])
+    ]
+    rows.append(["PCIM, autograd", "", *(estimate(of).spread for of in reference.values())])
+    return Table(
+        f"Forward passes only, {explained.name}, {len(images.inputs)} images",
+        ["method", "forward passes", *reference],
+        rows,
+        NOTE,
+    )
 
 
 def exported(model: nn.Module, folder: Path, inputs: Tensor) -> Path:
@@ -225,52 +228,6 @@ def with_best_window(
 def _best(metric: str, scores: list[Tensor]) -> Tensor:
     choose = min if metric in LOWER_IS_BETTER else max
     return choose(scores, key=lambda score: float(score.mean()))
-
-
-def section(
-    name: str, results: dict[tuple[str, int], Scores], reference: Scores, n_images: int
-) -> str:
-    metrics = list(reference)
-    rows = [
-        [f"{budget}", method, *(str(estimate(found[metric])) for metric in metrics)]
-        for (method, budget), found in sorted(results.items(), key=lambda item: item[0][1])
-    ]
-    rows.append(["", "PCIM, autograd", *(str(estimate(reference[m])) for m in metrics)])
-    table = markdown_table(["passes", "method", *metrics], rows)
-    return f"### {name}, {n_images} images\n\n{table}\n\n{verdict(results, metrics)}"
-
-
-def verdict(results: dict[tuple[str, int], Scores], metrics: list[str]) -> str:
-    """Say for every budget and metric which method has the best mean."""
-    lines = []
-    for budget in sorted({budget for _, budget in results}):
-        for metric in metrics:
-            means = {n: float(s[metric].mean()) for (n, b), s in results.items() if b == budget}
-            choose = min if metric in LOWER_IS_BETTER else max
-            winner = choose(means, key=lambda name: means[name])
-            lines.append(
-                [f"{budget}", metric, winner, f"{means[winner]:.3f}", f"{means['PCIM']:.3f}"]
-            )
-    return markdown_table(["passes", "metric", "best method", "its mean", "PCIM"], lines)
-
-
-def draw(
-    results: dict[tuple[str, int], Scores], reference: Scores, budgets: list[int], path: Path
-) -> None:
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(reference), figsize=(3.2 * len(reference), 3.2))
-    for axis, (metric, expected) in zip(axes, reference.items(), strict=True):
-        for name in sorted({name for name, _ in results}, key=lambda name: name != "PCIM"):
-            means = [float(results[name, budget][metric].mean()) for budget in budgets]
-            width = 2.5 if name == "PCIM" else 1.2
-            axis.plot(budgets, means, marker="o", markersize=3, linewidth=width, label=name)
-        axis.axhline(float(expected.mean()), color="0.4", linestyle="--", label="PCIM, autograd")
-        axis.set(title=metric, xscale="log", xlabel="forward passes per image")
-    axes[-1].legend(fontsize=7)
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from unittest import mock
 from torch import Tensor
 
 from benchmarks.bootstrap import estimate
-from benchmarks.quality.development import GENERATORS, recognised_positives
 from benchmarks.quality.panels import LABELS, OPTIMISED_ON, fidelity_panel
-from benchmarks.results import add_write_option, markdown_table, publish
+from benchmarks.results import Table, add_write_option, publish
+from benchmarks.sets.synthetic import GENERATORS, recognised_positives
 from captum_pcim import (
     PCIM,
     Area,
@@ -78,14 +78,12 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=26, help="of each curve (default: 26)")
     add_write_option(parser)
     arguments = parser.parse_args()
-    parts = ["## What each part buys", "", __doc__.split("\n\n")[-1].strip()]
     for modality in GENERATORS:
-        parts += ["", f"### Synthetic {modality}, {arguments.images} images", ""]
-        parts += [table(modality, arguments.images, arguments.points)]
-    publish("ablation", "\n".join(parts), arguments.write)
+        found = table(modality, arguments.images, arguments.points)
+        publish(f"quality/ablation_{modality}", found, arguments.write)
 
 
-def table(modality: str, n_images: int, n_points: int) -> str:
+def table(modality: str, n_images: int, n_points: int) -> Table:
     model = load_cnn(modality)
     images = recognised_positives(model, modality, n_images, DEVELOPMENT_SEED)
     case = Case(model, images.inputs, images.labels, images.masks)
@@ -95,9 +93,13 @@ def table(modality: str, n_images: int, n_points: int) -> str:
     for name, (maps, leak) in explained(case).items():
         scores = (metric(case, maps) for metric in metrics.values())
         values = [getattr(score, "auc", score) for score in scores]
-        rows.append([name, *(str(estimate(value)) for value in values), f"{leak:.3f}"])
-    titles = [LABELS.get(metric, metric) for metric in metrics]
-    return markdown_table(["variant", *titles, "leak ratio"], rows)
+        rows.append([name, *(estimate(value).spread for value in values), f"{leak:.3f}"])
+    return Table(
+        f"What each part buys, synthetic {modality}, {n_images} images",
+        ["variant", *(LABELS.get(metric, metric) for metric in metrics), "leak ratio"],
+        rows,
+        f"One part changed at a time. {__doc__.split(2 * chr(10))[-1]}",
+    )
 
 
 def explained(case: Case) -> Mapping[str, tuple[Tensor, float]]:

@@ -2,18 +2,17 @@
 
     python -m benchmarks.quality.all_sets --data ../shared/data --write
 
-Classifiers are trained when they are first needed and kept in benchmarks/out, and so is what was
-found on each set: sets can be run one by one or side by side (`--sets`), and `--write` publishes
-all that there are. `--part tuning` scores the parts that settings may be chosen on (development
-seed, tuning wells and images; bbbc010 has none) and never writes.
+Classifiers are trained when they are first needed and kept in benchmarks/out. Every set has result
+files of its own, so sets can be run one by one or side by side (`--sets`). `--part tuning` scores
+the parts that settings may be chosen on (development seed, tuning wells and images; bbbc010 has
+none) and never writes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.bootstrap import estimate
-from benchmarks.quality.goals import checks_table, goals_table, led, trivial_above
+from benchmarks.quality.goals import result_name
 from benchmarks.quality.panels import (
     NOT_OPTIMISED_ON,
     OPTIMISED_ON,
@@ -31,10 +30,10 @@ from benchmarks.quality.panels import (
     other_panel,
 )
 from benchmarks.quality.tables import comparison_table
-from benchmarks.results import add_write_option, markdown_table, origin, write_section
+from benchmarks.results import Cell, Table, add_write_option, publish
 from benchmarks.rivals.extremal import extremal_perturbation
 from benchmarks.rivals.rise import rise
-from benchmarks.sets.classifiers import ARCHITECTURES, OUT, probabilities
+from benchmarks.sets.classifiers import ARCHITECTURES, probabilities
 from benchmarks.sets.explained import NAMES, Explained, load
 from benchmarks.sets.real_data import DEFAULT_DATA, LabelledImages
 from captum_pcim import PCIM
@@ -49,12 +48,16 @@ from captum_pcim.metrics import (
     wrong_class_success,
 )
 
-INTRODUCTION = """\
-The reporting parts. Means over images with 95 % bootstrap intervals; bold are the best of a column
-and what lies inside its interval. PCIM is optimised on the blur and the background; half blur and
-noisy background are references that nothing was optimised on. RISE with 1000 masks."""
-
-FOUND = OUT / "quality"
+FINER = "against fluorescent worms only"
+EXTREMAL = "extremal perturbation"
+NOTE = (
+    "{n} rightly classified images of the {part} part. Curves of {points} points. Half blur and "
+    "noisy background are references that nothing was optimised on. RISE with 1000 masks."
+)
+SELECTED = (  # shown of extremal perturbation, which is slow
+    "insertion, half blur", "deletion, half blur", "ROAD, most relevant first",
+    "relevance_mass_accuracy", "relevance_rank_accuracy", "average_precision",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -62,14 +65,10 @@ def main() -> None:
     for name in arguments.sets:
         for architecture in arguments.architectures:
             run(name, architecture, arguments)
-    text = collected()
-    print(text)
-    if arguments.write and arguments.part == "reporting":
-        write_section("quality", text)
 
 
 def run(name: str, architecture: str, arguments: argparse.Namespace) -> None:
-    """Score one set and keep what was found; tuning parts are only printed."""
+    """Score one set; tuning parts are only printed."""
     explained = load(
         name, architecture, arguments.part, arguments.images, arguments.data, arguments.device
     )
@@ -77,34 +76,14 @@ def run(name: str, architecture: str, arguments: argparse.Namespace) -> None:
         print(f"{name}: skipped, no {arguments.part} part in {arguments.data}")
         return
     started = time.perf_counter()
-    found = report(explained, arguments)
-    print(f"{found['text']}\n{time.perf_counter() - started:.0f} s", flush=True)
-    if arguments.part == "reporting":
-        FOUND.mkdir(parents=True, exist_ok=True)
-        found["text"] += f"\n\n{origin()}"
-        (FOUND / f"{name}, {architecture}.json").write_text(json.dumps(found))
+    for suffix, table in report(explained, arguments):
+        keep = arguments.write and arguments.part == "reporting"
+        publish(result_name(name, architecture) + suffix, table, keep)
+    print(f"{time.perf_counter() - started:.0f} s", flush=True)
 
 
-def collected() -> str:
-    """All that was found so far, and where PCIM leads."""
-    parts, texts = ["## Quality", INTRODUCTION], []
-    for architecture in ARCHITECTURES:
-        paths = {name: FOUND / f"{name}, {architecture}.json" for name in NAMES}
-        found = {name: json.loads(p.read_text()) for name, p in paths.items() if p.exists()}
-        if found:
-            parts += [f"### Where PCIM leads, {architecture}"]
-            parts += [goals_table(found), checks_table(found)]
-            texts += [one["text"] for one in found.values()]
-    return "\n\n".join([*parts, *texts])
-
-
-def report(explained: Explained, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Compare all methods on one set.
-
-    Returns:
-        The text; the metrics that PCIM leads in; for each metric the trivial maps that are better;
-        median leak ratio; share of wrong classes that succeed.
-    """
+def report(explained: Explained, arguments: argparse.Namespace) -> Iterator[tuple[str, Table]]:
+    """Compare all methods on one set; yield its tables with the ends of their names."""
     metrics: dict[str, Any] = fidelity_panel(OPTIMISED_ON | NOT_OPTIMISED_ON, arguments.points)
     metrics |= other_panel()
     images = explained.images
@@ -112,25 +91,18 @@ def report(explained: Explained, arguments: argparse.Namespace) -> dict[str, Any
         methods(explained, arguments.methods), images.inputs, images.labels, images.masks, metrics,
         batch_size=arguments.batch_size,
     )  # fmt: skip
-    headline = (
-        f"### {explained.name}, {explained.architecture}\n\n"
-        f"Accuracy {explained.accuracy} on {explained.n_all} images; {len(images.inputs)} rightly "
-        f"classified ones explained. Curves of {arguments.points} points."
-    )
-    texts = [headline, *(comparison_table(comparison, group) for group in _groups(metrics))]
+    title = f"{explained.name}, {explained.architecture}"
+    note = NOTE.format(n=len(images.inputs), part=arguments.part, points=arguments.points)
+    yield "", comparison_table(title, note, comparison, list(metrics))
     if images.finer_masks is not None:
-        texts.append(finer_table(comparison, images.finer_masks))
-    leak, success, table = sanity(explained, comparison.runs["PCIM"].maps)
-    texts.append(table)
+        yield "_finer", finer_table(f"{title}: {FINER}", note, comparison, images.finer_masks)
+    rows = sanity(explained, comparison.runs["PCIM"].maps)
+    columns = ("quantity", "share or probability")
+    yield "_masks", Table(f"{title}: classifier and PCIM's masks", columns, rows, note)
     if arguments.extremal_images:
-        texts.append(extremal_table(explained, comparison, metrics, arguments.extremal_images))
-    return {
-        "text": "\n\n".join(texts),
-        "leads": led(comparison),
-        "trivial": trivial_above(comparison),
-        "leak": leak,
-        "success": success,
-    }
+        small = with_extremal(explained, comparison, metrics, arguments.extremal_images)
+        few = f"The first {arguments.extremal_images} of the images. {note}"
+        yield "_extremal", comparison_table(f"{title}: {EXTREMAL}", few, small, SELECTED)
 
 
 def methods(explained: Explained, only: Sequence[str] | None) -> dict[str, Any]:
@@ -144,18 +116,13 @@ def methods(explained: Explained, only: Sequence[str] | None) -> dict[str, Any]:
     return chosen
 
 
-def sanity(explained: Explained, maps: Tensor) -> tuple[float, str, str]:
-    """Learned masks can be adversarial: leak, wrong classes, and a second classifier.
-
-    Returns:
-        Median leak ratio, share of wrong classes that succeed, and a table of all.
-    """
+def sanity(explained: Explained, maps: Tensor) -> list[list[Cell]]:
+    """Learned masks can be adversarial: leak, wrong classes, and a second classifier."""
     images, model = explained.images, explained.model
     _, diagnostics = PCIM(model).attribute(
         images.inputs, target=images.labels, internal_batch_size=16, return_diagnostics=True
     )
     reference = background(images.inputs)
-    leak = float(diagnostics.leak_ratio.median())
     wrong = _wrong_classes(model, images)
     wrong_maps = PCIM(model).attribute(images.inputs, target=wrong, internal_batch_size=16)
     succeeds = [
@@ -165,20 +132,23 @@ def sanity(explained: Explained, maps: Tensor) -> tuple[float, str, str]:
         ))
         for baseline in (reference, blur(images.inputs))
     ]  # fmt: skip
-    success = "; ".join(str(one) or "no answer" for one in succeeds)
+    on_background, on_blur = (one.spread if one.n else "no answer" for one in succeeds)
     agreement = second_classifier_agreement(
         explained.second_model, images.inputs, maps, images.labels, reference
     )
     whole = probabilities(explained.second_model, images.inputs)
-    rows = [
-        ["leak ratio, median", f"{leak:.3f}"],
-        ["area", str(estimate(diagnostics.area))],
-        ["as small a mask succeeds for a wrong class, on the background; on the blur", success],
-        ["second classifier on what is kept", str(estimate(agreement.detach()))],
-        ["second classifier on the whole image",
-         str(estimate(whole.gather(1, images.labels[:, None])[:, 0]))],
-    ]  # fmt: skip
-    return leak, success, markdown_table(["PCIM's masks", "share or probability"], rows)
+    of_target = whole.gather(1, images.labels[:, None])[:, 0]
+    return [
+        ["accuracy of the classifier", explained.accuracy.spread],
+        ["images of the part", str(explained.n_all)],
+        ["images explained", str(len(images.inputs))],
+        ["leak ratio, median", f"{float(diagnostics.leak_ratio.median()):.3f}"],
+        ["area", estimate(diagnostics.area).spread],
+        ["as small a mask succeeds for a wrong class, on the background", on_background],
+        ["as small a mask succeeds for a wrong class, on the blur", on_blur],
+        ["second classifier on what is kept", estimate(agreement.detach()).spread],
+        ["second classifier on the whole image", estimate(of_target).spread],
+    ]
 
 
 def _wrong_classes(model: torch.nn.Module, images: LabelledImages) -> Tensor:
@@ -187,31 +157,30 @@ def _wrong_classes(model: torch.nn.Module, images: LabelledImages) -> Tensor:
     return 1 - images.labels if n_classes == 2 else images.labels % (n_classes - 1) + 1
 
 
-def finer_table(comparison: Comparison, finer_masks: Tensor) -> str:
+def finer_table(title: str, note: str, comparison: Comparison, finer_masks: Tensor) -> Table:
     """Localisation against the narrower truth of a set."""
-    rows = [
+    rows: list[list[Cell]] = [
         [
             name,
-            str(estimate(relevance_mass_accuracy(run.maps, finer_masks))),
-            str(estimate(average_precision(run.maps, finer_masks))),
+            estimate(relevance_mass_accuracy(run.maps, finer_masks)).spread,
+            estimate(average_precision(run.maps, finer_masks)).spread,
         ]
         for name, run in comparison.runs.items()
     ]
     share = estimate(finer_masks.float().mean((1, 2, 3))).mean
     rows.append(["chance level", f"{share:.3f}", f"{share:.3f}"])
-    header = ["against fluorescent worms only", "mass accuracy ↑", "average precision ↑"]
-    return markdown_table(header, rows)
+    return Table(title, ["method", "mass accuracy ↑", "average precision ↑"], rows, note)
 
 
-def extremal_table(
+def with_extremal(
     explained: Explained, comparison: Comparison, metrics: dict[str, Any], n_images: int
-) -> str:
-    """Extremal perturbation and PCIM on the first few images: 3200 passes an image are slow."""
+) -> Comparison:
+    """Extremal perturbation and PCIM's maps on the first few images: its 3200 passes are slow."""
     images = explained.images
     subset = slice(0, n_images)
     model = explained.model
     maps = comparison.runs["PCIM"].maps[subset]
-    small = compare(
+    return compare(
         {
             "PCIM": Method(lambda inputs, target: maps),
             "extremal perturbation": lambda inputs, target: extremal_perturbation(
@@ -221,22 +190,6 @@ def extremal_table(
         images.inputs[subset], images.labels[subset], images.masks[subset], metrics,
         forward_func=model, trivial=False, batch_size=n_images,
     )  # fmt: skip
-    wanted = [
-        "insertion, half blur", "deletion, half blur", "ROAD, most relevant first",
-        "relevance_mass_accuracy", "relevance_rank_accuracy", "average_precision",
-    ]  # fmt: skip
-    return (
-        f"On the first {len(maps)} of them, with extremal perturbation (PCIM's maps as above):\n\n"
-        + comparison_table(small, wanted)
-    )
-
-
-def _groups(metrics: dict[str, Any]) -> list[list[str]]:
-    insertion = [name for name in metrics if name.startswith("insertion")]
-    deletion = [name for name in metrics if name.startswith("deletion")]
-    removal = ["ROAD, most relevant first", "ROAD, least relevant first", "SaCo", "Gini"]
-    rest = [name for name in metrics if name not in {*insertion, *deletion, *removal}]
-    return [rest, insertion, deletion, removal]
 
 
 def _arguments() -> argparse.Namespace:

@@ -24,7 +24,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.bootstrap import estimate
-from benchmarks.results import add_write_option, markdown_table, publish
+from benchmarks.results import Cell, Table, add_write_option, publish
 from benchmarks.sets.classifiers import classifier, probabilities
 from benchmarks.sets.real_data import DEFAULT_DATA, LabelledImages, load_bbbc010
 from captum_pcim.comparison.compare import compare
@@ -34,6 +34,7 @@ from captum_pcim.comparison.result import Run
 from captum_pcim.metrics import relevance_mass_accuracy
 
 CLASSES = ("treated", "untreated")
+COLUMNS = ("method", "worms", "fluorescent worms")
 
 
 def main() -> None:
@@ -53,16 +54,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         maps, predicted = explain(model, images.inputs, Path(folder))
     runs = compare_maps(model, images, maps, predicted)
-    text = [
-        "## Real images through the command line", "", __doc__.split("\n\n", 2)[2].strip(), "",
-        f"Accuracy {estimate(right.double())} on {len(right)} held-out quarters of wells; "
-        f"{len(images.inputs)} of them, evenly spread, explained with the predicted class.",
-    ]  # fmt: skip
+    note = (
+        f"{__doc__.split(2 * chr(10), 2)[2]} Accuracy {estimate(right.double())} on {len(right)} "
+        f"held-out quarters of wells; {len(images.inputs)} of them, evenly spread, explained with "
+        "the predicted class."
+    )
     for label, name in enumerate(CLASSES):
         chosen = predicted == label
-        text += ["", f"### Predicted {name}, {int(chosen.sum())} images", ""]
-        text += [mass_table(runs, images, chosen)]
-    publish("bbbc010_explain", "\n".join(text), arguments.write)
+        title = f"Worms through the command line, predicted {name}, {int(chosen.sum())} images"
+        table = Table(title, COLUMNS, mass_rows(runs, images, chosen), note)
+        publish(f"quality/bbbc010_explain_{name}", table, arguments.write)
 
 
 def explain(model: nn.Module, inputs: Tensor, folder: Path) -> tuple[Tensor, Tensor]:
@@ -110,17 +111,15 @@ def compare_maps(
     return mine.runs | others.runs
 
 
-def mass_table(runs: dict[str, Run], images: LabelledImages, chosen: Tensor) -> str:
+def mass_rows(runs: dict[str, Run], images: LabelledImages, chosen: Tensor) -> list[list[Cell]]:
     """Share of the relevance on worms, and on the fluorescent ones, for some of the images."""
     truths = (images.masks[chosen], images.finer_masks[chosen])
-    rows = [
-        [name, *(str(estimate(relevance_mass_accuracy(run.maps[chosen], t))) for t in truths)]
+    rows: list[list[Cell]] = [
+        [name, *(estimate(relevance_mass_accuracy(run.maps[chosen], t)).spread for t in truths)]
         for name, run in runs.items()
     ]
-    rows.append(
-        ["area covered (chance)", *(str(estimate(t.float().mean((1, 2, 3)))) for t in truths)]
-    )
-    return markdown_table(["relevance mass on", "worms", "fluorescent worms"], rows)
+    covered = (estimate(t.float().mean((1, 2, 3))).spread for t in truths)
+    return [*rows, ["area covered (chance)", *covered]]
 
 
 if __name__ == "__main__":

@@ -9,24 +9,15 @@ from __future__ import annotations
 
 import argparse
 
-import torch
-
 from benchmarks.quality.panels import OPTIMISED_ON, fidelity_panel
 from benchmarks.quality.tables import comparison_table
 from benchmarks.results import add_write_option, publish
+from benchmarks.sets.synthetic import GENERATORS, recognised_positives
 from captum_pcim.cli.demo import pcim_and_rivals
 from captum_pcim.comparison.compare import compare
 from captum_pcim.comparison.metrics import localisation_metrics
 from captum_pcim.comparison.result import Comparison
-from captum_pcim.synthetic import (
-    DEVELOPMENT_SEED,
-    SyntheticImages,
-    load_cnn,
-    synthetic_brightfield,
-    synthetic_fluorescence,
-)
-
-GENERATORS = {"fluorescence": synthetic_fluorescence, "brightfield": synthetic_brightfield}
+from captum_pcim.synthetic import DEVELOPMENT_SEED, load_cnn
 
 
 def main() -> None:
@@ -39,13 +30,11 @@ def main() -> None:
 
     metrics = fidelity_panel(OPTIMISED_ON, arguments.points) | localisation_metrics()
     metrics.pop("pointing_game")
-    parts = ["## Development images", "", __doc__.splitlines()[-1]]
     for modality in arguments.modalities:
         comparison = compare_on(modality, arguments.images, metrics)
-        n = len(comparison.case.inputs)
-        parts += ["", f"### Synthetic {modality}, {n} images", ""]
-        parts += [comparison_table(comparison, list(metrics))]
-    publish("development", "\n".join(parts), arguments.write)
+        title = f"Synthetic {modality}, {len(comparison.case.inputs)} development images"
+        table = comparison_table(title, __doc__.splitlines()[-1], comparison, list(metrics))
+        publish(f"quality/development_{modality}", table, arguments.write)
 
 
 def compare_on(modality: str, n_images: int, metrics: dict) -> Comparison:
@@ -54,18 +43,6 @@ def compare_on(modality: str, n_images: int, metrics: dict) -> Comparison:
     return compare(
         pcim_and_rivals(model), images.inputs, images.labels, images.masks, metrics, trivial=False
     )
-
-
-@torch.no_grad()
-def recognised_positives(
-    model: torch.nn.Module, modality: str, n_images: int, seed: int
-) -> SyntheticImages:
-    """The first images of a phenotype that the classifier names rightly."""
-    # Three of four show a phenotype, and some are missed.
-    images = GENERATORS[modality](int(1.6 * n_images) + 8, seed=seed)
-    predicted = torch.cat([model(rows).argmax(1) for rows in images.inputs.split(64)])
-    right = (predicted == images.labels) & (images.labels > 0)
-    return images[right.nonzero()[:n_images, 0]]
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python -m benchmarks.screens.plate --write
 
 It does the parts `stub`, `cnn` and `engines` (or those named), on plates of 384, 96 and 32 wells
-with 4 fields each (`--wells` for others), and replaces the section of docs/scaling.md. The machine
-must be otherwise idle for its rates to mean anything.
+with 4 fields each (`--wells` for others). The machine must be otherwise idle for its rates to mean
+anything.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.results import BENCHMARKS, markdown_table, origin, write_section
+from benchmarks.results import Table, add_write_option, publish
 from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.screen import ScreenConfig, Status, Store, Worker, run_shard
 from captum_pcim.screen.explainer import Explanation
@@ -38,7 +38,6 @@ STAINS = ["reporter", "nucleus", "decoy"]
 DIFFERENT_IMAGES = 48  # rendered; the plate repeats them under other names
 WHOLE_PLATE = 384
 WELLS = {"stub": WHOLE_PLATE, "cnn": 96, "engines": 32}
-SCALING = BENCHMARKS.with_name("scaling.md")
 REPEATS = 2  # of each engine, in turn
 
 
@@ -154,8 +153,8 @@ def plate(network: str, folder: Path, options: argparse.Namespace) -> Measured:
     return Measured(network, len(memory), wall, cpu, timed, memory)
 
 
-def plates(networks: Sequence[str], options: argparse.Namespace) -> str:
-    """The section's part on time outside the network and memory."""
+def plates(networks: Sequence[str], options: argparse.Namespace) -> Table:
+    """Time outside the network and memory."""
     rows = []
     for network in networks:
         with written_plate(options.wells or WELLS[network], options.fields) as folder:
@@ -164,11 +163,13 @@ def plates(networks: Sequence[str], options: argparse.Namespace) -> str:
         "network", "images/s", "minutes for 384 x 4", "outside, wall time", "outside, CPU time",
         "CPU time outside, per image", "memory at most, first tenth / after",
     ]  # fmt: skip
-    return (
+    return Table(
+        "Whole plates, time outside the network and memory",
+        header,
+        rows,
         f"One process, one thread, batches of {options.batch_size}, {options.steps} steps. "
         f'"Outside" is what is not PCIM with its network: reading, windows, objects, previews, '
-        f"writing. Minutes for 384 x 4 images are extrapolated where fewer were done.\n\n"
-        f"{markdown_table(header, rows)}"
+        f"writing. Minutes for 384 x 4 images are extrapolated where fewer were done.",
     )
 
 
@@ -178,19 +179,21 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
 
 
-def engines(options: argparse.Namespace) -> str:
-    """The section's part on two Ray actors against two plain processes."""
+def engines(options: argparse.Namespace) -> Table:
+    """Two Ray actors against two plain processes."""
     from captum_pcim.screen.ray_engine import run_ray
 
     rows = []
     with written_plate(options.wells or WELLS["engines"], options.fields) as folder:
         for name, engine in (("two processes", run_local), ("two Ray actors", run_ray)) * REPEATS:
             rows.append([name, *_engine_row(engine, folder, options)])
-    header = ["small CNN on", "images", "seconds to the first batch", "then images/s", "in all, s"]
-    return (
-        "Two Ray actors against two processes, each with one thread; starting Ray itself and, "
-        f"{REPEATS} times in turn, everything up to the last answer included.\n\n"
-        f"{markdown_table(header, rows)}"
+    header = ["engine", "images", "seconds to the first batch", "then images/s", "in all, s"]
+    return Table(
+        "Two Ray actors against two processes",
+        header,
+        rows,
+        "The small CNN, each process with one thread; starting Ray itself and, "
+        f"{REPEATS} times in turn, everything up to the last answer included.",
     )
 
 
@@ -226,24 +229,17 @@ def main() -> None:
     parser.add_argument("--fields", type=int, default=4)
     parser.add_argument("--steps", type=int, default=DEFAULT_STEPS)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--write", action="store_true", help="replace the section of scaling.md")
+    add_write_option(parser)
     options = parser.parse_args()
     unknown = set(options.parts) - set(WELLS)
     if unknown:
         parser.error(f"expected parts among {', '.join(WELLS)}, got {', '.join(sorted(unknown))}")
     torch.set_num_threads(1)
-    text = "\n\n".join(_section(options))
-    print(text)
-    if options.write:
-        write_section("screen", f"{text}\n\n{origin()}", SCALING)
-
-
-def _section(options: argparse.Namespace) -> Iterator[str]:
     networks = [part for part in options.parts if part in ("stub", "cnn")]
     if networks:
-        yield plates(networks, options)
+        publish("screens/plate", plates(networks, options), options.write)
     if "engines" in options.parts:
-        yield engines(options)
+        publish("screens/engines", engines(options), options.write)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,10 @@ from captum_pcim.core.network import frozen_view
 from captum_pcim.pcim import DEFAULT_STEPS
 
 FEWEST_STEPS = 5
+BATCHES = (1, 8, 32)
+SIDES = {"small CNN": (96, 512), "ResNet-50": (224,), "ViT-S/16": (224,)}
+QUICK_BATCHES = (1, 8)
+QUICK_SIDES = {"small CNN": (96,), "ResNet-50": (224,), "ViT-S/16": (224,)}
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Case:
     """A network and a batch.
 
     Args:
-        network: Its name in `speed_networks`.
+        network: Its name in `benchmarks.speed.networks`.
         batch: Images.
         side: Of the images, in pixels.
         channels: Of the images.
@@ -89,3 +93,8 @@ def steps_within(work: Work, seconds: float, repeats: int) -> int:
     of_a_step = seconds_of(lambda: work.bare_passes(1))
     affordable = int(seconds / (2 * (repeats + 1) * of_a_step))
     return 0 if affordable < FEWEST_STEPS else min(DEFAULT_STEPS, affordable)
+
+
+def grid(quick: bool) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
+    """Sides of each network, and batches."""
+    return (QUICK_SIDES, QUICK_BATCHES) if quick else (SIDES, BATCHES)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from benchmarks.results import markdown_table
+from benchmarks.results import Cell, Table
 from benchmarks.speed.cases import Case, Work
 from benchmarks.speed.timing import in_turn, peak_bytes
 from captum_pcim import PCIM, Background, Blur
@@ -41,30 +41,32 @@ class Trial(NamedTuple):
     memory: bool = True
 
 
-def ideas(arguments: argparse.Namespace) -> str:
+def ideas(arguments: argparse.Namespace) -> Table:
     """Time and peak memory with an idea over those without it, in turn."""
     rows = []
     for case in CASES[: 2 if arguments.quick else None]:
         work = Work(case, arguments.device)
         for trial in _trials(work, STEPS[case.network]):
             rows.append([trial.name, str(case), *_ratios(trial, arguments)])
-    return (
-        "### Ideas\n\nTime and peak memory with the idea over those without it. `attribute` as a "
+    return Table(
+        "Ideas",
+        ["idea", "case", "time / time without", "peak / peak without"],
+        rows,
+        "Time and peak memory with the idea over those without it. `attribute` as a "
         "whole, with few steps, unless the table says what alone is compared. Compiling itself is "
-        "not timed.\n\n"
-        + markdown_table(["", "case", "time / time without", "peak / peak without"], rows)
+        "not timed.",
     )
 
 
-def _ratios(trial: Trial, arguments: argparse.Namespace) -> list[str]:
+def _ratios(trial: Trial, arguments: argparse.Namespace) -> list[Cell]:
     try:
         pairs = in_turn(trial.with_it, trial.without, arguments.repeats)
     except Exception as error:  # a backend that is not there may raise anything
-        return [describe(error)[:80].replace("|", "/"), "-"]
+        return [describe(error)[:80], "-"]
     if not trial.memory:
-        return [str(pairs), "-"]
+        return [pairs.spread, "-"]
     peaks = [peak_bytes(way, arguments.device) for way in (trial.with_it, trial.without)]
-    return [str(pairs), f"{peaks[0] / peaks[1]:.3f}"]
+    return [pairs.spread, f"{peaks[0] / peaks[1]:.3f}"]
 
 
 def _trials(work: Work, n_steps: int) -> Iterator[Trial]:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from statistics import median
 
-from benchmarks.results import add_write_option, markdown_table, publish
+from benchmarks.results import Table, add_write_option, publish
 
 CAPTUM, OURS = "captum.attr", "captum_pcim"
 ALLOWED = 1.10  # of Captum's own time
@@ -26,7 +26,7 @@ def main() -> None:
     add_write_option(parser)
     arguments = parser.parse_args()
     times = in_turn((CAPTUM, OURS), arguments.repeats)
-    publish("import_time", section(times), arguments.write)
+    publish("speed/import_time", table(times), arguments.write)
 
 
 def in_turn(modules: tuple[str, ...], repeats: int) -> dict[str, list[float]]:
@@ -48,25 +48,19 @@ def cpu_seconds(module: str) -> float:
     return (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
 
 
-def section(times: dict[str, list[float]]) -> str:
+def table(times: dict[str, list[float]]) -> Table:
     rows = [
         [f"`import {module}`", f"{median(own):.2f}", f"{min(own):.2f}", f"{max(own):.2f}"]
         for module, own in times.items()
     ]
     ratios = [ours / captum for captum, ours in zip(times[CAPTUM], times[OURS], strict=True)]
-    verdict = "within" if median(ratios) <= ALLOWED else "NOT within"
-    return "\n".join(
-        [
-            "## Import time",
-            "",
-            "Processor seconds of a fresh interpreter, the two imports in turn.",
-            "",
-            markdown_table(["", "median", "lowest", "highest"], rows),
-            "",
-            f"Ratio, median of {len(ratios)} pairs: {median(ratios):.3f} "
-            f"({min(ratios):.3f} to {max(ratios):.3f}), {verdict} the {ALLOWED - 1:.0%} that are "
-            "allowed.",
-        ]
+    spread = (f"{f(ratios):.3f}" for f in (median, min, max))
+    rows.append([f"ratio, at most {ALLOWED:.2f} allowed", *spread])
+    return Table(
+        "Import time",
+        ["", "median", "lowest", "highest"],
+        rows,
+        f"Processor seconds of a fresh interpreter, the two imports in turn, {len(ratios)} times.",
     )
 
 

@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.results import Spread
+
 MEBIBYTE = 2**20
 
 Work = Callable[[], object]
@@ -46,9 +48,10 @@ class Pairs:
         """The median of the ratios."""
         return statistics.median(self.ratios)
 
-    def __str__(self) -> str:
+    @property
+    def spread(self) -> Spread:
         """The median, and the range that says how far to trust it."""
-        return f"{self.ratio:.3f} ({min(self.ratios):.3f} to {max(self.ratios):.3f})"
+        return Spread.of(self.ratio, min(self.ratios), max(self.ratios))
 
 
 def in_turn(a: Work, b: Work, repeats: int) -> Pairs:

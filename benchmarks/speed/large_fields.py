@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.results import markdown_table
+from benchmarks.results import Table
 from benchmarks.speed.cases import Case, Work
 from benchmarks.speed.timing import MEBIBYTE, peak_bytes, seconds_of
 
@@ -14,24 +14,26 @@ FLOAT = 4  # bytes
 OWN_PLANES = 6  # weights, smooth logits, and what their gradients take
 
 
-def fields(arguments: argparse.Namespace) -> str:
+def large_fields(arguments: argparse.Namespace) -> Table:
     """Fields of 5 stains through a fully convolutional network, one and two at a time."""
     rows = []
     for side in (512, 1024) if arguments.quick else (1024, 2048):
         for n_fields, at_once in ((1, 1), (2, 1), (2, 2)):
             rows.append(_row(side, n_fields, at_once, arguments.device))
     header = [
-        "", "bare passes, MiB", "the bound, MiB", "attribute, MiB", "beyond the bare, bytes/pixel",
-        "seconds a step and field",
+        "fields", "bare passes, MiB", "the bound, MiB", "attribute, MiB",
+        "beyond the bare, bytes/pixel", "seconds a step and field",
     ]  # fmt: skip
-    return (
-        f"### Large fields\n\nThe small CNN, which takes any size, on fields of {N_STAINS} stains, "
+    return Table(
+        "Large fields",
+        header,
+        rows,
+        f"The small CNN, which takes any size, on fields of {N_STAINS} stains, "
         f"autograd, {N_STEPS} steps. The bound is the network's bare passes over the two rows of "
         "each field that is explained at once (internal_batch_size / 2), and beyond them, in "
         f"float32 with C stains, {FLOAT} (C + {OWN_PLANES}) bytes per pixel of these: the blurred "
         f"reference, and {OWN_PLANES} planes for the weights and their gradients; and {FLOAT} C "
-        "bytes per pixel of every field that is finished, its map. Steps do not add to it.\n\n"
-        + markdown_table(header, rows)
+        "bytes per pixel of every field that is finished, its map. Steps do not add to it.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Time to a given quality on the synthetic development images, and what stopping early saves."""
+"""Time to a given quality on the synthetic development images."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch
 from captum.attr import Occlusion
 from torch import Tensor, nn
 
-from benchmarks.quality.development import recognised_positives
-from benchmarks.results import markdown_table
+from benchmarks.results import Cell, Table
 from benchmarks.rivals.extremal import extremal_perturbation
 from benchmarks.rivals.rise import rise
-from benchmarks.speed.timing import Pairs, in_turn, seconds_of
+from benchmarks.sets.synthetic import recognised_positives
+from benchmarks.speed.timing import Pairs, seconds_of
 from captum_pcim import PCIM
 from captum_pcim.comparison.method import Method
 from captum_pcim.comparison.methods import captum_methods
@@ -28,7 +28,6 @@ from captum_pcim.synthetic import DEVELOPMENT_SEED, load_cnn
 ROWS = 128  # that the network sees at once
 DEFAULT = DEFAULT_STEPS
 STEPS = (3, 6, 12, 24, DEFAULT)
-TOLERANCES = (0.0, 0.001, 0.003, 0.01, 0.03)
 
 Maps = Callable[[Tensor, Tensor], Tensor]
 
@@ -46,7 +45,7 @@ class Score:
     precision: list[float] = field(default_factory=list)
 
 
-def time_to_quality(arguments: argparse.Namespace) -> str:
+def time_to_quality(arguments: argparse.Namespace) -> Table:
     """For each rival in each setting the time PCIM needs for the same average precision."""
     model = load_cnn("fluorescence").to(arguments.device)
     groups, group_size = (2, 2) if arguments.quick else (4, 4)
@@ -70,19 +69,22 @@ def time_to_quality(arguments: argparse.Namespace) -> str:
         for n in STEPS
     ]
     header = [
-        "", "average precision", "seconds an image", f"reaches PCIM's at {DEFAULT} steps",
+        "method", "average precision", "seconds an image", f"reaches PCIM's at {DEFAULT} steps",
         "PCIM's steps to the same", "its time / PCIM's to the same",
     ]  # fmt: skip
-    return (
-        f"### Time to a given quality\n\nAverage precision of the maps against the true masks, "
+    return Table(
+        "Time to a given quality",
+        header,
+        [*pcim, *rows],
+        f"Average precision of the maps against the true masks, "
         f"{groups * group_size} synthetic fluorescence images of the development seed, 96 px, "
         f"explained {group_size} at a time by all methods in turn. PCIM's steps to the same: the "
         "fewest measured that score at least as much on the same images; ratios are over groups "
-        "of images.\n\n" + markdown_table(header, [*pcim, *rows])
+        "of images.",
     )
 
 
-def _quality_row(name: str, scores: dict[str, Score], group_size: int) -> list[str]:
+def _quality_row(name: str, scores: dict[str, Score], group_size: int) -> list[Cell]:
     rival = scores[name]
     n_images, n_groups = len(rival.precision), len(rival.seconds)
     pcim = {n: scores[f"PCIM, {n} steps"] for n in STEPS}
@@ -93,7 +95,7 @@ def _quality_row(name: str, scores: dict[str, Score], group_size: int) -> list[s
     if not enough:
         return [*cells, "never", "-"]
     pairs = Pairs(rival.seconds, pcim[enough[0]].seconds[:n_groups])
-    return [*cells, str(enough[0]), str(pairs)]
+    return [*cells, str(enough[0]), pairs.spread]
 
 
 def _plain_cells(score: Score, group_size: int) -> list[str]:
@@ -140,31 +142,3 @@ def _surrogate(method: Method, n_samples: int, inputs: Tensor, target: Tensor) -
 
 def _rise(model: nn.Module, n_masks: int, inputs: Tensor, target: Tensor) -> Tensor:
     return rise(model, inputs, target, Background()(inputs)[0], n_masks, rows=ROWS)
-
-
-def early_stop(arguments: argparse.Namespace) -> str:
-    """Passes saved and quality left at rising tolerances."""
-    model = load_cnn("fluorescence")
-    n_images = 8 if arguments.quick else 32
-    images = recognised_positives(model, "fluorescence", n_images, DEVELOPMENT_SEED)
-    pcim = PCIM(model.to(arguments.device))
-    inputs, labels = images.inputs.to(arguments.device), images.labels.to(arguments.device)
-
-    def attribute(tolerance: float) -> Tensor:
-        return pcim.attribute(inputs, target=labels, tolerance=tolerance)
-
-    rows = []
-    for tolerance in TOLERANCES:
-        maps, diagnostics = pcim.attribute(
-            inputs, target=labels, tolerance=tolerance, return_diagnostics=True
-        )
-        saved = 1 - float(diagnostics.n_steps.double().mean()) / DEFAULT
-        precision = _mean(average_precision(maps.cpu(), images.masks).tolist())
-        time = in_turn(lambda t=tolerance: attribute(t), lambda: attribute(0.0), arguments.repeats)
-        rows.append([f"{tolerance:g}", f"{100 * saved:.0f} %", f"{precision:.3f}", str(time)])
-    header = ["tolerance", "passes saved", "average precision", "time / time at 0"]
-    return (
-        f"### Early stop\n\n{n_images} synthetic fluorescence images of the development seed in "
-        f"one batch, {DEFAULT} steps at most. Tolerance 0, the default, is off.\n\n"
-        + markdown_table(header, rows)
-    )
