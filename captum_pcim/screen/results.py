@@ -7,8 +7,8 @@ from dataclasses import asdict
 import numpy as np
 
 from captum_pcim._version import __version__
+from captum_pcim.explainer import Explanation
 from captum_pcim.screen.config import ScreenConfig
-from captum_pcim.screen.explainer import Explanation
 from captum_pcim.screen.identity import Key
 from captum_pcim.screen.objects import measure_objects
 from captum_pcim.screen.previews import image_preview, map_preview
@@ -35,6 +35,7 @@ def write_result(
         "target": explanation.target,
         "probabilities": explanation.probabilities,
         "diagnostics": explanation.diagnostics,
+        "notes": explanation.notes,
     }
     with store.publish(key.sha, manifest) as folder:
         if sample.labels is not None:
