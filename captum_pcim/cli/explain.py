@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from captum_pcim._errors import describe
 from captum_pcim._version import __version__
 from captum_pcim.classifiers.files import fingerprint, load_model
+from captum_pcim.cli.options import PREDICTED, add_options, positive
 from captum_pcim.cli.out_folder import MAP_SUFFIXES, OutFolder, OutputError
 from captum_pcim.images.folders import ImageFiles, find_images
 from captum_pcim.images.read import SUFFIXES, ImageError, Window, read_image, scale
@@ -44,30 +45,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "explain", help="maps for a folder of image files", description=_DESCRIPTION
     )
+    add_options(
+        parser,
+        *("--model", "--state-dict", "--score", "--images", "--stains", "--window"),
+        *("--target", "--out", "--device", "--seed"),
+    )
     add = parser.add_argument
-    add("--model", required=True, metavar="M",
-        help="TorchScript or torch.export file, or module:factory")  # fmt: skip
-    add("--state-dict", metavar="FILE", help="weights for module:factory")
-    add("--images", required=True, type=Path, metavar="DIR",
-        help=f"folder of images, subfolders included ({' '.join(SUFFIXES)})")  # fmt: skip
-    add("--out", required=True, type=Path, metavar="DIR", help="folder for everything written")
-    add("--target", type=_target, default="predicted", metavar="C",
-        help="class to explain, from 0, or 'predicted' (default)")  # fmt: skip
-    add("--score", default="logits", help="what the network returns (default: logits)",
-        choices=("logits", "probabilities", "binary_logits", "regression"))  # fmt: skip
-    add("--stains", nargs="+", default=[], metavar=("PATTERN", "STAIN"),
-        help="one file per stain: the pattern of the file names and the stains in channel order, "
-        "as in --stains {image}_{stain}.tif DAPI GFP")  # fmt: skip
-    add("--window", nargs=2, action="append", default=[], metavar=("LOW", "HIGH"),
-        help="intensities, or percentiles of each image as in 1%% 99.8%%, that become 0 and 1; "
-        "once for all stains or once per stain (default: integers are divided by the largest "
-        "value of their type, floats are kept)")  # fmt: skip
     add("--per-stain", action="store_true", help="one weight per pixel and stain")
-    add("--steps", type=_positive, metavar="N", help="optimisation steps per image")
-    add("--batch-size", type=_positive, default=8, metavar="B", help="images at once (default: 8)")
-    add("--device", default="cpu", help="cpu (default) or cuda")
+    add("--steps", type=positive, metavar="N", help="optimisation steps per image")
+    add("--batch-size", type=positive, default=8, metavar="B", help="images at once (default: 8)")
     add("--map-format", choices=tuple(MAP_SUFFIXES), default="npy", help="default: npy")
-    add("--seed", type=int, default=0, help="default: 0")
     add("--overwrite", action="store_true", help="replace maps made with other settings")
     parser.set_defaults(run=run)
 
@@ -98,7 +85,7 @@ def _run(args: argparse.Namespace) -> int:
         model,
         score=args.score,
         isolation="per_stain" if args.per_stain else "shared",
-        target=None if args.target == "predicted" else args.target,
+        target=None if args.target == PREDICTED else args.target,
         n_steps=args.steps,
         seed=args.seed,
         device=args.device,
@@ -189,17 +176,3 @@ def _report(out: OutFolder) -> int:
         f"{len(out.done)} images explained, {len(failed)} failed: {out.folder / 'diagnostics.csv'}"
     )
     return 1 if failed else 0
-
-
-def _target(text: str) -> int | str:
-    if text == "predicted":
-        return text
-    if not text.isascii() or not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a class from 0 or 'predicted', got {text!r}")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
-    return int(text)
