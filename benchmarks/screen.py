@@ -31,7 +31,8 @@ from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.screen import ScreenConfig, Status, Store, Worker, run_shard
 from captum_pcim.screen.identity import make_plan
 from captum_pcim.screen.local import run_local
-from captum_pcim.screen.plate import find_fields, row_letters
+from captum_pcim.screen.plate import row_letters
+from captum_pcim.screen.sources import find_fields
 from captum_pcim.synthetic import synthetic_fluorescence
 
 STAINS = ["reporter", "nucleus", "decoy"]

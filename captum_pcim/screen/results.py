@@ -12,7 +12,7 @@ from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key
 from captum_pcim.screen.objects import measure_objects
 from captum_pcim.screen.previews import image_preview, map_preview
-from captum_pcim.screen.reading import Sample
+from captum_pcim.screen.reading import FieldImage
 from captum_pcim.screen.store import Store
 
 OBJECTS = "objects.npy"
@@ -21,7 +21,7 @@ FULL_MAP = "map.zarr"
 
 
 def write_result(
-    store: Store, key: Key, sample: Sample, explanation: Explanation, config: ScreenConfig
+    store: Store, key: Key, sample: FieldImage, explanation: Explanation, config: ScreenConfig
 ) -> None:
     """Publishes an image's manifest, object table, previews and full map, all or none.
 

@@ -13,7 +13,7 @@ from captum_pcim.classifiers.files import load_model
 from captum_pcim.explainer import Explainer, Explanation
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
-from captum_pcim.screen.reading import Reader, Sample
+from captum_pcim.screen.reading import FieldImage, Reader
 from captum_pcim.screen.results import write_result
 from captum_pcim.screen.store import Store, StoreError
 
@@ -81,8 +81,8 @@ def run_shard(keys: Sequence[Key], store: Store, worker: Worker) -> Iterator[Sta
         yield from (written.result() for written in behind)
 
 
-Loaded = list[tuple[Key, "Sample | Exception"]]
-Outcome = tuple[Key, "tuple[Sample, Explanation] | Exception"]
+Loaded = list[tuple[Key, "FieldImage | Exception"]]
+Outcome = tuple[Key, "tuple[FieldImage, Explanation] | Exception"]
 
 
 def _read(keys: Sequence[Key], read: Reader) -> Loaded:
@@ -98,7 +98,7 @@ def _read(keys: Sequence[Key], read: Reader) -> Loaded:
 
 
 def _explain(loaded: Loaded, explainer: Explainer) -> Iterator[Outcome]:
-    good = [(key, sample) for key, sample in loaded if isinstance(sample, Sample)]
+    good = [(key, sample) for key, sample in loaded if isinstance(sample, FieldImage)]
     yield from ((key, error) for key, error in loaded if isinstance(error, Exception))
     references = [sample.reference for _, sample in good if sample.reference is not None]
     found = explainer.each([sample.inputs for _, sample in good], references)
@@ -119,7 +119,7 @@ def load_explainer(config: ScreenConfig) -> Explainer:
     )
     return Explainer(
         network,
-        score=config.model.score,  # type: ignore[arg-type]
+        score=config.model.score,
         isolation=settings.isolation,
         target=config.model.target if config.model.target >= 0 else None,
         n_steps=settings.n_steps or None,
@@ -129,7 +129,10 @@ def load_explainer(config: ScreenConfig) -> Explainer:
 
 
 def _settle(
-    key: Key, outcome: tuple[Sample, Explanation] | Exception, store: Store, config: ScreenConfig
+    key: Key,
+    outcome: tuple[FieldImage, Explanation] | Exception,
+    store: Store,
+    config: ScreenConfig,
 ) -> Status:
     if isinstance(outcome, Exception):
         return Status(key.sha, describe(outcome))

@@ -13,7 +13,7 @@ import numpy as np
 
 from captum_pcim.explainer import DIAGNOSTICS
 from captum_pcim.screen.config import ScreenConfig
-from captum_pcim.screen.identity import Key, Plan
+from captum_pcim.screen.identity import Key, ScreenPlan
 from captum_pcim.screen.objects import column_names
 from captum_pcim.screen.results import OBJECTS
 from captum_pcim.screen.store import Store
@@ -27,7 +27,7 @@ ROWS_AT_ONCE = 50_000
 Row = dict[str, Any]
 
 
-def write_tables(config: ScreenConfig, plan: Plan, store: Store) -> list[Row]:
+def write_tables(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[Row]:
     """Writes ``images`` and ``objects``, each complete under its name or not at all.
 
     Args:
@@ -98,7 +98,7 @@ def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
     }
 
 
-def _object_rows(plan: Plan, store: Store) -> Iterator[list[Any]]:
+def _object_rows(plan: ScreenPlan, store: Store) -> Iterator[list[Any]]:
     for key in plan.keys:
         path = store.folder(key.sha) / OBJECTS
         if store.done(key.sha) and path.is_file():
