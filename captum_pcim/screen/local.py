@@ -147,11 +147,11 @@ class _Crew:
 def _interrupts_blocked() -> Iterator[None]:
     """Lets a child inherit deafness to Ctrl-C, which is the parent's to handle, from its start."""
     resource_tracker.ensure_running()  # else starting the child does it, and unblocks
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(connection: Connection, config: ScreenConfig, plates: dict[str, PlateFields]) -> None:
