@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from captum_pcim._errors import describe
 from captum_pcim._version import __version__
-from captum_pcim.classifiers.files import fingerprint, load_model
+from captum_pcim.classifiers.files import Classifier, fingerprint, load_model
 from captum_pcim.cli.out_folder import DIAGNOSTICS, MAP_SUFFIXES, OutFolder, OutputError
 from captum_pcim.images.folders import ImageFiles, find_images
 from captum_pcim.images.read import SUFFIXES, ImageError, Window, read_image, scale
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from torch import Tensor
-    from torch.nn import Module
 
     FloatPixels = npt.NDArray[np.float32]
 
@@ -60,8 +59,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add = parser.add_argument
     add("--model", required=True, metavar="M",
-        help="TorchScript or torch.export file, or module:factory")  # fmt: skip
+        help="module:factory, an ONNX file, or with --trust any file of torch")  # fmt: skip
     add("--state-dict", metavar="FILE", help="weights for module:factory")
+    add("--trust", action="store_true",
+        help="load a model file that may run code: TorchScript, .pt2, a pickle")  # fmt: skip
     add("--images", required=True, type=Path, metavar="DIR",
         help=f"folder of images, subfolders included ({' '.join(SUFFIXES)})")  # fmt: skip
     add("--out", required=True, type=Path, metavar="DIR", help="folder for everything written")
@@ -104,7 +105,7 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError(f"images: no images in {str(args.images)!r} ({' '.join(SUFFIXES)})")
     if args.map_format == "tiff":
         import tifffile  # noqa: F401  (missing, it is missed now rather than after the first image)
-    model = load_model(args.model, args.state_dict, args.device)
+    model = load_model(args.model, args.state_dict, args.device, args.trust)
     out = OutFolder.open(args.out, _settings(args, windows), args.overwrite)
     explain = Explainer(model, args)
     for batch in _batches(_pending(images, windows, out), args.batch_size):
@@ -174,7 +175,7 @@ def _batches(images: Iterable[LoadedImage], size: int) -> Iterator[list[LoadedIm
 class Explainer:
     """Explains batches of images of one shape."""
 
-    def __init__(self, model: Module, args: argparse.Namespace) -> None:
+    def __init__(self, model: Classifier, args: argparse.Namespace) -> None:
         """Set up the method as the command line says."""
         from captum_pcim.core.channels import PerStain, SharedOverStains
         from captum_pcim.pcim import PCIM
@@ -220,7 +221,7 @@ class Explainer:
         ]
 
 
-def _predicted(model: Module, inputs: Tensor) -> Tensor:
+def _predicted(model: Classifier, inputs: Tensor) -> Tensor:
     """The class of the highest score; 0 for networks with a single output."""
     import torch
 

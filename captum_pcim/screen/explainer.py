@@ -67,7 +67,7 @@ class Explainer:
         self.network = (
             load_model(factory, path or None, self.device)
             if factory
-            else load_model(path, device=self.device)
+            else load_model(path, device=self.device, trust=config.model.trust)
         )
         settings = config.attribution
         self.pcim = PCIM(
