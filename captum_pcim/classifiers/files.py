@@ -7,9 +7,8 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from captum_pcim._errors import describe
 
@@ -17,7 +16,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-Classifier = Callable[..., Any]
+    from captum_pcim.classifiers.adapters import OnnxForward
+
+Classifier: TypeAlias = "Module | OnnxForward"
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
