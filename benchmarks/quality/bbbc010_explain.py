@@ -76,8 +76,8 @@ def explain(model: nn.Module, inputs: Tensor, folder: Path) -> tuple[Tensor, Ten
         Image.fromarray(counts).save(folder / "images" / name)
     command = Path(sys.executable).with_name("captum-pcim")
     subprocess.run(
-        [command, "explain", "--model", folder / "model.pt2", "--images", folder / "images",
-         "--out", folder / "out"],
+        [command, "explain", "--model", folder / "model.pt2", "--trust",
+         "--images", folder / "images", "--out", folder / "out"],
         check=True,
     )  # fmt: skip
     with open(folder / "out" / "diagnostics.csv", newline="") as stream:
