@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmarks.bootstrap import Estimate, estimate
 from benchmarks.panels import LABELS, is_lower_better
 from benchmarks.report import markdown_table
-from captum_pcim.comparison.result import Comparison, Run
+from captum_pcim.comparison.result import Comparison, MethodResult
 
 
 def comparison_table(comparison: Comparison, metrics: Sequence[str]) -> str:
@@ -50,7 +50,7 @@ def _cell(scores: dict[str, Estimate], name: str, lower_is_better: bool) -> str:
     return f"**{text}**" if name in leaders(scores, lower_is_better) else text
 
 
-def _costs(run: Run) -> list[str]:
+def _costs(run: MethodResult) -> list[str]:
     forwards, backwards = run.forwards or 0, run.backwards or 0
     return [f"{forwards:.0f} / {backwards:.0f}", f"{run.seconds:.2f}"]
 

@@ -221,7 +221,7 @@ def test_without_a_fraction_the_mean_weight_is_preserved():
 def test_replaced_pixels_come_from_the_baseline():
     relevance = torch.tensor([[[[4.0, 3.0, 2.0, 1.0]]]])
     value = second_classifier_agreement(
-        lambda x: x.sum((1, 2, 3)), LEFT_BRIGHT, relevance, None, 0.5, 0.25, score="output"
+        lambda x: x.sum((1, 2, 3)), LEFT_BRIGHT, relevance, None, 0.5, 0.25, score="regression"
     )
     assert value.item() == pytest.approx(3 + 3 * 0.5)
 

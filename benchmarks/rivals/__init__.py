@@ -1,0 +1,1 @@
+"""Rivals that Captum does not have, each written anew from its paper."""
