@@ -1,4 +1,4 @@
-"""RISE and extremal perturbation against the definitions in their papers."""
+"""Rivals that Captum lacks against the definitions in their papers."""
 
 import math
 
@@ -16,6 +16,9 @@ from benchmarks.extremal import (
     perturb,
 )
 from benchmarks.rise import draw_masks, rise
+from benchmarks.rivals.cam_products import grad_cam_product, hirescam_product
+from benchmarks.rivals.igos import N_INTEGRATION, N_ITERATIONS, igos
+from captum_pcim.comparison.compare import count_passes
 from captum_pcim.core.references import Blur
 
 
@@ -129,3 +132,51 @@ def test_extremal_mask_finds_the_evidence_at_the_area_asked_for(image):
     mask = extremal_masks(Patch(), image, 1, areas=(64 / 1024,), n_steps=800)[0, 0]
     assert mask.mean().item() == pytest.approx(64 / 1024, abs=0.02)
     assert mask[evidence].mean() > 10 * mask[~evidence].mean()
+
+
+class TwoStages(nn.Module):
+    """Stages of 8 and 4 pixels; class 1 is the sum of the second one."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Identity(), nn.AvgPool2d(2)
+
+    def forward(self, inputs):
+        features = self.second(self.first(inputs))
+        return torch.stack([torch.zeros(len(inputs)), features.sum((1, 2, 3))], 1)
+
+
+@pytest.mark.parametrize("product", [hirescam_product, grad_cam_product])
+def test_cam_products_multiply_the_normalised_maps_of_all_stages(product):
+    inputs = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    maps = product(TwoStages(), inputs, torch.tensor([1, 1]))
+    # The gradient is the same everywhere, so each stage's map is its activation over its maximum.
+    coarse = nn.functional.avg_pool2d(inputs, 2)
+    stages = [image / image.amax((2, 3), keepdim=True) for image in (inputs, coarse)]
+    large = nn.functional.interpolate(stages[1], (8, 8), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(maps, stages[0] * large)
+
+
+def test_cam_products_of_a_class_without_evidence_are_zero():
+    inputs = torch.rand(1, 1, 8, 8)
+    model = TwoStages()
+    for product in (hirescam_product, grad_cam_product):
+        assert not product(model, -inputs, torch.tensor([1])).any()
+
+
+def test_igos_finds_the_evidence_within_its_passes(image):
+    model = Patch()
+    with count_passes(model) as passes:
+        maps = igos(model, image, torch.tensor([1]), step_size=0.1)
+    assert passes.forwards == passes.backwards == 4 * N_ITERATIONS * N_INTEGRATION == 100
+    assert maps.shape == (1, 1, 32, 32)
+    assert 0 <= maps.min() <= maps.max() <= 1
+    assert maps[..., 8:16, 8:16].mean() > 3 * maps.mean()
+
+
+def test_igos_explains_each_image_of_a_batch_on_its_own(image):
+    both = torch.cat([image, 1 - image.roll(3, 3) * 0.5])
+    target = torch.tensor([1, 1])
+    together = igos(Patch(), both, target, step_size=10.0)
+    alone = [igos(Patch(), both[i : i + 1], target[:1], step_size=10.0) for i in range(2)]
+    torch.testing.assert_close(together, torch.cat(alone))

@@ -180,7 +180,7 @@ def _arguments() -> argparse.Namespace:
     add("--method", default="PCIM(model)", help="the method under test (default: PCIM(model))")
     add("--part", choices=("tuning", "reporting"), default="tuning")
     add("--images", type=int, default=12, help="per set and network (default: 12)")
-    add("--points", type=int, default=16, help="of each curve (default: 16)")
+    add("--points", type=int, default=11, help="of each curve (default: 11)")
     add_write_option(parser)
     return parser.parse_args()
 

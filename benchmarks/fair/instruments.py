@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -43,15 +43,24 @@ HEADLINES = {
 
 REFERENCES = ("blur", "background", "half blur", "noisy background", "donors")
 
+UNLIKE = ("blur", "background", "donors")
+"""References that differ most; the other two are much like the first two."""
+
 SANITY = ("randomised, rank", "randomised, SSIM", "contrast", "wrong class", "empty")
 """Nearer to 0 is better in all of them; `empty` means something for maps of weights only."""
 
 _WRONG_FRACTION = 0.1  # of the pixels, preserved for a class that is not there
 
 
-def quick_panel(cell: Cell, maps: Tensor, grid_maps: Tensor, n_points: int) -> Scores:
-    """What the forms of rivals are chosen by: fidelity and localisation."""
-    scores = fidelity(cell, cell.model, maps, n_points)
+def quick_panel(
+    cell: Cell,
+    maps: Tensor,
+    grid_maps: Tensor,
+    n_points: int,
+    references: Sequence[str] = REFERENCES,
+) -> Scores:
+    """Fidelity and localisation: what the forms of rivals are chosen by."""
+    scores = fidelity(cell, cell.model, maps, n_points, references)
     for metric in (relevance_mass_accuracy, relevance_rank_accuracy, average_precision):
         scores[metric.__name__] = metric(maps, cell.masks)
     # Every other image has a grid.
@@ -74,9 +83,15 @@ def full_panel(cell: Cell, make_maps: MakeMaps, n_points: int) -> Scores:
     return scores | sanity(cell, make_maps, maps)
 
 
-def fidelity(cell: Cell, network: nn.Module, maps: Tensor, n_points: int) -> Scores:
-    """Insertion and deletion with each of the five references, and their means."""
-    references = {
+def fidelity(
+    cell: Cell,
+    network: nn.Module,
+    maps: Tensor,
+    n_points: int,
+    references: Sequence[str] = REFERENCES,
+) -> Scores:
+    """Insertion and deletion with each of the references, and their means."""
+    images = {
         "blur": [blur(cell.inputs)],
         "background": [background(cell.inputs)],
         "half blur": [half_blur(cell.inputs)],
@@ -91,9 +106,9 @@ def fidelity(cell: Cell, network: nn.Module, maps: Tensor, n_points: int) -> Sco
                     network, cell.inputs, maps, cell.target, image, n_points,
                     perturbations_per_eval=4,
                 ).auc
-                for image in images
+                for image in images[name]
             ]
-            for name, images in references.items()
+            for name in references
         }  # fmt: skip
         own = {name: torch.stack(found).mean(0) for name, found in areas.items()}
         scores |= {f"{curve.__name__}, {name}": area for name, area in own.items()}

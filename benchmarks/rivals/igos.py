@@ -29,7 +29,7 @@ from torch import Tensor
 from captum_pcim.core.blending import blend
 from captum_pcim.core.references import Blur
 
-STEP_SIZES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+STEP_SIZES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 N_ITERATIONS = 5
 N_INTEGRATION = 5
 _AREA, _VARIATION, _WIDTH = 1.0, 20.0, 0.01

@@ -128,8 +128,11 @@ def _first_forward_func(methods: Iterable[Method]) -> Callable[..., Tensor]:
 
 def _score_of(methods: Mapping[str, Method]) -> ScoreKind:
     """What the methods that were told what scores mean were told."""
-    told = {name: getattr(m.attribution, "score", None) for name, m in methods.items()}
-    told = {name: kind for name, kind in told.items() if kind in get_args(ScoreKind)}
+    told: dict[str, ScoreKind] = {
+        name: method.attribution.score  # type: ignore[union-attr]
+        for name, method in methods.items()
+        if getattr(method.attribution, "score", None) in get_args(ScoreKind)
+    }
     if len(set(told.values())) > 1:
         raise ValueError(f"score: the methods were told different things, {told}; say which holds")
     return next(iter(told.values()), "logits")
