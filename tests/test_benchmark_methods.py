@@ -164,19 +164,34 @@ def test_cam_products_of_a_class_without_evidence_are_zero():
         assert not product(model, -inputs, torch.tensor([1])).any()
 
 
-def test_igos_finds_the_evidence_within_its_passes(image):
-    model = Patch()
+class BrightPatch(nn.Module):
+    """The logit of class 1 grows with the brightness of one square."""
+
+    def forward(self, inputs):
+        logit = 20 * (inputs[:, :, 8:16, 8:16].mean((1, 2, 3)) - 0.7)
+        return torch.stack([torch.zeros_like(logit), logit], 1)
+
+
+@pytest.fixture
+def bright():
+    images = 0.2 * torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    images[:, :, 8:16, 8:16] += 0.8
+    return images, torch.tensor([1, 1])
+
+
+def test_igos_finds_the_evidence_within_its_passes(bright):
+    model = BrightPatch()
     with count_passes(model) as passes:
-        maps = igos(model, image, torch.tensor([1]), step_size=0.1)
-    assert passes.forwards == passes.backwards == 4 * N_ITERATIONS * N_INTEGRATION == 100
-    assert maps.shape == (1, 1, 32, 32)
+        maps = igos(model, *bright, step_size=0.1)
+    n_passes = 4 * N_ITERATIONS * N_INTEGRATION
+    assert passes.forwards == passes.backwards == 2 * n_passes == 200
+    assert maps.shape == (2, 1, 32, 32)
     assert 0 <= maps.min() <= maps.max() <= 1
     assert maps[..., 8:16, 8:16].mean() > 3 * maps.mean()
 
 
-def test_igos_explains_each_image_of_a_batch_on_its_own(image):
-    both = torch.cat([image, 1 - image.roll(3, 3) * 0.5])
-    target = torch.tensor([1, 1])
-    together = igos(Patch(), both, target, step_size=10.0)
-    alone = [igos(Patch(), both[i : i + 1], target[:1], step_size=10.0) for i in range(2)]
+def test_igos_explains_each_image_of_a_batch_on_its_own(bright):
+    inputs, target = bright
+    together = igos(BrightPatch(), inputs, target, step_size=0.1)
+    alone = [igos(BrightPatch(), inputs[i : i + 1], target[:1], step_size=0.1) for i in range(2)]
     torch.testing.assert_close(together, torch.cat(alone))
