@@ -393,6 +393,17 @@ def test_what_scores_mean_is_taken_from_the_methods(model, images):
     assert comparison.case.score == "probabilities"
 
 
+def test_the_gradients_of_log_odds_know_the_network_and_what_its_scores_mean(model, images):
+    def probabilities(inputs):
+        return model(inputs).softmax(1)
+
+    methods = captum_methods(probabilities, score="probabilities")
+    name = "IntegratedGradients, log-odds"
+    case = _alone({name: methods[name]}, images).case
+    assert case.forward_func is probabilities
+    assert case.score == "probabilities"
+
+
 def test_methods_that_were_told_different_things_of_scores_are_refused(model, images):
     methods = {"one": PCIM(model), "other": PCIM(model, score="binary_logits")}
     with pytest.raises(ValueError, match="score: the methods were told different things"):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from captum_pcim.comparison.methods import Method, as_method
+from captum_pcim.comparison.methods import LogOdds, Method, as_method
 from captum_pcim.comparison.metrics import Case, Metric, default_metrics
 from captum_pcim.comparison.result import Comparison, MethodResult
 from captum_pcim.comparison.trivial import trivial_methods
@@ -122,17 +122,18 @@ def _first_forward_func(methods: Iterable[Method]) -> Callable[..., Tensor]:
         found = _forward_func(method)
         if found is not None:
             network: Callable[..., Tensor] = found
-            return network
+            return network.forward_func if isinstance(network, LogOdds) else network
     raise ValueError("forward_func: needed where no method is an attribution object, got None")
 
 
 def _score_of(methods: Mapping[str, Method]) -> ScoreKind:
     """What the methods that were told what scores mean were told."""
-    told: dict[str, ScoreKind] = {
-        name: method.attribution.score  # type: ignore[union-attr]
-        for name, method in methods.items()
-        if getattr(method.attribution, "score", None) in get_args(ScoreKind)
-    }
+    told: dict[str, ScoreKind] = {}
+    for name, method in methods.items():
+        for holder in (method.attribution, _forward_func(method)):
+            kind = getattr(holder, "score", None)
+            if kind in get_args(ScoreKind):
+                told[name] = kind
     if len(set(told.values())) > 1:
         raise ValueError(f"score: the methods were told different things, {told}; say which holds")
     return next(iter(told.values()), "logits")
