@@ -131,7 +131,7 @@ def _score_of(methods: Mapping[str, Method]) -> ScoreKind:
     told: dict[str, ScoreKind] = {}
     for name, method in methods.items():
         for holder in (method.attribution, _forward_func(method)):
-            kind = getattr(holder, "score", None)
+            kind: Any = getattr(holder, "score", None)
             if kind in get_args(ScoreKind):
                 told[name] = kind
     if len(set(told.values())) > 1:
