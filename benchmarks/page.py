@@ -27,7 +27,10 @@ from pathlib import Path
 from benchmarks.results import Spread, names, read
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{n}.md" for n in ("benchmarks", "scaling")))
+PAGES = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{n}.md" for n in ("benchmarks", "scaling", "testing")),
+)
 BLOCK = re.compile(r"(<!-- results: (.*?)-->\n).*?(<!-- end results -->)", re.DOTALL)
 INLINE = re.compile(r"(<!-- result: ([^>]*?) -->).*?(<!-- end -->)")
 COLUMNS_AT_ONCE = 7  # of a table of the appendix, besides the first

@@ -182,6 +182,24 @@ def test_auto_makes_no_pass_twice():
     assert sum(forward.rows) == 2 * 1000
 
 
+def test_scores_of_the_first_images_are_not_taken_for_those_of_later_ones():
+    """Memory runs out once, after the images were scored, and the chunks are halved."""
+    inputs, calls = bright_images(4), []
+    inputs[2:, 0] *= 0.6
+
+    def once_out_of_memory(images):
+        calls.append(len(images))
+        if len(calls) == 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return BrightSquare()(images.detach())
+
+    arguments = {"perturbations_per_eval": 32, "return_diagnostics": True}
+    with pytest.warns(UserWarning, match="out of memory with 4 images at once"):
+        _, diagnostics = _explain(once_out_of_memory, inputs, "auto", **arguments)
+    own = BrightSquare()(inputs).softmax(1)[:, 1]
+    assert_close(diagnostics.full_probability, own)
+
+
 def test_a_failure_late_in_the_budget_does_not_lose_the_result():
     inputs = bright_images(2)
     forward = Counted(BrightSquare(), after=2 * 180, trouble=_fail)

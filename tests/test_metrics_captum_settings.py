@@ -103,6 +103,17 @@ def test_infidelity_does_not_depend_on_batch_or_chunk(limit):
     torch.testing.assert_close(values, torch.cat(alone), rtol=1e-4, atol=0)
 
 
+def test_infidelity_removes_every_image_towards_its_own_baseline():
+    baselines = torch.tensor([0.0, 1.0, -2.0]).view(3, 1, 1, 1)
+    batch = image_infidelity(linear, images(), images(), baselines=baselines, score="output")
+    for i in range(3):
+        one = slice(i, i + 1)
+        alone = image_infidelity(
+            linear, images()[one], images()[one], baselines=baselines[one], score="output"
+        )
+        torch.testing.assert_close(batch[one], alone, rtol=1e-4, atol=1e-4)
+
+
 def test_a_map_shared_by_the_stains_is_accepted():
     shared = images()[:, :1]
     values = image_infidelity(linear, images(), shared, score="regression")

@@ -244,6 +244,17 @@ def test_saco_by_hand():
     assert value.item() == pytest.approx(15 / 23)
 
 
+def test_saco_counts_groups_of_the_same_influence_as_rightly_ordered():
+    """With d_i >= d_j the pair adds s_i - s_j, and the more salient group comes first."""
+    for factor in (1, -1):
+
+        def blind(images):
+            return 0 * images.sum((1, 2, 3))
+
+        value = saco(blind, ONES, factor * TRUE_MAP, baselines=0.0, n_groups=4, score="output")
+        assert abs(value.item()) == 1
+
+
 @pytest.mark.parametrize("weights", [[1.0, 2.0], [2.0, 1.0]])
 def test_saco_replaces_a_group_by_the_mean_of_each_stain_unless_told(weights):
     # Only the first stain, 4 and 3 with mean 3.5, is read: without the left pixel the score falls

@@ -89,6 +89,19 @@ def test_preserved_and_removed_are_averaged_over_the_references():
     assert_close(diagnostics.removed_probability, probability(1 - weights))
 
 
+def test_diagnostics_of_a_very_sure_network_are_its_own_probabilities():
+    network, inputs = BrightSquare(scale=60.0), bright_images()
+    weights, diagnostics = PCIM(network, references=[captum_pcim.Constant(0.0)]).attribute(
+        inputs, target=1, n_steps=6, return_diagnostics=True
+    )
+    of_class = network(inputs).softmax(1)[:, 1]
+    assert (of_class > 0.999999).all()  # log-odds of 8 would be 0.9997
+    assert_close(diagnostics.full_probability, of_class, rtol=0, atol=1e-6)
+    kept, left = (network(w * inputs).softmax(1)[:, 1] for w in (weights, 1 - weights))
+    assert_close(diagnostics.preserved_probability, kept)
+    assert_close(diagnostics.removed_probability, left)
+
+
 def test_another_class_of_the_same_image_has_another_map(planted):
     network, inputs, _, masks = planted
     as_plus, as_ring = (PCIM(network).attribute(inputs[1:2], target=c)[0, 0] for c in (1, 2))

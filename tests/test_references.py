@@ -1,5 +1,7 @@
 """References: what stands where nothing is mixed in."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from networks import BrightSquare, bright_images, images, small_cnn
@@ -174,6 +176,17 @@ def test_sampled_references_depend_on_the_seed_alone():
     assert torch.equal(explain(0, inputs), explain(0, inputs))
     assert not torch.equal(explain(0, inputs), explain(1, inputs))
     assert_close(explain(0, inputs)[1:2], explain(0, inputs[1:2]), rtol=0, atol=1e-5)
+
+
+def test_sampled_references_are_drawn_anew_at_every_step_and_all_about_as_often():
+    seen = []
+    references = [Constant(0.0), Constant(1.0)]
+    pcim = PCIM(_network_that_records(seen), references=references, order="sample", seed=2)
+    pcim.attribute(torch.full((1, 1, 4, 4), 0.5), target=0, n_steps=60)
+    drawn = [bool(batch[0, 0, 3, 3] > 0.5) for batch in seen[1:]]
+    assert 20 <= sum(drawn) <= 40
+    changes = sum(one != other for one, other in pairwise(drawn))
+    assert 15 <= changes <= 45
 
 
 def test_explicit_baselines_replace_the_references():

@@ -171,6 +171,23 @@ def test_images_stopped_early_are_explained_as_if_they_were_alone(early):
         assert_close(maps[i : i + 1], alone, rtol=0, atol=ROUND_OFF)
 
 
+def test_what_held_the_class_follows_its_image_when_others_leave():
+    """The first image has no evidence: it leaves at once, and never held the class."""
+    inputs, gain = bright_images(), torch.tensor([[0.0], [1.0]])
+
+    def forward(inputs, gain):
+        return gain * BrightSquare()(inputs)
+
+    # As many references as steps: what is known of each is from one step alone.
+    references = [Constant(0.02 * level) for level in range(12)]
+    pcim = PCIM(forward, objective=[Preservation(), Removal()], references=references)
+    call = {"target": 1, "n_steps": 12, "tolerance": 1e-4, "return_diagnostics": True}
+    together, diagnostics = pcim.attribute(inputs, additional_forward_args=gain, **call)
+    alone, _ = pcim.attribute(inputs[1:], additional_forward_args=gain[1:], **call)
+    assert diagnostics.n_steps.tolist() == [5, 12]
+    assert_close(together[1:], alone, rtol=0, atol=ROUND_OFF)
+
+
 def test_a_tolerance_that_is_never_met_changes_nothing():
     full, _ = _explain(BrightSquare(), bright_images(), n_steps=60)
     early, diagnostics = _explain(BrightSquare(), bright_images(), n_steps=60, tolerance=1e-9)

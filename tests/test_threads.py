@@ -33,6 +33,23 @@ def test_threads_give_the_random_state_back():
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_a_call_that_ends_leaves_the_random_state_to_the_calls_that_still_run():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    inner = PCIM(small_cnn())
+    during = []
+
+    def forward(inputs):
+        if not during:
+            inner.attribute(images(), target=0, n_steps=2)
+            during.append(torch.get_rng_state())
+        return small_cnn()(inputs)
+
+    PCIM(forward).attribute(images(), target=0, n_steps=2)
+    assert not torch.equal(during[0], before)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_threads_keep_each_others_grad_mode():
     pcim = PCIM(small_cnn())
 

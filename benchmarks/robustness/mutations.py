@@ -1,263 +1,109 @@
-"""Break the method on purpose, one place at a time, and see whether the tests notice.
+"""Do the tests notice? Break the method at random, one place at a time, and run its tests.
 
-Every mutation changes one expression in a temporary copy of the package and runs the tests of the
-method against it, those of the changed module first. `--write` puts the table into docs/testing.md.
+    python -m benchmarks.robustness.mutations --n 100 --write
 
-    python -m benchmarks.robustness.mutations --write
+Every mutant is one change of `benchmarks.robustness.mutants` in a copy of the package, drawn at
+random over the modules that compute: core, metrics, comparison and pcim. The tests that name the
+module run first, for those of the method the rest of its tests after them, until one fails or the
+time is up. What no test noticed is listed with the judgement that `judged.csv` holds on it.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import multiprocessing
-import os
-import shutil
+import csv
+import random
 import sys
-import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+import time
+from collections import Counter
 from pathlib import Path
 
-import hypothesis  # noqa: F401  loaded here so that the forks need not
-import pytest
-import scipy.stats  # noqa: F401
-import sklearn.metrics  # noqa: F401
-
-from benchmarks.results import markdown_table, origin, write_section
+from benchmarks.results import Table, add_write_option, publish
+from benchmarks.robustness.mutants import Mutant, mutants
+from benchmarks.robustness.notice import NEVER_ENDS, first_failure
 
 ROOT = Path(__file__).parents[2]
-TESTING = ROOT / "docs" / "testing.md"
-TESTS = (
-    "solver",
-    "adam",
-    "blending",
-    "isolation",
-    "references",
-    "objective",
-    "scores",
-    "smoothing",
-    "pcim",
-    "numerics",
-)
-
-
-@dataclass(frozen=True)
-class Mutation:
-    """One change that a reader of the diff could overlook."""
-
-    name: str
-    module: str
-    before: str
-    after: str
-
-    def file(self, package: Path) -> Path:
-        """Return the module's file, wherever it stands in the package."""
-        return next(package.rglob(f"{self.module}.py"))
-
-    def broken(self, package: Path) -> str:
-        """Return the changed text of the module.
-
-        Raises:
-            ValueError: If what is to be changed does not stand there exactly once.
-        """
-        text = self.file(package).read_text()
-        if text.count(self.before) != 1:
-            raise ValueError(
-                f"{self.name}: {self.before!r} stands {text.count(self.before)} times in "
-                f"{self.module}.py, expected once; bring the mutation up to date"
-            )
-        return text.replace(self.before, self.after)
-
-    def apply(self, package: Path) -> None:
-        """Change the module in a copy of the package."""
-        text = self.broken(package)
-        self.file(package).write_text(text)
-
-
-MUTATIONS = (
-    Mutation("the removal term is dropped", "objective", "Removal(), Area()", "Area()"),
-    Mutation(
-        "removal pulls the wrong way",
-        "objective",
-        "F.softplus(blended.removed.log_odds)",
-        "F.softplus(-blended.removed.log_odds)",
-    ),
-    Mutation(
-        "the price of area falls",
-        "objective",
-        "(self.end / self.start) ** progress",
-        "(self.start / self.end) ** progress",
-    ),
-    Mutation(
-        "divergence the other way round",
-        "objective",
-        "full.exp() * (full - kept)",
-        "kept.exp() * (kept - full)",
-    ),
-    Mutation(
-        "the complement is forgotten",
-        "blending",
-        "torch.lerp(inputs, reference, weights)",
-        "torch.lerp(inputs, reference, 0 * weights)",
-    ),
-    Mutation("blend and complement change places", "scores", "odds[0], pro", "odds[1], pro"),
-    Mutation("confidence is not tempered", "scores", "MAX_LOG_ODDS / log_odds", "1 / log_odds"),
-    Mutation("losses are averaged over images", "solver", "loss.sum()", "loss.mean()"),
-    Mutation(
-        "images that leave the batch take others' maps",
-        "solver",
-        "found[rows] =",
-        "found[rows.flip(0)] =",
-    ),
-    Mutation(
-        "early stop keeps the optimiser state of other images",
-        "adam",
-        "self.first = [state[rows] for",
-        "self.first = [state[: len(rows)] for",
-    ),
-    Mutation(
-        "early stop compares with the start of the run",
-        "solver",
-        "        self.before = weights\n",
-        "",
-    ),
-    Mutation(
-        "early stop never comes", "solver", "change >= self.settings.tolerance", "change >= 0"
-    ),
-    Mutation(
-        "the map is the average itself",
-        "solver",
-        "in_order_of(average[finished], last[finished])",
-        "average[finished]",
-    ),
-    Mutation(
-        "values go to the wrong end of the ranking",
-        "solver",
-        "argsort(dim=1, stable=True)",
-        "argsort(dim=1, stable=True, descending=True)",
-    ),
-    Mutation(
-        "weights that do not hold the class are taken",
-        "solver",
-        "holds = self.holds.all(1)",
-        "holds = self.holds.all(1) | True",
-    ),
-    Mutation(
-        "complements may show the class",
-        "solver",
-        "(left < images.held_log_odds)",
-        "(left < torch.inf)",
-    ),
-    Mutation(
-        "one reference is enough to hold the class",
-        "solver",
-        "holds = self.holds.all(1)",
-        "holds = self.holds.any(1)",
-    ),
-    Mutation("only the first reference is used", "solver", "step % n_references", "0"),
-    Mutation(
-        "a gradient that is not finite goes through",
-        "adam",
-        "gradient.nan_to_num(0.0, 0.0, 0.0)",
-        "gradient.clone()",
-    ),
-    Mutation(
-        "targets stay behind when images leave",
-        "network",
-        "target = target[rows.to(target.device)]",
-        "target = target[: len(rows)]",
-    ),
-    Mutation(
-        "arguments of the blends go to the complements in another order",
-        "network",
-        "torch.cat([a] * times)",
-        "a.repeat_interleave(times, 0)",
-    ),
-    Mutation("all chunks get the first baselines", "pcim", "else b[rows]", "else b[: len(rows)]"),
-    Mutation("groups of other images", "channels", "else mask[rows]", "else mask[: len(rows)]"),
-    Mutation("smoothing does not add up to one", "smoothing", "weights.sum(1, ", "weights.sum(0, "),
-)
-
-
-class FirstFailure:
-    """A pytest plugin that keeps the name of the first test that failed."""
-
-    def __init__(self) -> None:
-        self.name = ""
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed and not self.name:
-            self.name = report.nodeid.removeprefix("tests/")
-
-
-def first_failure(mutation: Mutation | None) -> str:
-    """Run the tests of the method on a copy of the package, in a process of its own.
-
-    Returns:
-        The first test that failed, empty if all passed.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder)
-        for name in ("captum_pcim", "tests"):
-            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("pyproject.toml", "setup.cfg"):
-            shutil.copy(ROOT / name, copy)
-        if mutation:
-            mutation.apply(copy / "captum_pcim")
-        # A fork has Captum and SciPy loaded already, and no module of the package.
-        with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as process:
-            return process.submit(_run_pytest, copy, _tests_of(mutation)).result()
-
-
-def _run_pytest(copy: Path, names: list[str]) -> str:
-    os.chdir(copy)
-    sys.path.insert(0, str(copy))
-    sys.dont_write_bytecode = True
-    plugin = FirstFailure()
-    options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        for name in names:
-            code = pytest.main([*options, f"tests/test_{name}.py"], [plugin])
-            if code != 0:
-                break
-    package = Path(sys.modules["captum_pcim"].__file__ or "").parent
-    if package != copy / "captum_pcim" or code not in (0, 1) or (code == 1) != bool(plugin.name):
-        raise RuntimeError(f"pytest ended with {code!r} on {package}")
-    return plugin.name
-
-
-def _tests_of(mutation: Mutation | None) -> list[str]:
-    """Return the tests to run, those of the changed module first: they should notice first."""
-    own = mutation.module if mutation else ""
-    return sorted(TESTS, key=lambda name: name != own)
+JUDGED = Path(__file__).with_name("judged.csv")
+MODULES = ("core/**/*.py", "metrics/*.py", "comparison/*.py", "pcim.py")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="put the table into docs/testing.md")
+    parser.add_argument("--n", type=int, default=100, help="mutants (default: 100)")
+    parser.add_argument("--seed", type=int, default=0, help="of the drawing (default: 0)")
+    parser.add_argument("--seconds", type=float, default=90, help="CPU time each (default: 90)")
+    parser.add_argument("--only", default="", help="of modules whose path holds this")
+    add_write_option(parser)
     arguments = parser.parse_args()
 
-    for mutation in MUTATIONS:  # all that are out of date, before hours are spent on the others
-        mutation.broken(ROOT / "captum_pcim")
-    failed = first_failure(None)
-    if failed:
-        print(f"{failed} fails without any mutation", file=sys.stderr)
-        return 1
-    print("without a mutation all tests pass", flush=True)
-    rows, survivors = [], 0
-    for mutation in MUTATIONS:
-        failed = first_failure(mutation)
-        survivors += not failed
-        caught_by = f"`{failed}`" if failed else "**not caught**"
-        rows.append([mutation.name, f"`{mutation.module}`", caught_by])
-        print(f"{mutation.name}: {caught_by}", flush=True)
-    table = markdown_table(["What is broken", "Module", "First test that fails"], rows)
-    summary = f"{len(rows) - survivors} of {len(rows)} mutations are caught."
-    print(f"\n{table}\n\n{summary}")
-    if arguments.write:
-        write_section("mutations", f"{table}\n\n{summary}\n\n{origin()}", TESTING)
-    return min(1, survivors)
+    everything = [m for m in all_mutants(ROOT) if arguments.only in m.path]
+    drawn = random.Random(arguments.seed).sample(everything, min(arguments.n, len(everything)))
+    print(f"{len(drawn)} of {len(everything)} mutants, seed {arguments.seed}", flush=True)
+    caught_by: dict[Mutant, str] = {}
+    started = time.monotonic()
+    for mutant in drawn:
+        caught_by[mutant] = first_failure(ROOT, mutant, arguments.seconds)
+        print(f"{time.monotonic() - started:5.0f} s  {told(mutant, caught_by[mutant])}", flush=True)
+    publish("robustness/mutations", summary(caught_by), arguments.write)
+    publish("robustness/mutants", listed(caught_by), arguments.write)
+    return 0
+
+
+def all_mutants(root: Path) -> list[Mutant]:
+    """Every mutant of the modules that compute, always in the same order."""
+    package = root / "captum_pcim"
+    paths = sorted(path for pattern in MODULES for path in package.glob(pattern))
+    return [mutant for path in paths for mutant in mutants(path, root)]
+
+
+def told(mutant: Mutant, failed: str) -> str:
+    place = f"{mutant.path.removeprefix('captum_pcim/')}:{mutant.line} {mutant.kind}"
+    return f"{failed or 'SURVIVES'}\n    {place}\n    - {mutant.before}\n    + {mutant.after}"
+
+
+def judgements() -> dict[tuple[str, str, str], str]:
+    """What was judged of mutants that no test noticed, by module, line before and line after."""
+    with JUDGED.open(newline="", encoding="utf-8") as stream:
+        rows = csv.DictReader(stream)
+        return {(row["module"], row["before"], row["after"]): row["judgement"] for row in rows}
+
+
+def summary(caught_by: dict[Mutant, str]) -> Table:
+    """How many mutants of each room are caught."""
+    judged = judgements()
+    counts: Counter[tuple[str, str]] = Counter()
+    for mutant, failed in caught_by.items():
+        judgement = judged.get(_key(mutant), "")
+        outcome = "caught" if failed else "equivalent" if judgement[:10] == "equivalent" else "left"
+        for room in (mutant.path.split("/")[1], "all"):
+            counts[room, outcome] += 1
+            counts[room, "drawn"] += 1
+    rooms = sorted({room for room, _ in counts}, key=lambda room: (room == "all", room))
+    rows = [
+        [room, *(str(counts[room, kind]) for kind in ("drawn", "caught", "equivalent", "left")),
+         f"{100 * counts[room, 'caught'] / counts[room, 'drawn']:.0f} %"]
+        for room in rooms
+    ]  # fmt: skip
+    header = ["room", "mutants", "caught", "equivalent, not caught", "others not caught", "share"]
+    note = "Equivalent: judged to give the same results. The share counts them as not caught."
+    return Table("Mutants drawn at random", header, rows, note)
+
+
+def listed(caught_by: dict[Mutant, str]) -> Table:
+    """Every mutant with the first test that failed or, where none did, what was judged."""
+    judged = judgements()
+    rows = [
+        [mutant.path, str(mutant.line), mutant.kind, mutant.before, mutant.after, failed or "none",
+         "" if failed else judged.get(_key(mutant), "not judged")]
+        for mutant, failed in sorted(caught_by.items(), key=lambda item: item[1] != "")
+    ]  # fmt: skip
+    header = ["module", "line", "kind", "before", "after", "first test that fails", "judgement"]
+    note = f"Those that no test notices first. {NEVER_ENDS!r}: the tests do not come to an end."
+    return Table("Every mutant drawn", header, rows, note)
+
+
+def _key(mutant: Mutant) -> tuple[str, str, str]:
+    return mutant.path, mutant.before, mutant.after
 
 
 if __name__ == "__main__":

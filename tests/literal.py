@@ -1,0 +1,85 @@
+"""The default method word by word, as docs/method.md tells it, for a single image.
+
+Written to be read beside the documentation, not to be fast: no batches, no smoothing, no early
+stop, one loop. The package has to give the same map.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Every number that the documentation states."""
+
+    n_steps: int = 48
+    learning_rate: float = 0.5
+    initial_logit: float = 0.0
+    preservation: float = 0.5
+    removal: float = 1.0
+    first_price: float = 10.0
+    last_price: float = 150.0
+    most_log_odds: float = 8.0
+    held_share: float = 0.5
+    settling: float = 2 / 3
+    memory: float = 0.35
+    first_beta: float = 0.8
+    second_beta: float = 0.9
+    own_share: float = 0.5  # of each logit's own gradient in the size of its step
+
+
+def literal_map(log_odds, image: Tensor, references: list[Tensor], numbers: Numbers) -> Tensor:
+    """Train the weights of one image.
+
+    Args:
+        log_odds: From images (N, ...) to the target's log-odds (N,).
+        image: Of shape (1, ...), float64; every element is a channel.
+        references: What stands where nothing is mixed in, each shaped like the image.
+        numbers: The method's.
+    """
+    n = numbers
+    full = log_odds(image)
+    temperature = n.most_log_odds / full.abs().clamp_min(n.most_log_odds)
+    held = (n.held_share * (temperature * full).sigmoid()).logit()
+
+    logits = torch.full_like(image, n.initial_logit).requires_grad_()
+    first, second = torch.zeros_like(image), torch.zeros_like(image)
+    seen, last, holds = [], None, [True] * len(references)
+    for step in range(n.n_steps):
+        reference = references[step % len(references)]
+        weights = logits.sigmoid()
+        kept = temperature * log_odds(reference + weights * (image - reference))
+        left = temperature * log_odds(reference + (1 - weights) * (image - reference))
+        price = n.first_price * (n.last_price / n.first_price) ** (step / (n.n_steps - 1))
+        loss = (
+            n.preservation * F.softplus(-kept)
+            + n.removal * F.softplus(left)
+            + price * weights.mean()
+        )
+        (gradient,) = torch.autograd.grad(loss.sum(), logits)
+
+        holds[step % len(references)] = bool(kept >= held) and bool(left < held)
+        seen.append(weights.detach())
+        if step < n.settling * n.n_steps or all(holds):
+            last = weights.detach()
+
+        first = n.first_beta * first + (1 - n.first_beta) * gradient
+        second = n.second_beta * second + (1 - n.second_beta) * gradient**2
+        mean, square = (
+            first / (1 - n.first_beta ** (step + 1)),
+            second / (1 - n.second_beta ** (step + 1)),
+        )
+        over_image = square.mean().sqrt()
+        size = square.sqrt() ** n.own_share * over_image ** (1 - n.own_share)
+        logits = (logits - n.learning_rate * mean / size).detach().requires_grad_()
+
+    fade = [math.exp((step - n.n_steps) / (n.memory * n.n_steps)) for step in range(n.n_steps)]
+    average = sum(f * weights for f, weights in zip(fade, seen, strict=True)) / sum(fade)
+    order = average.flatten().argsort(stable=True)
+    found = torch.empty_like(last).flatten()
+    found[order] = last.flatten().sort().values
+    return found.view_as(image)
