@@ -14,6 +14,7 @@ ENGINES = ("local", "ray")
 TABLE_FORMATS = ("csv", "parquet")
 REFERENCES = ("mean", "sample")
 SCORES = ("logits", "probabilities", "binary_logits")
+ILLUMINATION = ("divide", "subtract", "none")
 ISOLATIONS = ("shared", "per_stain", "factorised")
 
 
@@ -35,6 +36,13 @@ class Images:
         labels: Label images of the objects: for folders a regular expression like ``pattern``,
             for load files and OME-Zarr the name of the label image. Empty means none.
         objects: What the labelled objects are called in the table (CellProfiler's object name).
+        z: The plane along z, counted from 1, ``"max"`` or ``"mean"`` over all planes, or
+            ``"projection"``, the one that the microscope wrote beside them. None where there is
+            only one plane.
+        t: The time point, counted from 1. None where there is only one.
+        acquisition: Which acquisition of an OME-Zarr plate of several, its number or its name.
+        illumination: ``"divide"`` or ``"subtract"`` the illumination images that a load file names,
+            or ``"none"``.
     """
 
     path: str
@@ -44,6 +52,10 @@ class Images:
     pattern: str = "plain"
     labels: str = ""
     objects: str = "Cells"
+    z: int | str | None = None
+    t: int | None = None
+    acquisition: int | str | None = None
+    illumination: str = ""
 
     def __post_init__(self) -> None:
         """Checks the entries."""
@@ -60,6 +72,19 @@ class Images:
             "images.channels",
             f"{len(self.stains)} names, one per stain",
             self.channels,
+        )
+        check(
+            self.z in (None, "max", "mean", "projection") or _counted(self.z),
+            "images.z",
+            "a plane's number from 1, 'max', 'mean' or 'projection'",
+            self.z,
+        )
+        check(self.t is None or _counted(self.t), "images.t", "a number from 1", self.t)
+        check(
+            self.illumination in ("", *ILLUMINATION),
+            "images.illumination",
+            f"one of {ILLUMINATION}",
+            self.illumination,
         )
 
 
@@ -227,3 +252,7 @@ class Run:
 def _rising(ends: Any) -> bool:
     numbers = isinstance(ends, Sequence) and all(type(end) in (int, float) for end in ends)
     return numbers and len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf
+
+
+def _counted(value: Any) -> bool:
+    return type(value) is int and value >= 1

@@ -57,6 +57,9 @@ def from_table(name: str, kind: type, entries: Any) -> Any:
     known = {entry.name: entry for entry in dataclasses.fields(kind)}
     for entry, value in entries.items():
         check(entry in known, f"{name}.{entry}", f"one of {sorted(known)}", entry)
+        if "None" in str(known[entry].type):
+            check(type(value) in (int, str), f"{name}.{entry}", "a number or a text", value)
+            continue
         expected = {"str": str, "int": int, "bool": bool}.get(
             str(known[entry].type), dict if "dict" in str(known[entry].type) else list
         )
