@@ -18,8 +18,8 @@ from screen_plates import (
 
 from captum_pcim.screen import Store, Worker, collect, run_screen, run_shard
 from captum_pcim.screen.identity import make_plan
-from captum_pcim.screen.plate import find_fields
 from captum_pcim.screen.progress import Progress, duration
+from captum_pcim.screen.sources import find_fields
 
 
 def test_a_screen_is_done_and_listed(screen):

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from captum_pcim.cli.options import add_options, positive
+
 if TYPE_CHECKING:
     from captum_pcim.comparison.result import Comparison
     from captum_pcim.synthetic import SmallResNet
@@ -33,19 +35,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "demo", help="PCIM beside Captum's methods on synthetic images", description=_DESCRIPTION
     )
-    add = parser.add_argument
-    add("--out", required=True, type=Path, metavar="DIR", help="folder for everything written")
-    add("--images", type=int, default=8, metavar="N",
-        help="images of each kind (default: 8)")  # fmt: skip
+    add_options(parser, "--out")
+    parser.add_argument(
+        "--images",
+        type=positive,
+        default=8,
+        metavar="N",
+        help="images of each kind (default: 8)",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    if args.images < 1:
-        print(f"captum-pcim demo: error: images: expected 1 or more, got {args.images}",
-              file=sys.stderr)  # fmt: skip
-        return 2
     try:
         args.out.mkdir(parents=True, exist_ok=True)
         _run(args.out, args.images)

@@ -42,6 +42,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def main(arguments: argparse.Namespace) -> int:
     """Runs a screen and returns the exit status."""
+    try:
+        return _run(arguments)
+    except ImportError as error:
+        _say(str(error))
+        return REFUSED
+
+
+def _run(arguments: argparse.Namespace) -> int:
     from captum_pcim.classifiers.files import ModelError
     from captum_pcim.screen.attempts import WorkerError
     from captum_pcim.screen.config import ConfigError, ScreenConfig
@@ -67,7 +75,7 @@ def main(arguments: argparse.Namespace) -> int:
     except (StoreError, WorkerError) as error:
         _say(f"{error}\nWhat is done is kept. Run the same command again to resume.")
         return REFUSED
-    except (ConfigError, ModelError, ImportError, OSError) as error:
+    except (ConfigError, ModelError, OSError) as error:
         _say(str(error))
         return REFUSED
 

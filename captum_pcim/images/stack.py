@@ -46,6 +46,13 @@ class Stack:
     plane: Callable[[int, int, int], Pixels]
     names: tuple[str, ...] = ()
     strict: bool = True
+    unsaid: bool = False
+
+    def as_one_stain(self) -> Stack:
+        """The same where it is known to show one stain: pages without axes are then planes."""
+        if not self.unsaid:
+            return self
+        return Stack(self.times, 1, self.stains, lambda t, _, z: self.plane(t, z, 0))
 
     def image(self, z: Plane = None, t: int | None = None, channels: Sequence[str] = ()) -> Pixels:
         """Choose a flat image.

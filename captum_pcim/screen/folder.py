@@ -11,7 +11,7 @@ from pathlib import Path
 from captum_pcim.images.read import SUFFIXES
 from captum_pcim.images.stack import PROJECTIONS, ImageError, Plane, chosen_planes, chosen_time
 from captum_pcim.images.walk import walk
-from captum_pcim.screen.config import ConfigError, Images
+from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.instrument import Instrument, is_instrument_file, read_instrument
 from captum_pcim.screen.layouts import Layout, Name, plate_name
 from captum_pcim.screen.plate import WELL, Field, Survey, row_letters, well_name
@@ -38,7 +38,7 @@ class Shot:
     stain: int | None = None
 
 
-def survey_folder(images: Images) -> Survey:
+def survey_folder(images: ImageSettings) -> Survey:
     """Lists the fields below a folder, and the files that are passed over."""
     found = Survey()
     layout = Layout(images.pattern)
@@ -177,7 +177,7 @@ def _plate_names(shots: Sequence[Shot]) -> dict[tuple[str, str], str]:
 
 
 def _different_names(folders: Sequence[str]) -> dict[str, str]:
-    """The shortest names that tell folders apart: without Harmony's date, else with what is above."""
+    """The shortest names that tell folders apart: without Harmony's date, or with a folder above."""
     for name in (
         lambda folder: plate_name(os.path.basename(folder)),
         os.path.basename,
@@ -284,7 +284,7 @@ class _Planes:
     z: Plane
 
 
-def _choice(images: Images, shots: Sequence[Shot]) -> tuple[int | None, _Planes]:
+def _choice(images: ImageSettings, shots: Sequence[Shot]) -> tuple[int | None, _Planes]:
     """The time point, if names tell any, and the planes that are asked for.
 
     Raises:
@@ -311,7 +311,7 @@ def _choice(images: Images, shots: Sequence[Shot]) -> tuple[int | None, _Planes]
 class _Fields:
     """Collects the files of each field and puts them in the network's order."""
 
-    def __init__(self, images: Images, time: int | None, planes: _Planes) -> None:
+    def __init__(self, images: ImageSettings, time: int | None, planes: _Planes) -> None:
         self.images, self.time, self.planes = images, time, planes
         self.shots: dict[Place, dict[int, dict[int | None, str]]] = {}
         self.there: dict[tuple[str, int], set[int]] = defaultdict(set)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from captum_pcim._version import __version__
 from captum_pcim.classifiers.files import fingerprint
-from captum_pcim.screen.config import Model, ScreenConfig
+from captum_pcim.screen.config import ModelSettings, ScreenConfig
 from captum_pcim.screen.plate import Field, well_name
 
 
@@ -24,7 +24,8 @@ class Key:
     Args:
         sha: SHA-256 (hex) of the image's identity and content stamp, its plate's windows and
             controls, the weights, the configuration and the package's version.
-        number: Position in the whole screen, from 1 (CellProfiler's ImageNumber).
+        number: CellProfiler's ImageNumber: the image's row in the load file, else its position in
+            the whole screen, from 1.
         field: The image.
     """
 
@@ -54,14 +55,14 @@ class PlateFields:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScreenPlan:
     """What there is to do: keys in the screen's order, and each plate's deciding fields."""
 
     keys: tuple[Key, ...]
     plates: dict[str, PlateFields]
 
 
-def make_plan(config: ScreenConfig, fields: Sequence[Field], shard: tuple[int, int]) -> Plan:
+def make_plan(config: ScreenConfig, fields: Sequence[Field], shard: tuple[int, int]) -> ScreenPlan:
     """Gives the fields of one shard their keys.
 
     Args:
@@ -72,15 +73,18 @@ def make_plan(config: ScreenConfig, fields: Sequence[Field], shard: tuple[int, i
     by_plate: dict[str, list[Field]] = {}
     for field in fields:
         by_plate.setdefault(field.plate, []).append(field)
-    mine = [(i + 1, field) for i, field in enumerate(fields) if i % shard[1] == shard[0]]
+    mine = [
+        (field.number or i + 1, field) for i, field in enumerate(fields) if i % shard[1] == shard[0]
+    ]
     names = {field.plate for _, field in mine}
     plates = {name: _plate_fields(config, by_plate[name]) for name in sorted(names)}
-    behind = _sha(config.digest(), network_digest(config.model), __version__)
+    read_as = (str(config.images.acquisition), str(config.images.illumination))
+    behind = _sha(config.digest(), network_digest(config.model), __version__, *read_as)
     keys = (
         Key(_sha(behind, plates[field.plate].sha, *stamp(field)), number, field)
         for number, field in mine
     )
-    return Plan(tuple(keys), plates)
+    return ScreenPlan(tuple(keys), plates)
 
 
 def stamp(field: Field) -> tuple[str, ...]:
@@ -89,11 +93,13 @@ def stamp(field: Field) -> tuple[str, ...]:
     Content is not read: a screen's terabytes would be read twice. Folders do not count, so moved
     or copied files (with their times, as ``rsync -t`` does) keep their results.
     """
-    files = [*field.planes, field.labels]
-    return (field.plate, field.well, field.site, *(_file_stamp(path) for path in files))
+    files = [path for stain in field.files for path in stain or ("",)]
+    files += [*field.illumination, field.labels]
+    place = (field.plate, field.well, field.site, field.plane, field.time)
+    return (*place, *(_file_stamp(path) for path in files))
 
 
-def network_digest(model: Model) -> str:
+def network_digest(model: ModelSettings) -> str:
     """SHA-256 of the network: its file or weights, and the source file of its factory."""
     named = (model.factory, model.path) if model.factory else (model.path,)
     parts = [fingerprint(*(name or None for name in named))]  # type: ignore[arg-type]

@@ -81,9 +81,7 @@ class Layout:
         flags = re.IGNORECASE if pattern in PATTERNS else 0
         try:
             # As few folders above as possible, so that folders of the pattern's own are matched.
-            self.compiled = re.compile(
-                rf"(?:[^/]*/)*?(?:{PATTERNS.get(pattern, pattern)})$", flags
-            )
+            self.compiled = re.compile(rf"(?:[^/]*/)*?(?:{PATTERNS.get(pattern, pattern)})$", flags)
         except re.error as error:
             raise ConfigError(f"{entry}: {pattern!r} is no regular expression: {error}") from error
         groups = set(self.compiled.groupindex)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from captum_pcim.screen.config import ConfigError, Images
+from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.plate import Field, Survey, well_name
 
 Row = dict[str, Any]
@@ -20,7 +20,7 @@ SITES = ("Metadata_Site", "Metadata_Field", "Metadata_FieldID")
 REMOTE = "its files are not on this machine but at {}: copy them and change the paths"
 
 
-def survey_load_file(images: Images) -> Survey:
+def survey_load_file(images: ImageSettings) -> Survey:
     """Lists the rows of a load file as fields.
 
     Columns are CellProfiler's, with or without the prefix ``Image_``: ``FileName_`` and
@@ -37,12 +37,12 @@ def survey_load_file(images: Images) -> Survey:
         row = {key.removeprefix("Image_"): value for key, value in row.items() if key}
         if number == 1:
             _check_columns(images, row, found)
-        where = f"{images.path}, row {number} (line {number + 1})"
+        where = f"{images.path}, line {number + 1}"
         found.fields.append(_field(images, row, number, where))
     return found
 
 
-def _field(images: Images, row: Row, number: int, where: str) -> Field:
+def _field(images: ImageSettings, row: Row, number: int, where: str) -> Field:
     folder = os.path.dirname(images.path)
     site = next((name for name in SITES if name in row), "")
     files = [_file(row, "", name, folder) for name in images.channels]
@@ -80,7 +80,7 @@ def _field(images: Images, row: Row, number: int, where: str) -> Field:
     )
 
 
-def _check_columns(images: Images, row: Row, found: Survey) -> None:
+def _check_columns(images: ImageSettings, row: Row, found: Survey) -> None:
     """Checks that the file has what is asked for, before its rows are looked at."""
     for name in row:
         kind, _, channel = name.partition("_")

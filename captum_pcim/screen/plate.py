@@ -1,15 +1,12 @@
-"""The fields of view of a screen, wherever they are listed, and what is missing of them."""
+"""Wells, fields of view, and what a search for them found."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from captum_pcim.images.stack import Plane
-from captum_pcim.screen.config import ConfigError, Images
+from captum_pcim.screen.config import ConfigError
 
 WELL = re.compile(r"([A-Za-z]{1,2})[ -]*0*(\d{1,2})")
 
@@ -125,49 +122,3 @@ def row_and_column(well: str) -> tuple[int, int]:
     for letter in letters:
         row = row * 26 + ord(letter) - 64
     return row - 1, int(digits) - 1
-
-
-def find_fields(images: Images) -> list[Field]:
-    """Lists a screen's fields in a fixed order; see :func:`survey`."""
-    return survey(images).fields
-
-
-def survey(images: Images) -> Survey:
-    """Lists a screen's fields in a fixed order, by plate, well and site, and what is not right.
-
-    Raises:
-        ConfigError: No image was found, two claim to be the same, or there are planes or time
-            points and none was chosen.
-        FileNotFoundError: ``images.path`` does not exist.
-    """
-    if not os.path.exists(images.path):
-        raise FileNotFoundError(f"images.path: there is no {images.path}")
-    if images.source == "folder":
-        from captum_pcim.screen.folder import survey_folder as survey_source
-    elif images.source == "load_file":
-        from captum_pcim.screen.load_file import survey_load_file as survey_source
-    else:
-        from captum_pcim.screen.zarr_plate import survey_zarr as survey_source
-    found = survey_source(images)
-    found.fields.sort(key=lambda f: (f.plate, row_and_column(f.well), len(f.site), f.site))
-    _refuse_twins(found.fields)
-    if not found.fields:
-        told = [str(remark) for remark in found.remarks]
-        if found.channels:
-            told.append(f"channels: {', '.join(found.channels)}")
-        because = f" ({'; '.join(told)})" if told else ""
-        raise ConfigError(
-            f"images.path: no image that fits was found in {images.path}{because}"
-        )
-    for one in found.fields:
-        if one.problem:
-            found.remark(f"fields that cannot be read ({one.problem})", one, missing=True)
-        elif images.labels and not one.labels:
-            found.remark("fields without a label image", one, missing=True)
-    return found
-
-
-def _refuse_twins(fields: Iterable[Field]) -> None:
-    for one, other in pairwise(fields):
-        if (one.plate, one.well, one.site) == (other.plate, other.well, other.site):
-            raise ConfigError(f"two images are {one}: {one.files[0]} and {other.files[0]}")

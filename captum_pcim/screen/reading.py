@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from captum_pcim.images.read import ImageError, Window, read_image, scale
+from captum_pcim.images.read import ImageError, Window, scale
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
-from captum_pcim.screen.ome_tiff import read_stains
+from captum_pcim.screen.planes import read_object_numbers, read_pixels
 from captum_pcim.screen.plate import Field
 from captum_pcim.screen.store import Store
 
@@ -27,7 +25,7 @@ PIXELS_PER_FIELD = 2**16  # of each field, for percentiles: evenly spread, the s
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class FieldImage:
     """One image, ready for the network.
 
     Args:
@@ -56,7 +54,7 @@ class Reader:
         self.store = store
         self._at: tuple[str, Sequence[Window], FloatPixels | None] | None = None
 
-    def __call__(self, key: Key) -> Sample:
+    def __call__(self, key: Key) -> FieldImage:
         """Reads one image.
 
         Raises:
@@ -64,25 +62,17 @@ class Reader:
         """
         windows, mean = self._plate(key.field.plate)
         inputs = scale(self._pixels(key.field), windows)
-        labels = _labels(key.field, inputs.shape[1:]) if key.field.labels else None
+        shape = inputs.shape[1:]
+        labels = read_object_numbers(key.field, shape) if key.field.labels else None
         reference = mean
         if self.config.controls.wells and self.config.controls.reference == "sample":
             reference = self._sampled(key, windows)
         if reference is not None and reference.shape != inputs.shape:
             raise ImageError(f"the image is {inputs.shape}, its controls {reference.shape}")
-        return Sample(inputs, labels, reference)
+        return FieldImage(inputs, labels, reference)
 
     def _pixels(self, field: Field) -> Pixels:
-        images = self.config.images
-        missing = [
-            stain for stain, path in zip(images.stains, field.planes, strict=False) if not path
-        ]
-        if missing:
-            raise ImageError(f"no file for stain {', '.join(missing)}")
-        pixels = _read(field.planes, images.channels)
-        if len(pixels) != len(images.stains):
-            raise ImageError(f"expected {len(images.stains)} stains, the file has {len(pixels)}")
-        return pixels
+        return read_pixels(field, self.config.images)
 
     def _plate(self, plate: str) -> tuple[Sequence[Window], FloatPixels | None]:
         if self._at is None or self._at[0] != plate:
@@ -152,28 +142,3 @@ class Reader:
 def _window(bounds: Sequence[float]) -> Window:
     low, high = bounds
     return Window(float(low), float(high))
-
-
-def _read(planes: Sequence[str], channels: list[str]) -> Pixels:
-    if os.path.isdir(planes[0]):
-        from captum_pcim.screen.zarr_plate import read_field
-
-        return read_field(planes[0], channels)
-    if len(planes) == 1:
-        return read_stains(planes[0], channels)
-    return read_image([Path(path) for path in planes])
-
-
-def _labels(field: Field, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    if os.path.isdir(field.labels):
-        from captum_pcim.screen.zarr_plate import read_labels
-
-        labels = read_labels(field.labels)
-    else:
-        labels = read_image([Path(field.labels)])[0]
-    if labels.shape != shape or not np.issubdtype(labels.dtype, np.integer):
-        raise ImageError(
-            f"labels: expected whole numbers of shape {shape}, "
-            f"got {labels.dtype} of shape {labels.shape}"
-        )
-    return labels.astype(np.int64)

@@ -5,34 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
-from captum_pcim.screen.toml import all_names, check
+from captum_pcim.screen.toml import Table, check
 
-SOURCES = ("folder", "load_file", "ome_zarr")
-ENGINES = ("local", "ray")
-TABLE_FORMATS = ("csv", "parquet")
-REFERENCES = ("mean", "sample")
-SCORES = ("logits", "probabilities", "binary_logits")
-ILLUMINATION = ("divide", "subtract", "none")
-ISOLATIONS = ("shared", "per_stain", "factorised")
+Source = Literal["folder", "load_file", "ome_zarr"]
+Engine = Literal["local", "ray"]
+TableFormat = Literal["csv", "parquet"]
+ControlReference = Literal["mean", "sample"]
+Illumination = Literal["divide", "subtract", "none"]
+Score = Literal["logits", "probabilities", "binary_logits"]
+IsolationName = Literal["shared", "per_stain", "factorised"]
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageSettings(Table):
     """Where the images are and what their planes show.
 
     Args:
         source: ``"folder"``, ``"load_file"`` or ``"ome_zarr"``.
-        path: The folder, the load file (CSV or Parquet) or the OME-Zarr plate. A folder that
-            holds several ``*.zarr`` plates is read as all of them.
+        path: The folder, the load file (CSV, ``.csv.gz`` or Parquet) or the OME-Zarr plate. A
+            folder that holds several plates is read as all of them.
         stains: The stains in the order in which the network takes them.
         channels: What the file names, load-file columns, OME-TIFF or OME-Zarr channels call these
             stains, in the same order. Empty means the same names.
-        pattern: For folders: a name in :data:`captum_pcim.screen.plate.PATTERNS` or a regular
-            expression with the groups ``plate``, ``well`` (or ``row`` and ``col``), ``field``
-            and ``channel``. Without ``channel`` one file holds all stains; if it is an
-            OME-TIFF, they are found by their names.
+        pattern: For folders: a name in :data:`captum_pcim.screen.layouts.PATTERNS` or a regular
+            expression with the groups ``well`` (or ``row`` and ``col``) and ``field``, and where
+            names tell them ``plate``, ``channel``, ``z`` and ``t``. Without ``channel`` one file
+            holds all stains; if it names them, they are found by their names.
         labels: Label images of the objects: for folders a regular expression like ``pattern``,
             for load files and OME-Zarr the name of the label image. Empty means none.
         objects: What the labelled objects are called in the table (CellProfiler's object name).
@@ -40,14 +40,14 @@ class Images:
             ``"projection"``, the one that the microscope wrote beside them. None where there is
             only one plane.
         t: The time point, counted from 1. None where there is only one.
-        acquisition: Which acquisition of an OME-Zarr plate of several, its number or its name.
-        illumination: ``"divide"`` or ``"subtract"`` the illumination images that a load file names,
-            or ``"none"``.
+        acquisition: Which acquisition of an OME-Zarr plate that has several: its number or name.
+        illumination: ``"divide"`` by or ``"subtract"`` the illumination images that a load file
+            names, or ``"none"``.
     """
 
     path: str
     stains: list[str]
-    source: str = "folder"
+    source: Source = "folder"
     channels: list[str] = field(default_factory=list)
     pattern: str = "plain"
     labels: str = ""
@@ -55,20 +55,19 @@ class Images:
     z: int | str | None = None
     t: int | None = None
     acquisition: int | str | None = None
-    illumination: str = ""
+    illumination: Illumination | None = None
 
     def __post_init__(self) -> None:
         """Checks the entries."""
         check(bool(self.path), "images.path", "a path", self.path)
-        check(self.source in SOURCES, "images.source", f"one of {SOURCES}", self.source)
-        check(all_names(self.stains) and bool(self.stains), "images.stains", "names", self.stains)
+        check(bool(self.stains), "images.stains", "names", self.stains)
         check(
             len(set(self.stains)) == len(self.stains), "images.stains", "no name twice", self.stains
         )
         if not self.channels:
             object.__setattr__(self, "channels", list(self.stains))
         check(
-            all_names(self.channels) and len(self.channels) == len(self.stains),
+            len(self.channels) == len(self.stains),
             "images.channels",
             f"{len(self.stains)} names, one per stain",
             self.channels,
@@ -80,16 +79,10 @@ class Images:
             self.z,
         )
         check(self.t is None or _counted(self.t), "images.t", "a number from 1", self.t)
-        check(
-            self.illumination in ("", *ILLUMINATION),
-            "images.illumination",
-            f"one of {ILLUMINATION}",
-            self.illumination,
-        )
 
 
 @dataclass(frozen=True)
-class Windows:
+class WindowSettings(Table):
     """Intensity windows: what becomes 0 and what becomes 1, per stain and, if measured, per plate.
 
     Args:
@@ -120,7 +113,7 @@ class Windows:
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelSettings(Table):
     """The network.
 
     Args:
@@ -133,21 +126,19 @@ class Model:
 
     path: str = ""
     factory: str = ""
-    score: str = "logits"
+    score: Score = "logits"
     target: int = -1
     classes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Checks the entries."""
         check(bool(self.path or self.factory), "model", "a path, a factory or both", "neither")
-        check(self.score in SCORES, "model.score", f"one of {SCORES}", self.score)
         expected = "a class number, or -1 for the predicted class"
         check(self.target >= -1, "model.target", expected, self.target)
-        check(all_names(self.classes), "model.classes", "names of classes", self.classes)
 
 
 @dataclass(frozen=True)
-class Attribution:
+class AttributionSettings(Table):
     """How PCIM explains an image.
 
     Args:
@@ -156,23 +147,17 @@ class Attribution:
         seed: Part of every image's own seed.
     """
 
-    isolation: str = "shared"
+    isolation: IsolationName = "shared"
     n_steps: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Checks the entries."""
-        check(
-            self.isolation in ISOLATIONS,
-            "attribution.isolation",
-            f"one of {ISOLATIONS}",
-            self.isolation,
-        )
         check(self.n_steps >= 0, "attribution.n_steps", "0 or more", self.n_steps)
 
 
 @dataclass(frozen=True)
-class Controls:
+class ControlSettings(Table):
     """Negative-control wells whose images are what the evidence is blended against.
 
     Args:
@@ -184,23 +169,16 @@ class Controls:
     """
 
     wells: list[str] = field(default_factory=list)
-    reference: str = "mean"
+    reference: ControlReference = "mean"
     fields: int = 64
 
     def __post_init__(self) -> None:
         """Checks the entries."""
-        check(all_names(self.wells), "controls.wells", "names of wells", self.wells)
-        check(
-            self.reference in REFERENCES,
-            "controls.reference",
-            f"one of {REFERENCES}",
-            self.reference,
-        )
         check(self.fields >= 1, "controls.fields", "at least 1", self.fields)
 
 
 @dataclass(frozen=True)
-class Output:
+class OutputSettings(Table):
     """What is kept.
 
     Args:
@@ -213,16 +191,15 @@ class Output:
     path: str
     previews: bool = True
     maps: bool = False
-    table: str = "csv"
+    table: TableFormat = "csv"
 
     def __post_init__(self) -> None:
         """Checks the entries."""
         check(bool(self.path), "output.path", "a path", self.path)
-        check(self.table in TABLE_FORMATS, "output.table", f"one of {TABLE_FORMATS}", self.table)
 
 
 @dataclass(frozen=True)
-class Run:
+class RunSettings(Table):
     """Where the work is done. Nothing here changes a result.
 
     Args:
@@ -234,7 +211,7 @@ class Run:
         threads: CPU threads per worker.
     """
 
-    engine: str = "local"
+    engine: Engine = "local"
     workers: int = 1
     batch_size: int = 8
     device: str = "cpu"
@@ -242,17 +219,15 @@ class Run:
 
     def __post_init__(self) -> None:
         """Checks the entries."""
-        check(self.engine in ENGINES, "run.engine", f"one of {ENGINES}", self.engine)
         least = 0 if self.engine == "local" else 1
         check(self.workers >= least, "run.workers", f"at least {least}", self.workers)
         for name in ("batch_size", "threads"):
             check(getattr(self, name) >= 1, f"run.{name}", "at least 1", getattr(self, name))
 
 
-def _rising(ends: Any) -> bool:
-    numbers = isinstance(ends, Sequence) and all(type(end) in (int, float) for end in ends)
-    return numbers and len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf
+def _rising(ends: Sequence[float]) -> bool:
+    return len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf
 
 
-def _counted(value: Any) -> bool:
-    return type(value) is int and value >= 1
+def _counted(value: int | str | None) -> bool:
+    return isinstance(value, int) and value >= 1

@@ -1,0 +1,57 @@
+"""The fields of view of a screen, wherever they are listed, and what is not right with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+
+from captum_pcim.screen.config import ConfigError, ImageSettings
+from captum_pcim.screen.folder import survey_folder
+from captum_pcim.screen.load_file import survey_load_file
+from captum_pcim.screen.plate import Field, Survey, row_and_column
+from captum_pcim.screen.zarr_plate import survey_zarr
+
+
+def find_fields(images: ImageSettings) -> list[Field]:
+    """Lists a screen's fields in a fixed order; see :func:`survey`."""
+    return survey(images).fields
+
+
+def survey(images: ImageSettings) -> Survey:
+    """Lists a screen's fields by plate, well and site, and what was passed over or is missing.
+
+    Raises:
+        ConfigError: No image was found, two claim to be the same, or there are planes or time
+            points and none was chosen.
+        FileNotFoundError: ``images.path`` does not exist.
+    """
+    if not os.path.exists(images.path):
+        raise FileNotFoundError(f"images.path: there is no {images.path}")
+    sources = {"folder": survey_folder, "load_file": survey_load_file, "ome_zarr": survey_zarr}
+    found = sources[images.source](images)
+    found.fields.sort(key=lambda f: (f.plate, row_and_column(f.well), len(f.site), f.site))
+    _refuse_twins(found.fields)
+    _refuse_nothing(found, images.path)
+    for one in found.fields:
+        if one.problem:
+            found.remark(f"fields that cannot be read ({one.problem})", one, missing=True)
+        elif images.labels and not one.labels:
+            found.remark("fields without a label image", one, missing=True)
+    return found
+
+
+def _refuse_twins(fields: Sequence[Field]) -> None:
+    for one, other in pairwise(fields):
+        if (one.plate, one.well, one.site) == (other.plate, other.well, other.site):
+            raise ConfigError(f"two images are {one}: {one.files[0]} and {other.files[0]}")
+
+
+def _refuse_nothing(found: Survey, path: str) -> None:
+    if found.fields:
+        return
+    told = [str(remark) for remark in found.remarks]
+    if found.channels:
+        told.append(f"channels: {', '.join(found.channels)}")
+    because = f" ({'; '.join(told)})" if told else ""
+    raise ConfigError(f"images.path: no image that fits was found in {path}{because}")
