@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
@@ -26,7 +27,6 @@ from torch import Tensor, nn
 
 from benchmarks.report import BENCHMARKS, markdown_table, origin, write_section
 from captum_pcim.explainer import Explanation
-from captum_pcim.images.read import FloatPixels
 from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.screen import ScreenConfig, Status, Store, Worker, run_shard
 from captum_pcim.screen.identity import make_plan
@@ -34,6 +34,9 @@ from captum_pcim.screen.local import run_local
 from captum_pcim.screen.plate import row_letters
 from captum_pcim.screen.sources import find_fields
 from captum_pcim.synthetic import synthetic_fluorescence
+
+if TYPE_CHECKING:
+    from captum_pcim.images.read import FloatPixels
 
 STAINS = ["reporter", "nucleus", "decoy"]
 DIFFERENT_IMAGES = 48  # rendered; the plate repeats them under other names

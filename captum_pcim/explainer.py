@@ -5,17 +5,15 @@ The command ``explain`` and screens use it, so that both tell the same of an ima
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from captum_pcim._errors import noting_warnings
 from captum_pcim.core.channels import Factorised, Isolation, PerStain, SharedOverStains
 from captum_pcim.core.diagnostics import Diagnostics
 from captum_pcim.core.scores import ScoreKind, read_scores
@@ -187,46 +185,6 @@ class Explainer:
             return scores.float().sigmoid()
         first = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
         return read_scores(scores, first, self.score).log_probabilities.exp()
-
-
-@contextlib.contextmanager
-def noting_warnings() -> Iterator[list[str]]:
-    """Collect the UserWarnings of this thread, one line each, and show them afterwards.
-
-    They are shown, ignored or raised as the filters outside say. Other threads, which read and
-    write images meanwhile, keep theirs.
-    """
-    noted: list[warnings.WarningMessage] = []
-    notes: list[str] = []
-    thread = threading.get_ident()
-    try:
-        with warnings.catch_warnings():
-            show = warnings.showwarning
-
-            def note(
-                message: Warning | str,
-                category: type[Warning],
-                filename: str,
-                lineno: int,
-                file: TextIO | None = None,
-                line: str | None = None,
-            ) -> None:
-                if not issubclass(category, UserWarning) or threading.get_ident() != thread:
-                    return show(message, category, filename, lineno, file, line)
-                noted.append(warnings.WarningMessage(message, category, filename, lineno))
-                notes.append(" ".join(str(message).split()))
-
-            warnings.simplefilter("always", UserWarning)
-            warnings.showwarning = note
-            yield notes
-    finally:
-        for each in noted:
-            warnings.warn_explicit(
-                each.message, each.category, each.filename, each.lineno, registry=_SHOWN
-            )
-
-
-_SHOWN: dict[Any, Any] = {}  # where the warnings module keeps what need not be shown again
 
 
 def _values(diagnostics: Diagnostics, name: str, n_images: int) -> list[Cell]:

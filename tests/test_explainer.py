@@ -13,8 +13,9 @@ from screen_plates import config, rows, white_corner
 from torch import Tensor, nn
 
 from captum_pcim import PCIM, Diagnostics
+from captum_pcim._errors import noting_warnings
 from captum_pcim.cli.main import main
-from captum_pcim.explainer import DIAGNOSTICS, Explainer, noting_warnings
+from captum_pcim.explainer import DIAGNOSTICS, Explainer
 from captum_pcim.screen import run_screen
 
 STEPS = 3

@@ -7,6 +7,10 @@ import dataclasses
 import signal
 import sys
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from captum_pcim.screen.run import Summary
 
 FAILED, REFUSED, STOPPED = 1, 2, 130
 MOST_FAILURES = 20
@@ -80,7 +84,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return REFUSED
 
 
-def _report(summary, folder: str) -> int:  # type: ignore[no-untyped-def]
+def _report(summary: Summary, folder: str) -> int:
     for key, reason in list(summary.failures.items())[:MOST_FAILURES]:
         _say(f"{key.field.plate} {key.field.well} field {key.field.site}: {reason}")
     if len(summary.failures) > MOST_FAILURES:

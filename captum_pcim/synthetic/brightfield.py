@@ -37,7 +37,7 @@ _HEIGHT = 3.0  # of a spread cell, in units in which one pixel is one
 
 
 @dataclass(frozen=True)
-class Sample:
+class UnstainedField:
     """The optical thickness of the field, before optics.
 
     ``parts`` (K, W, W) is each cell's share of ``thickness`` (canvas, canvas).
@@ -102,7 +102,7 @@ def _render_pair(
     return Pair(render, altered, shadow > 0, control.cells, affected)
 
 
-def draw_sample(rng: np.random.Generator, size: int) -> Sample:
+def draw_sample(rng: np.random.Generator, size: int) -> UnstainedField:
     """Draws a field of spread cells with everything that is in it whatever the class."""
     cells = draw_cells(rng, size)
     count, canvas = len(cells), size + 2 * MARGIN
@@ -115,11 +115,11 @@ def draw_sample(rng: np.random.Generator, size: int) -> Sample:
     parts += (0.2 * spread * organelles).astype(np.float32)
     parts += _nucleoli(rng, cells)
     thickness = cells.paint(parts) + _loose_particles(rng, cells, size) + _debris(rng, canvas, size)
-    return Sample(cells, thickness, parts)
+    return UnstainedField(cells, thickness, parts)
 
 
 def with_phenotype(
-    rng: np.random.Generator, sample: Sample, phenotype: str, affected: NDArray[np.int64]
+    rng: np.random.Generator, sample: UnstainedField, phenotype: str, affected: NDArray[np.int64]
 ) -> Array:
     """The thickness of the same sample after the ``affected`` cells took on a phenotype."""
     thickness = sample.thickness.copy()
@@ -128,14 +128,14 @@ def with_phenotype(
     return thickness
 
 
-def _add_inclusions(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
+def _add_inclusions(rng: np.random.Generator, sample: UnstainedField, cell: int) -> Array:
     """Dense granules in the cytoplasm."""
     centres = draw_spots(rng, _cytoplasm(sample.cells, cell, 0.8), int(rng.integers(5, 9)), 3.5)
     sigma, height = _draw_granules(rng, len(centres))
     return gaussian_spots(sample.parts[cell].shape, centres, sigma, height)
 
 
-def _add_vacuoles(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
+def _add_vacuoles(rng: np.random.Generator, sample: UnstainedField, cell: int) -> Array:
     """Round hollows in the cytoplasm, no deeper than the cell is thick."""
     centres = draw_spots(rng, _cytoplasm(sample.cells, cell, 0.75), int(rng.integers(3, 6)), 5.5)
     radius, depth = _draw_hollows(rng, len(centres))
@@ -144,7 +144,7 @@ def _add_vacuoles(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
     return change
 
 
-def _round_up(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
+def _round_up(rng: np.random.Generator, sample: UnstainedField, cell: int) -> Array:
     """The cell draws together to a dome of the same volume."""
     before = sample.parts[cell]
     cells = sample.cells
@@ -158,7 +158,7 @@ def _round_up(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
     return change
 
 
-_CHANGES: dict[str, Callable[[np.random.Generator, Sample, int], Array]] = {
+_CHANGES: dict[str, Callable[[np.random.Generator, UnstainedField, int], Array]] = {
     "inclusions": _add_inclusions,
     "vacuoles": _add_vacuoles,
     "rounding": _round_up,

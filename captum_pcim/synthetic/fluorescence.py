@@ -35,7 +35,7 @@ _EXCLUSION = 0.35  # reporter in a resting nucleus, relative to the cytosol
 
 
 @dataclass(frozen=True)
-class Sample:
+class StainedField:
     """What is in the field, before optics: stain per pixel, and the parts phenotypes change.
 
     ``reporter`` (K, W, W) is each cell's part of the first stain; ``nuclei`` (K, W, W) in [0, 1]
@@ -119,7 +119,7 @@ def _render_pair(
     return Pair(render, altered, artefact > 0, control.cells, affected)
 
 
-def draw_sample(rng: np.random.Generator, size: int, stains: int) -> Sample:
+def draw_sample(rng: np.random.Generator, size: int, stains: int) -> StainedField:
     """Draws a field of resting cells with everything that is in it whatever the class."""
     cells = draw_cells(rng, size)
     count, canvas = len(cells), size + 2 * MARGIN
@@ -141,12 +141,12 @@ def draw_sample(rng: np.random.Generator, size: int, stains: int) -> Sample:
     drawn += [_DECOYS[name](rng, cells, thickness) for name in STAIN_NAMES[2:stains]]
     debris = rng.uniform(0.1, 1, (stains, 1, 1)) * _debris(rng, canvas, size)
     signal = (np.stack(drawn) + debris).astype(np.float32)
-    return Sample(cells, signal, reporter, nuclei, thickness, dna)
+    return StainedField(cells, signal, reporter, nuclei, thickness, dna)
 
 
 def with_phenotype(
-    rng: np.random.Generator, sample: Sample, phenotype: str, affected: NDArray[np.int64]
-) -> Sample:
+    rng: np.random.Generator, sample: StainedField, phenotype: str, affected: NDArray[np.int64]
+) -> StainedField:
     """The same sample after the ``affected`` cells took on a phenotype."""
     stain, change = _CHANGES[phenotype]
     stains = sample.stains.copy()
@@ -155,7 +155,7 @@ def with_phenotype(
     return replace(sample, stains=stains)
 
 
-def _translocate(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
+def _translocate(rng: np.random.Generator, sample: StainedField, cell: int) -> Array:
     """Most of the cytosol's reporter enters the nucleus; the cell's mass stays."""
     before = sample.reporter[cell]
     nucleus = sample.nuclei[cell]
@@ -166,7 +166,7 @@ def _translocate(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
     return change
 
 
-def _condense(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
+def _condense(rng: np.random.Generator, sample: StainedField, cell: int) -> Array:
     """Part of the reporter gathers in spots in the cytosol; the cell's mass stays."""
     before = sample.reporter[cell]
     cells = sample.cells
@@ -180,7 +180,7 @@ def _condense(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
     return change
 
 
-def _add_micronuclei(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
+def _add_micronuclei(rng: np.random.Generator, sample: StainedField, cell: int) -> Array:
     """One to three DNA bodies in the cytosol beside the nucleus."""
     cells = sample.cells
     level = cells.nuclear_level[cell]
@@ -190,7 +190,7 @@ def _add_micronuclei(rng: np.random.Generator, sample: Sample, cell: int) -> Arr
     return disc_spots(level.shape, centres, radius, height)
 
 
-_CHANGES: dict[str, tuple[int, Callable[[np.random.Generator, Sample, int], Array]]] = {
+_CHANGES: dict[str, tuple[int, Callable[[np.random.Generator, StainedField, int], Array]]] = {
     "translocation": (0, _translocate),
     "granules": (0, _condense),
     "micronuclei": (1, _add_micronuclei),
