@@ -72,7 +72,7 @@ def test_axes_of_length_one_do_not_matter(tmp_path, axes):
 def test_time_points_are_never_taken_for_stains(tmp_path, axes):
     image = pixels(1).reshape([2, *[1] * (len(axes) - 3), 24, 24])
     path = write(tmp_path / "a.ome.tif", image, axes, names=())
-    with pytest.raises(ImageError, match="time points: 1, 2. Say which by t"):
+    with pytest.raises(ImageError, match=r"time points: 1, 2\. Say which by t"):
         read_stains(path, STAINS)
 
 

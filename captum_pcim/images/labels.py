@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     Labels = npt.NDArray[np.int64]
 
+LARGEST = 2**53  # tables hold floats of 64 bits
+
 
 def read_labels(path: Path, z: Plane = None, t: int | None = None) -> Labels:
     """Read a label image.
@@ -56,7 +58,7 @@ def object_numbers(pixels: Pixels) -> Labels:
     """Check that numbers can be those of objects.
 
     Raises:
-        ImageError: If one is negative, not whole, or above the largest of 64 bits.
+        ImageError: If one is negative, not whole, or so large that a table would round it.
     """
     import numpy as np
 
@@ -68,8 +70,8 @@ def object_numbers(pixels: Pixels) -> Labels:
         raise ImageError(f"object numbers are whole, these are {pixels.dtype}")
     if pixels.size and pixels.min() < 0:
         raise ImageError(f"object numbers are not negative, one is {pixels.min()}")
-    if pixels.size and pixels.max() > np.iinfo(np.int64).max:
-        raise ImageError(f"the object number {pixels.max()} is too large")
+    if pixels.size and pixels.max() > LARGEST:
+        raise ImageError(f"the object number {pixels.max()} is too large for a table")
     return pixels.astype(np.int64)
 
 

@@ -46,8 +46,10 @@ def _from_ome(text: str) -> tuple[tuple[float, float], str] | None:
     if "<!DOCTYPE" in text:
         return None
     pixels = ElementTree.fromstring(text).find("{*}Image/{*}Pixels")
-    sizes = [pixels.get(f"PhysicalSize{axis}") for axis in "YX"] if pixels is not None else []
-    units = [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "YX"] if any(sizes) else []
+    if pixels is None:
+        return None
+    sizes = [pixels.get(f"PhysicalSize{axis}") for axis in "YX"]
+    units = [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "YX"]
     return _known(sizes, *units)
 
 

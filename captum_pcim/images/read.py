@@ -18,7 +18,8 @@ from captum_pcim.images.stack import MAX_SAMPLES, ImageError, Plane
 from captum_pcim.images.tiff import open_tiff
 
 if TYPE_CHECKING:
-    from captum_pcim.images.stack import FloatPixels, Pixels
+    from captum_pcim.images.stack import FloatPixels as FloatPixels
+    from captum_pcim.images.stack import Pixels as Pixels
 
 __all__ = ["MAX_SAMPLES", "SUFFIXES", "ImageError", "Window", "read_image", "scale"]
 
@@ -93,17 +94,26 @@ def read_image(
             type.
         ImportError: If a TIFF is to be read and tifffile is not installed.
     """
+    one_stain = one_stain or len(paths) > 1
+    files = [_read_file(path, z, t, channels, one_stain) for path in paths]
+    if one_stain and any(len(file) != 1 for file in files):
+        raise ImageError("a file of one stain must be grey, but one has several channels")
+    return joined(files)
+
+
+def joined(files: Sequence[Pixels]) -> Pixels:
+    """Put the stains of several files, each of shape (C, H, W), after one another.
+
+    Raises:
+        ImageError: If they differ in size or type.
+    """
     import numpy as np
 
-    one_stain = one_stain or len(paths) > 1
-    planes = [_read_file(path, z, t, channels, one_stain) for path in paths]
-    first = planes[0]
-    if any(plane.shape[1:] != first.shape[1:] or plane.dtype != first.dtype for plane in planes):
-        kinds = ", ".join(f"{_size(plane)} {plane.dtype}" for plane in planes)
+    first = files[0]
+    if any(file.shape[1:] != first.shape[1:] or file.dtype != first.dtype for file in files):
+        kinds = ", ".join(f"{_size(file)} {file.dtype}" for file in files)
         raise ImageError(f"the stains' files differ: {kinds}")
-    if one_stain and any(len(plane) != 1 for plane in planes):
-        raise ImageError("a file of one stain must be grey, but one has several channels")
-    return np.concatenate(planes)
+    return np.concatenate(files)
 
 
 def scale(pixels: Pixels, windows: Sequence[Window] = ()) -> FloatPixels:
@@ -221,7 +231,7 @@ def open_picture(data: bytes) -> Iterator[Any]:
 def _is_grey(image: Any) -> bool:
     if image.mode == "P":
         colours = image.getpalette("RGB")
-        return colours[::3] == colours[1::3] == colours[2::3]
+        return bool(colours[::3] == colours[1::3] == colours[2::3])
     return image.mode in ("1", "LA")
 
 

@@ -46,7 +46,7 @@ def survey_folder(images: ImageSettings) -> Survey:
     shots, masks, instrument_files = _sorted_out(found, Path(images.path), layout, labels)
     shots = _one_folder_a_plate(_counted_from_1(_with_wells(found, shots), layout))
     instruments = _instruments(instrument_files, layout)
-    shots = _with_stains(found, shots, images.channels, instruments)
+    shots = _with_stains(found, shots, images, instruments)
     plates = _plate_names(shots)
     time, planes = _choice(images, [shot for shot in shots if shot.stain is not None])
     fields = _Fields(images, time, planes)
@@ -177,7 +177,7 @@ def _plate_names(shots: Sequence[Shot]) -> dict[tuple[str, str], str]:
 
 
 def _different_names(folders: Sequence[str]) -> dict[str, str]:
-    """The shortest names that tell folders apart: without Harmony's date, or with a folder above."""
+    """The shortest names that tell folders apart: without Harmony's date, or with one above."""
     for name in (
         lambda folder: plate_name(os.path.basename(folder)),
         os.path.basename,
@@ -245,7 +245,7 @@ def _instruments(paths: Sequence[str], layout: Layout) -> dict[str, Instrument]:
 def _with_stains(
     found: Survey,
     shots: Sequence[Shot],
-    wanted: Sequence[str],
+    images: ImageSettings,
     instruments: Mapping[str, Instrument],
 ) -> list[Shot]:
     """Finds the stain that each file shows, by the file's own or the instrument's channel name."""
@@ -258,12 +258,14 @@ def _with_stains(
         names = instruments[shot.folder].channels if shot.folder in instruments else {}
         called = names.get(channel.lstrip("0"), "")
         found.channels[f"{channel} ({called})" if called else channel] = None
-        fits = [i for i, name in enumerate(wanted) if name in (channel, called)]
-        fits = fits or [i for i, name in enumerate(wanted) if _same_number(name, channel)]
+        wanted = list(enumerate(images.channels))
+        fits = [i for i, name in wanted if name in (channel, called)]
+        fits = fits or [i for i, name in wanted if _same_number(name, channel)]
         if fits:
             known.append(replace(shot, stain=fits[0]))
         else:
-            found.remark("images of channels that are not asked for", shot.path)
+            inner = os.path.relpath(shot.path, images.path)
+            found.remark("images of channels that are not asked for", inner)
     return known
 
 

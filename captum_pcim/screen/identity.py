@@ -77,7 +77,7 @@ def make_plan(config: ScreenConfig, fields: Sequence[Field], shard: tuple[int, i
         (field.number or i + 1, field) for i, field in enumerate(fields) if i % shard[1] == shard[0]
     ]
     names = {field.plate for _, field in mine}
-    plates = {name: _plate_fields(config, by_plate[name]) for name in sorted(names)}
+    plates = {name: plate_fields(config, by_plate[name]) for name in sorted(names)}
     read_as = (str(config.images.acquisition), str(config.images.illumination))
     behind = _sha(config.digest(), network_digest(config.model), __version__, *read_as)
     keys = (
@@ -119,7 +119,8 @@ def evenly(fields: Sequence[Field], count: int) -> tuple[Field, ...]:
     return tuple(fields[i * len(fields) // count] for i in range(count))
 
 
-def _plate_fields(config: ScreenConfig, fields: Sequence[Field]) -> PlateFields:
+def plate_fields(config: ScreenConfig, fields: Sequence[Field]) -> PlateFields:
+    """The fields of a plate that decide how all its images are read."""
     wells = {well_name(well) for well in config.controls.wells}
     controls = evenly([f for f in fields if f.well in wells], config.controls.fields)
     windows = evenly(fields, config.windows.fields) if config.windows.percentiles else ()

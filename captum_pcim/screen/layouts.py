@@ -31,8 +31,9 @@ ImageXpress, CellVoyager, IN Cell, ScanR, Cellomics). They are matched at the en
 case of letters."""
 
 # Folders between a plate's own and its images: Harmony, ImageXpress (day/number), ScanR.
-INSIDE = re.compile(r"(?i)(?:/(?:images?|tiffs?)|/\d{4}-\d\d-\d\d/\d+|/timepoint_\d+|/zstep_\d+)$")
-INSIDE_SCANR = re.compile(r"(?i)/data$")
+FOLDERS = r"/(?:images?|tiffs?)|/\d{4}-\d\d-\d\d/\d+|/timepoint_\d+|/zstep_\d+"
+INSIDE = re.compile(rf"(?i)(?:{FOLDERS})$")
+INSIDE_SCANR = re.compile(rf"(?i)(?:{FOLDERS}|/data)$")
 MEASUREMENT = re.compile(r"(?i)(.+?)__\d{4}-\d\d-\d\dT[\d_]+-Measurement ?\d+[a-z]?")
 
 

@@ -58,7 +58,7 @@ def _field(images: ImageSettings, row: Row, number: int, where: str) -> Field:
         problem = f"no illumination image for stain {', '.join(unlit)}"
     elif away := _elsewhere([*files, labels, *(lights if corrected else [])]):
         problem = REMOTE.format(away)
-    place = ("Metadata_Plate", "Metadata_Well", *SITES)
+    told = ("Metadata_Plate", "Metadata_Well", site, "Metadata_Z", "Metadata_T")
     return Field(
         plate=_cell(row, "Metadata_Plate", where),
         well=well_name(_cell(row, "Metadata_Well", where)),
@@ -67,13 +67,13 @@ def _field(images: ImageSettings, row: Row, number: int, where: str) -> Field:
         labels=labels,
         z=images.z,
         t=images.t,
-        plane=str(images.z or 1),
-        time=str(images.t or 1),
+        plane=_text(row.get("Metadata_Z")) or str(images.z or 1),
+        time=_text(row.get("Metadata_T")) or str(images.t or 1),
         number=number,
         metadata=tuple(
             (name, _text(value))
             for name, value in row.items()
-            if name.startswith("Metadata_") and name not in place
+            if name.startswith("Metadata_") and name not in told
         ),
         illumination=tuple(lights) if corrected else (),
         problem=problem,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from captum_pcim.images import labels as label_images
-from captum_pcim.images.read import decoding, read_image
+from captum_pcim.images.read import decoding, joined, read_image
 from captum_pcim.images.stack import ImageError, project
 from captum_pcim.screen import zarr_plate
 from captum_pcim.screen.config import ImageSettings
@@ -33,7 +33,7 @@ def read_pixels(field: Field, images: ImageSettings) -> Pixels:
     if field.problem:
         raise ImageError(field.problem)
     if not field.together:
-        pixels = _joined([_read_stain(field, paths) for paths in field.files])
+        pixels = joined([_read_stain(field, paths)[None] for paths in field.files])
     elif os.path.isdir(path := field.files[0][0]):
         pixels = zarr_plate.read_field(path, images.channels, field.z, field.t)
     else:
@@ -75,7 +75,7 @@ def correct(stain: Pixels, light: Pixels, divide: bool) -> Pixels:
         raise ImageError("the illumination image is not above 0 everywhere")
     corrected = stain / light if divide else stain - light.astype(np.float64) * largest
     corrected = np.clip(corrected, 0, largest)
-    return np.asarray((np.rint(corrected) if whole else corrected).astype(stain.dtype))
+    return (np.rint(corrected) if whole else corrected).astype(stain.dtype)  # type: ignore[no-any-return]
 
 
 def _read_stain(field: Field, paths: Sequence[str]) -> Pixels:
@@ -83,14 +83,6 @@ def _read_stain(field: Field, paths: Sequence[str]) -> Pixels:
         return read_image([Path(paths[0])], field.z, field.t, one_stain=True)[0]
     planes = (read_image([Path(path)], t=field.t, one_stain=True)[0] for path in paths)
     return project(planes, field.z)
-
-
-def _joined(stains: Sequence[Pixels]) -> Pixels:
-    first = stains[0]
-    if any(stain.shape != first.shape or stain.dtype != first.dtype for stain in stains):
-        kinds = ", ".join(f"{'x'.join(map(str, stain.shape))} {stain.dtype}" for stain in stains)
-        raise ImageError(f"the stains' files differ: {kinds}")
-    return np.stack(stains)
 
 
 def _read_label_file(path: str, z: int | str | None, t: int | None) -> Labels:
@@ -102,7 +94,7 @@ def _read_illumination(path: str) -> Pixels:
     with decoding():
         if path.endswith(".npy"):
             return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
-        pixels = read_image([Path(path)], one_stain=True)[0]
+        pixels: Pixels = read_image([Path(path)], one_stain=True)[0]
     if not np.issubdtype(pixels.dtype, np.floating):
         raise ImageError(
             f"the illumination image holds {pixels.dtype}, not floats: save it as .npy"

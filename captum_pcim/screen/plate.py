@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from captum_pcim.images.stack import Plane
 from captum_pcim.screen.config import ConfigError
 
+UNREADABLE = "fields that cannot be read"
 WELL = re.compile(r"([A-Za-z]{1,2})[ -]*0*(\d{1,2})")
 
 
@@ -53,7 +54,7 @@ class Field:
 
     def __str__(self) -> str:
         """Names the field as messages do."""
-        return f"{self.plate} {self.well} field {self.site}"
+        return f"{self.plate} {self.well}" + (f" field {self.site}" if self.site else "")
 
 
 @dataclass(frozen=True)

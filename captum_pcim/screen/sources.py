@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from itertools import pairwise
 
-from captum_pcim.screen.config import ConfigError, ImageSettings
+from captum_pcim.screen.config import ConfigError, ImageSettings, ScreenConfig
 from captum_pcim.screen.folder import survey_folder
 from captum_pcim.screen.load_file import survey_load_file
-from captum_pcim.screen.plate import Field, Survey, row_and_column
+from captum_pcim.screen.plate import UNREADABLE, Field, Survey, row_and_column, well_name
 from captum_pcim.screen.zarr_plate import survey_zarr
 
 
@@ -35,9 +35,22 @@ def survey(images: ImageSettings) -> Survey:
     _refuse_nothing(found, images.path)
     for one in found.fields:
         if one.problem:
-            found.remark(f"fields that cannot be read ({one.problem})", one, missing=True)
+            found.remark(f"{UNREADABLE} ({one.problem})", one, missing=True)
         elif images.labels and not one.labels:
             found.remark("fields without a label image", one, missing=True)
+    return found
+
+
+def survey_screen(config: ScreenConfig) -> Survey:
+    """The same for a whole screen: with the control wells that a plate lacks."""
+    found = survey(config.images)
+    wells: dict[str, set[str]] = {}
+    for one in found.fields:
+        wells.setdefault(one.plate, set()).add(one.well)
+    for plate, there in wells.items():
+        for well in map(well_name, config.controls.wells):
+            if well not in there:
+                found.remark("control wells without an image", f"{plate} {well}", missing=True)
     return found
 
 
