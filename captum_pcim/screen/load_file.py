@@ -150,7 +150,7 @@ def _file(row: Row, kind: str, name: str, folder: str) -> str:
     file_name = _text(row.get(f"{kind}FileName_{name}"))
     if file_name:
         path_name = _located(_text(row.get(f"{kind}PathName_{name}")), folder)
-        return f"{path_name.rstrip('/')}/{file_name}"
+        return os.path.join(path_name, file_name)
     url = _text(row.get(f"{kind}URL_{name}"))
     return _located(url, folder) if url else ""
 

@@ -75,12 +75,14 @@ def correct(stain: Pixels, light: Pixels, divide: bool) -> Pixels:
         raise ImageError("the illumination image is not above 0 everywhere")
     corrected = stain / light if divide else stain - light.astype(np.float64) * largest
     corrected = np.clip(corrected, 0, largest)
-    return (np.rint(corrected) if whole else corrected).astype(stain.dtype)  # type: ignore[no-any-return]
+    stored: Pixels = (np.rint(corrected) if whole else corrected).astype(stain.dtype)
+    return stored
 
 
 def _read_stain(field: Field, paths: Sequence[str]) -> Pixels:
     if len(paths) == 1:
-        return read_image([Path(paths[0])], field.z, field.t, one_stain=True)[0]
+        stain: Pixels = read_image([Path(paths[0])], field.z, field.t, one_stain=True)[0]
+        return stain
     planes = (read_image([Path(path)], t=field.t, one_stain=True)[0] for path in paths)
     return project(planes, field.z)
 
