@@ -15,7 +15,7 @@ PATTERNS = {
     r"(?:_z(?P<z>\d+))?_(?P<channel>[^/_.]+)\.(?:png|tiff?)",
     "opera": r"r(?P<row>\d+)c(?P<col>\d+)f(?P<field>\d+)p(?P<z>\d+)-ch(?P<channel>\d+)"
     r"sk(?P<t>\d+)fk\d+fl\d+\.tiff?",
-    "imagexpress": r"(?:TimePoint_(?P<t>\d+)/)?(?:ZStep_(?P<z>\d+)/)?(?P<prefix>[^/]+)"
+    "imagexpress": r"(?:TimePoint_(?P<t>\d+)/)?(?:ZStep_(?P<z>\d+)/)?(?P<prefix>[^/]+?)"
     rf"_(?P<well>[A-Z]{{1,2}}\d{{2}})(?:_s(?P<field>\d+?))?(?:_w(?P<channel>\d+?))?{GUID}\.tiff?",
     "cellvoyager": r"(?P<prefix>[^/]+)_(?P<well>[A-Z]{1,2}\d{2})_T(?P<t>\d{4})F(?P<field>\d{3})"
     r"L\d{2}A\d{2}Z(?P<z>\d{2})C(?P<channel>\d{2})\.tiff?",
