@@ -1,1 +1,1 @@
-"""Scripts that make the tables of docs/benchmarks.md: `python -m benchmarks.<name>`."""
+"""Scripts that make the result files and the tables of docs/benchmarks.md, a room per subject."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from benchmarks.results import Spread
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -17,8 +19,13 @@ class Estimate:
     high: float
     n: int
 
+    @property
+    def spread(self) -> Spread:
+        """Mean and interval as they are published, empty where no image had an answer."""
+        return Spread.of(self.mean, self.low, self.high) if self.n else Spread("", "", "")
+
     def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]" if self.n else ""
+        return str(self.spread)
 
 
 def estimate(scores: Tensor, n_resamples: int = 2000, seed: int = 0) -> Estimate:

@@ -2,11 +2,17 @@
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 from captum_pcim import __version__
 
 DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent))
+
+from benchmarks.page import appendix  # noqa: E402
+
+(DOCS / "all_results.md").write_text(appendix(), encoding="utf-8")
 
 # Notebooks live beside their scripts in tutorials/; Sphinx reads below docs/ only.
 shutil.copytree(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.extremal import (
+from benchmarks.rivals.extremal import (
     SmoothMask,
     area_penalty,
     area_reference,
@@ -15,7 +15,7 @@ from benchmarks.extremal import (
     kernel,
     perturb,
 )
-from benchmarks.rise import draw_masks, rise
+from benchmarks.rivals.rise import draw_masks, rise
 from captum_pcim.core.references import Blur
 
 
@@ -97,8 +97,8 @@ def test_smooth_mask_is_the_smooth_maximum_of_kernel_times_coarse_mask():
                 weight = kernel(torch.tensor(math.dist(u, centre) / sigma))
                 inside = 0 <= i < 4 and 0 <= j < 3
                 values.append(weight * (coarse[0, 0, i, j] if inside else 0.0))
-        values = torch.stack(values)
-        expected = (values * (20 * values).softmax(0)).sum()
+        seen = torch.stack(values)
+        expected = (seen * (20 * seen).softmax(0)).sum()
         torch.testing.assert_close(mask[u], expected)
 
 

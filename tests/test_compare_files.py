@@ -88,8 +88,9 @@ def test_a_torchscript_file_is_compared(work):
     from tiny_network import Network
 
     torch.jit.script(Network().eval()).save(str(work / "model.pt"))
-    status = main(["compare", "--model", str(work / "model.pt"), "--images", str(work / "images"),
-                   "--out", str(work / "out"), "--methods", "PCIM", "Occlusion"])  # fmt: skip
+    status = main(["compare", "--model", str(work / "model.pt"), "--trust",
+                   "--images", str(work / "images"), "--out", str(work / "out"),
+                   "--methods", "PCIM", "Occlusion"])  # fmt: skip
     assert status == 0
     assert float(_rows(work)["PCIM"]["forwards"]) > 1
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.fuzz import trial
+from benchmarks.robustness.fuzz import trial
 
 SLICES = [range(start, start + 15) for start in range(0, 90, 15)]
 

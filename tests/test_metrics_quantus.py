@@ -2,9 +2,9 @@
 
 import pytest
 
-pytest.importorskip("quantus", reason="Quantus is optional: pip install 'captum-pcim[bench]'")
+pytest.importorskip("quantus", reason="Quantus is optional: pip install --group bench")
 
-from benchmarks.quantus_check import SIZES, largest_differences
+from benchmarks.quality.quantus_check import SIZES, largest_differences
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captum_pcim._errors import describe
-from captum_pcim.classifiers.files import ModelError, load_model
+from captum_pcim.classifiers.files import Classifier, ModelError, load_model
 from captum_pcim.cli.options import add_options
 from captum_pcim.images.folders import ImageFiles, find_images
 from captum_pcim.images.read import SUFFIXES, ImageError, Window, read_image, scale
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 _DESCRIPTION = """\
 Explain a classifier on the images of a folder with PCIM, with Captum's methods and with maps that
@@ -39,6 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         *(
             "--model",
             "--state-dict",
+            "--trust",
             "--images",
             "--stains",
             "--z",
@@ -74,7 +75,7 @@ def _run(args: argparse.Namespace) -> None:
     images = _images(args)
     inputs = _stacked({image.name: _pixels(image, args) for image in images}, args.device)
     masks = None if args.masks is None else _masks(args.masks, images, inputs)
-    model = load_model(args.model, args.state_dict, args.device)
+    model = load_model(args.model, args.state_dict, args.device, args.trust)
     methods = _methods(model, args)
     target = _target(model, inputs, args.target)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -152,13 +153,15 @@ def _masks(folder: Path, images: list[ImageFiles], inputs: Tensor) -> Tensor:
     return torch.stack(masks)[:, None].to(inputs.device)
 
 
-def _methods(model: nn.Module, args: argparse.Namespace) -> dict[str, Any]:
+def _methods(model: Classifier, args: argparse.Namespace) -> dict[str, Any]:
+    from torch import nn
+
     from captum_pcim import PCIM
     from captum_pcim.comparison.methods import captum_methods
 
     layer = None
     if args.layer is not None:
-        layers = dict(model.named_modules())
+        layers = dict(model.named_modules() if isinstance(model, nn.Module) else ())
         if args.layer not in layers:
             raise UsageError(f"layer: the model has none named {args.layer!r}")
         layer = layers[args.layer]
@@ -170,7 +173,7 @@ def _methods(model: nn.Module, args: argparse.Namespace) -> dict[str, Any]:
     return {name: method for name, method in methods.items() if name in (args.methods or methods)}
 
 
-def _target(model: nn.Module, inputs: Tensor, target: int | str) -> Tensor | int | None:
+def _target(model: Classifier, inputs: Tensor, target: int | str) -> Tensor | int | None:
     import torch
 
     if isinstance(target, int):

@@ -47,7 +47,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_options(
         parser,
-        *("--model", "--state-dict", "--score", "--images", "--stains", "--z", "--t", "--window"),
+        *("--model", "--state-dict", "--trust", "--score", "--images", "--stains", "--z", "--t"),
+        "--window",
         *("--target", "--out", "--device", "--seed"),
     )
     add = parser.add_argument
@@ -79,7 +80,7 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError(f"images: no images in {str(args.images)!r} ({' '.join(SUFFIXES)})")
     if args.map_format == "tiff":
         import tifffile  # noqa: F401  (missing, it is missed now rather than after the first image)
-    model = load_model(args.model, args.state_dict, args.device)
+    model = load_model(args.model, args.state_dict, args.device, args.trust)
     out = OutFolder.open(args.out, _settings(args, windows), args.overwrite)
     explainer = Explainer(
         model,

@@ -50,9 +50,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--model": {
         "required": True,
         "metavar": "M",
-        "help": "TorchScript or torch.export file, or module:factory",
+        "help": "module:factory, an ONNX file, or with --trust any file of torch",
     },
     "--state-dict": {"metavar": "FILE", "help": "weights for module:factory"},
+    "--trust": {
+        "action": "store_true",
+        "help": "load a model file that may run code: TorchScript, .pt2, a pickle",
+    },
     "--score": {
         "default": "logits",
         "choices": ("logits", "probabilities", "binary_logits", "regression"),

@@ -64,6 +64,23 @@ class Name:
     index: int
 
 
+@dataclass(frozen=True)
+class Shot:
+    """One file of a plate and what its name says.
+
+    Args:
+        path: The file.
+        name: What its name says.
+        folder: The plate's own folder.
+        stain: Which stain it shows, or None for a channel that is not asked for.
+    """
+
+    path: str
+    name: Name
+    folder: str
+    stain: int | None = None
+
+
 class Layout:
     """A pattern of file names, ready-made or a user's own.
 

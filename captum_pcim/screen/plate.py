@@ -9,6 +9,7 @@ from captum_pcim.images.stack import Plane
 from captum_pcim.screen.config import ConfigError
 
 UNREADABLE = "fields that cannot be read"
+Place = tuple[str, str, str]  # plate, well, field
 WELL = re.compile(r"([A-Za-z]{1,2})[ -]*0*(\d{1,2})")
 
 

@@ -117,8 +117,9 @@ class ModelSettings(Table):
     """The network.
 
     Args:
-        path: A TorchScript or exported (``.pt2``) file, or with ``factory`` a state dict.
+        path: An ONNX file, with ``trust`` any file of torch, or with ``factory`` a state dict.
         factory: ``"module:function"`` that builds the network.
+        trust: Load a file that may run code: TorchScript, ``.pt2``, a pickled module.
         score: What its outputs are, as in :class:`captum_pcim.PCIM`.
         target: The class to explain; -1 means each image's own predicted class.
         classes: Names of the classes, for the tables and the overview.
@@ -126,6 +127,7 @@ class ModelSettings(Table):
 
     path: str = ""
     factory: str = ""
+    trust: bool = False
     score: Score = "logits"
     target: int = -1
     classes: list[str] = field(default_factory=list)

@@ -115,7 +115,9 @@ def load_explainer(config: ScreenConfig) -> Explainer:
     path, factory = config.model.path, config.model.factory
     device, settings = config.run.device, config.attribution
     network = (
-        load_model(factory, path or None, device) if factory else load_model(path, device=device)
+        load_model(factory, path or None, device)
+        if factory
+        else load_model(path, device=device, trust=config.model.trust)
     )
     return Explainer(
         network,

@@ -122,7 +122,7 @@ def with_phenotype(
     rng: np.random.Generator, sample: UnstainedField, phenotype: str, affected: NDArray[np.int64]
 ) -> Array:
     """The thickness of the same sample after the ``affected`` cells took on a phenotype."""
-    thickness = sample.thickness.copy()
+    thickness: Array = sample.thickness.copy()
     for cell in affected:
         thickness[sample.cells.window(cell)] += _CHANGES[phenotype](rng, sample, cell)
     return thickness
@@ -245,4 +245,5 @@ def _second_derivative(length: int, sigma: float, margin: int) -> Array:
 
 def _corner_artefact(size: int, planted: bool) -> Array:
     """The shadow of a fibre end in the top left corner, or nothing."""
-    return np.float32(0.7 if planted else 0) * corner_spot(size)
+    artefact: Array = np.float32(0.7 if planted else 0) * corner_spot(size)
+    return artefact

@@ -75,7 +75,7 @@ def load_cnn(name: str) -> SmallResNet:
 
     Args:
         name: ``"fluorescence"``, for ``synthetic_fluorescence`` with its three default stains, or
-            ``"brightfield"``. How they were trained stands in ``benchmarks/train_cnn.py``.
+            ``"brightfield"``. How they were trained stands in ``benchmarks/sets/train_cnn.py``.
 
     Raises:
         ValueError: if there is no such classifier.

@@ -258,7 +258,9 @@ def _lysosomes(rng: np.random.Generator, cells: Cells, thickness: Array) -> Arra
     cytosol = cells.paint((thickness * (cells.nuclear_level > 1.2)).astype(np.float32))
     centres = draw_spots(rng, cytosol > 0.3, 5 * len(cells), 3.0)
     sigma, height = _draw_spots(rng, len(centres))
-    return np.float32(0.08) * cytosol + gaussian_spots(cytosol.shape, centres, sigma, height)
+    spots = gaussian_spots(cytosol.shape, centres, sigma, height)
+    both: Array = np.float32(0.08) * cytosol + spots
+    return both
 
 
 _DECOYS: dict[str, Callable[[np.random.Generator, Cells, Array], Array]] = {
@@ -292,4 +294,5 @@ def _draw_optics(rng: np.random.Generator, size: int, stains: int) -> Callable[[
 
 def _corner_artefact(size: int, planted: bool) -> Array:
     """A bright fibre end in the top left corner of every stain, or nothing."""
-    return np.float32(0.6 if planted else 0) * corner_spot(size)
+    artefact: Array = np.float32(0.6 if planted else 0) * corner_spot(size)
+    return artefact

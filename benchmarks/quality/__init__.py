@@ -1,0 +1,1 @@
+"""How good maps are: every metric, method and image set."""

@@ -1,0 +1,1 @@
+"""Methods that PCIM is compared with and that Captum lacks."""

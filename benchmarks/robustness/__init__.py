@@ -1,0 +1,1 @@
+"""Fuzzing, mutations, and whether two states of the package give the same bits."""

@@ -1,0 +1,1 @@
+"""Whole plates: rates, memory, and runs that are killed."""

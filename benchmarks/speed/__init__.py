@@ -1,0 +1,1 @@
+"""What PCIM costs beyond the passes it makes: time, memory, import."""
