@@ -57,6 +57,13 @@ def test_a_listing_tells_what_is_missing_first(screen, capsys):
     ]
 
 
+def test_results_that_lie_among_the_images_are_not_searched(screen, capsys):
+    toml = write_toml(screen, output={"path": str(screen / "images" / "results")})
+    assert command_line(toml) == 0
+    assert command_line(toml) == 0
+    assert "do not fit" not in capsys.readouterr().err
+
+
 def test_masks_that_match_no_image_end_a_run_with_1_and_a_word(screen, capsys):
     labels = r"(?P<plate>[^/]+)/(?P<well>\w\d\d)_f(?P<field>\d+)_labels\.png"
     for path in (screen / "images" / "P1").glob("*_labels.png"):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from screen_plates import LABELS, STAINS, write_plate
 
-from captum_pcim.screen.config import ConfigError, ImageSettings
+from captum_pcim.screen.config import ConfigError, ImageSettings, ScreenConfig
 from captum_pcim.screen.layouts import Layout
 from captum_pcim.screen.plate import row_and_column, row_letters, well_name
 from captum_pcim.screen.sources import find_fields, survey
@@ -169,6 +169,20 @@ def test_what_is_passed_over_is_counted_with_an_example(tmp_path):
     }
     examples = {remark.example for remark in found.remarks}
     assert {"P1/notes.txt", "P1/overview.tif", "P1/A01_f1_9.tif", "plate.zarr"} < examples
+
+
+@pytest.mark.parametrize(
+    "entry", [{"z": 0}, {"z": "3"}, {"z": "min"}, {"t": 0}, {"illumination": "times"}]
+)
+def test_an_impossible_choice_is_refused_by_its_name(entry):
+    (name,) = entry
+    tables = {
+        "images": {"path": "x", "stains": ["DNA"], **entry},
+        "model": {"path": "x"},
+        "output": {"path": "y"},
+    }
+    with pytest.raises(ConfigError, match=rf"images\.{name}"):
+        ScreenConfig.from_dict(tables)
 
 
 def opera(z, t=1, channel=1, field=1):
@@ -440,12 +454,16 @@ def test_an_empty_cell_fails_its_row_alone(tmp_path):
     assert [field.problem for field in fields] == ["no file for stain DNA", ""]
 
 
-def test_files_elsewhere_are_told_once_and_clearly(tmp_path):
-    rows = [{**row, "PathName_OrigDNA": "s3://bucket/images"} for row in ROWS]
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [("s3://bucket/images", "s3://bucket"), ("file://server/share", "file://server")],
+)
+def test_files_elsewhere_are_told_once_and_clearly(tmp_path, path, place):
+    rows = [{**row, "PathName_OrigDNA": path} for row in ROWS]
     found = survey(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
     (remark,) = found.remarks
     assert remark.count == 2 and remark.missing
-    assert "not on this machine but at s3://bucket: copy them" in str(remark)
+    assert f"not on this machine but at {place}: copy them" in str(remark)
 
 
 def test_other_metadata_columns_are_kept(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,12 +26,14 @@ from captum_pcim.screen.plate_names import (
 PLATE_COLUMNS = {96: 12, 384: 24, 1536: 48}
 
 
-def survey_folder(images: ImageSettings) -> Survey:
-    """Lists the fields below a folder, and the files that are passed over."""
+def survey_folder(images: ImageSettings, exclude: str = "") -> Survey:
+    """Lists the fields below a folder but not below one to exclude, and what is passed over."""
     found = Survey()
     layout = Layout(images.pattern)
     labels = Layout(images.labels, "images.labels") if images.labels else None
-    shots, masks, instrument_files = _sorted_out(found, Path(images.path), layout, labels)
+    shots, masks, instrument_files = _sorted_out(
+        found, walk(Path(images.path), Path(exclude) if exclude else None), images, layout, labels
+    )
     shots = _counted_from_1(_with_wells(found, shots), layout)
     instruments = _instruments(instrument_files, layout)
     shots = one_folder_a_plate(found, _with_stains(found, shots, images, instruments))
@@ -54,15 +56,19 @@ def survey_folder(images: ImageSettings) -> Survey:
 
 
 def _sorted_out(
-    found: Survey, root: Path, layout: Layout, labels: Layout | None
+    found: Survey,
+    walked: Iterable[tuple[Path, str]],
+    images: ImageSettings,
+    layout: Layout,
+    labels: Layout | None,
 ) -> tuple[list[Shot], list[Shot], list[str]]:
     """The images, the label images and the instrument's own files below a folder."""
     shots: list[Shot] = []
     masks: list[Shot] = []
     instrument_files: list[str] = []
-    base = os.path.abspath(root)
-    for path, reason in walk(root):
-        inner = path.relative_to(root).as_posix()
+    base = os.path.abspath(images.path)
+    for path, reason in walked:
+        inner = path.relative_to(images.path).as_posix()
         if reason:
             found.remark(f"passed over ({reason})", inner)
         elif labels and (shot := _shot(found, labels, base, path, inner)):

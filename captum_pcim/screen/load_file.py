@@ -161,8 +161,9 @@ def _located(text: str, folder: str) -> str:
     RFC 8089 writes a file's URL ``file:///path`` or ``file:/path``, RFC 3986 its blanks as ``%20``.
     """
     scheme = SCHEME.match(text)
-    if scheme and scheme[1].lower() == "file":
-        return unquote(urlsplit(text).path)
+    parts = urlsplit(text)
+    if scheme and scheme[1].lower() == "file" and parts.netloc in ("", "localhost"):
+        return unquote(parts.path)
     return text if scheme else os.path.join(folder, text)
 
 

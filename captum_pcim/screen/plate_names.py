@@ -13,7 +13,7 @@ from captum_pcim.screen.plate import Place, Survey
 
 
 def one_folder_a_plate(found: Survey, shots: Sequence[Shot]) -> list[Shot]:
-    """Where folders side by side hold other stains of the same wells, the one above is the plate."""
+    """Where folders side by side hold other stains of the same wells, the plate is above them."""
     stains: dict[str, set[int | None]] = defaultdict(set)
     wells: dict[str, set[str]] = defaultdict(set)
     siblings: dict[str, set[str]] = defaultdict(set)

@@ -16,7 +16,7 @@ from captum_pcim.screen.plate import Remark
 from captum_pcim.screen.progress import Progress
 from captum_pcim.screen.report import write_report
 from captum_pcim.screen.shard import Status
-from captum_pcim.screen.sources import find_fields, survey_screen
+from captum_pcim.screen.sources import survey_screen
 from captum_pcim.screen.store import Store
 from captum_pcim.screen.tables import write_tables
 
@@ -78,7 +78,7 @@ def run_screen(config: ScreenConfig, shard: tuple[int, int] = (0, 1)) -> Summary
 
 def collect(config: ScreenConfig) -> None:
     """Writes tables and overview of what is done so far, without doing more."""
-    plan = make_plan(config, find_fields(config.images), (0, 1))
+    plan = make_plan(config, survey_screen(config).fields, (0, 1))
     _collect(config, plan, Store(config.output.path))
 
 

@@ -18,8 +18,12 @@ def find_fields(images: ImageSettings) -> list[Field]:
     return survey(images).fields
 
 
-def survey(images: ImageSettings) -> Survey:
+def survey(images: ImageSettings, exclude: str = "") -> Survey:
     """Lists a screen's fields by plate, well and site, and what was passed over or is missing.
+
+    Args:
+        images: Where they are.
+        exclude: A folder that is not searched: the results, if they lie among the images.
 
     Raises:
         ConfigError: No image was found, two claim to be the same, or there are planes or time
@@ -28,8 +32,10 @@ def survey(images: ImageSettings) -> Survey:
     """
     if not os.path.exists(images.path):
         raise FileNotFoundError(f"images.path: there is no {images.path}")
-    sources = {"folder": survey_folder, "load_file": survey_load_file, "ome_zarr": survey_zarr}
-    found = sources[images.source](images)
+    if images.source == "folder":
+        found = survey_folder(images, exclude)
+    else:
+        found = {"load_file": survey_load_file, "ome_zarr": survey_zarr}[images.source](images)
     found.fields.sort(key=lambda f: (f.plate, row_and_column(f.well), len(f.site), f.site))
     _refuse_twins(found.fields)
     _refuse_nothing(found, images.path)
@@ -43,7 +49,7 @@ def survey(images: ImageSettings) -> Survey:
 
 def survey_screen(config: ScreenConfig) -> Survey:
     """The same for a whole screen: with the control wells that a plate lacks."""
-    found = survey(config.images)
+    found = survey(config.images, config.output.path)
     wells: dict[str, set[str]] = {}
     for one in found.fields:
         wells.setdefault(one.plate, set()).add(one.well)
