@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> None:
     from captum_pcim.comparison.compare import compare
-    from captum_pcim.comparison.tables import write_figure, write_table
+    from captum_pcim.comparison.result import write_figure, write_table
 
     images = _images(args)
     inputs = _stacked({image.name: _pixels(image, args) for image in images}, args.device)

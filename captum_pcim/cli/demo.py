@@ -58,15 +58,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(out: Path, n_images: int) -> None:
-    from captum_pcim.comparison.figures import plot_maps
-    from captum_pcim.comparison.result import table_text
-    from captum_pcim.comparison.tables import write_figure, write_table
+    from captum_pcim.comparison.figures import plot_comparisons
+    from captum_pcim.comparison.result import table_text, write_figure, write_table
 
     comparisons = {name: compare_on(name, n_images) for name in MODALITIES}
     rows = [row for name in MODALITIES for row in table(name, comparisons[name])]
     print(table_text(rows))
     write_table(out, "table", rows)
-    write_figure(out, "maps", plot_maps(*comparisons.values(), max_images=4))
+    write_figure(out, "maps", plot_comparisons(*comparisons.values(), max_images=4))
     print(f"\nwritten: {out / 'table.csv'}, {out / 'table.txt'}, {out / 'maps.png'}")
 
 
@@ -94,18 +93,13 @@ def pcim_and_rivals(model: SmallResNet) -> dict[str, Any]:
         model: A classifier that ships with the package.
     """
     from captum_pcim import PCIM
-    from captum_pcim.comparison.methods import (
-        grad_cam,
-        integrated_gradients,
-        occlusion,
-        smoothed_integrated_gradients,
-    )
+    from captum_pcim.comparison.methods import grad_cam, integrated_gradients, occlusion
     from captum_pcim.comparison.trivial import random_map
 
     return {
         "PCIM": PCIM(model),
-        "IntegratedGradients": integrated_gradients(model),
-        "IntegratedGradients, smoothed": smoothed_integrated_gradients(model),
+        "IntegratedGradients": integrated_gradients(model, "abs"),
+        "IntegratedGradients, smoothed": integrated_gradients(model),
         "Occlusion": occlusion(model),
         "Grad-CAM": grad_cam(model, model.stages[-1]),
         "random": random_map,

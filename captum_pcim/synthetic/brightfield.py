@@ -22,8 +22,8 @@ from captum_pcim.synthetic.cells import (
 from captum_pcim.synthetic.images import Pair, SyntheticImages, generate
 from captum_pcim.synthetic.optics import (
     Array,
+    blur_matrix,
     corner_spot,
-    gaussian_matrix,
     illumination,
     smooth_noise,
 )
@@ -216,9 +216,9 @@ def _draw_optics(rng: np.random.Generator, size: int) -> Callable[[Array], Array
     """Draws focus, contrast and illumination; returns what turns thickness into a render."""
     canvas = size + 2 * MARGIN
     sigma = rng.uniform(0.9, 1.3)
-    sharp = gaussian_matrix(canvas, sigma, MARGIN)
+    sharp = blur_matrix(canvas, sigma, MARGIN)
     curved = _second_derivative(canvas, sigma, MARGIN)
-    broad = gaussian_matrix(canvas, 5.0, MARGIN)
+    broad = blur_matrix(canvas, 5.0, MARGIN)
     defocus = np.float32(rng.uniform(0.4, 0.6))
     light = np.float32(_LIGHT * rng.uniform(0.9, 1.1)) * illumination(rng, size, 0.1)
 
@@ -235,8 +235,8 @@ def _draw_optics(rng: np.random.Generator, size: int) -> Callable[[Array], Array
 
 
 def _second_derivative(length: int, sigma: float, margin: int) -> Array:
-    """One axis of the second derivative of a Gaussian blur, as :func:`gaussian_matrix`."""
-    blur = gaussian_matrix(length, sigma, margin)
+    """One axis of the second derivative of a Gaussian blur, as :func:`blur_matrix`."""
+    blur = blur_matrix(length, sigma, margin)
     out = np.arange(margin, length - margin, dtype=np.float32)
     distance = (out[:, None] - np.arange(length, dtype=np.float32)[None]) / np.float32(sigma)
     matrix: Array = (blur * (distance**2 - 1) / sigma**2).astype(np.float32)

@@ -21,8 +21,8 @@ from captum_pcim.synthetic.cells import (
 from captum_pcim.synthetic.images import Pair, SyntheticImages, generate
 from captum_pcim.synthetic.optics import (
     Array,
+    blur_matrix,
     corner_spot,
-    gaussian_matrix,
     illumination,
     smooth_noise,
 )
@@ -274,8 +274,8 @@ def _draw_optics(rng: np.random.Generator, size: int, stains: int) -> Callable[[
     """Draws focus, background and illumination; returns what turns stain into a render."""
     canvas = size + 2 * MARGIN
     focus = rng.uniform(0.8, 1.3)
-    sharp = [gaussian_matrix(canvas, focus * rng.uniform(0.9, 1.1), MARGIN) for _ in range(stains)]
-    haze = gaussian_matrix(canvas, 6.0, MARGIN)
+    sharp = [blur_matrix(canvas, focus * rng.uniform(0.9, 1.1), MARGIN) for _ in range(stains)]
+    haze = blur_matrix(canvas, 6.0, MARGIN)
     light = np.stack([illumination(rng, size, 0.15) for _ in range(stains)])
     exposure = rng.uniform(0.85, 1.15, (stains, 1, 1)).astype(np.float32)
     background = rng.uniform(0.02, 0.07, (stains, 1, 1)).astype(np.float32)
