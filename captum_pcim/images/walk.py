@@ -10,7 +10,7 @@ from pathlib import Path
 THUMBNAIL = re.compile(r"(?i).*_thumb(?:[0-9a-f-]*|nail)\.\w+|thumbs\.db")
 
 HIDDEN = "hidden"
-ELSEWHERE = "symbolic link to a folder outside: not followed"
+ELSEWHERE = "symbolic link to a folder outside: not followed, name the folder that holds both"
 
 
 def walk(folder: Path, exclude: Path | None = None) -> Iterator[tuple[Path, str]]:

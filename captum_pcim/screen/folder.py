@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from captum_pcim.images.read import SUFFIXES
-from captum_pcim.images.walk import walk
+from captum_pcim.images.walk import ELSEWHERE, walk
 from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.instrument import Instrument, is_instrument_file, read_instrument
 from captum_pcim.screen.layouts import Layout, Shot
@@ -70,7 +70,7 @@ def _sorted_out(
     for path, reason in walked:
         inner = path.relative_to(images.path).as_posix()
         if reason:
-            found.remark(f"passed over ({reason})", inner)
+            found.remark(f"passed over ({reason})", inner, missing=reason == ELSEWHERE)
         elif labels and (shot := _shot(found, labels, base, path, inner)):
             masks.append(shot)
         elif shot := _shot(found, layout, base, path, inner):

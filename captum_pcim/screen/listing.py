@@ -46,15 +46,15 @@ def _plate(config: ScreenConfig, plate: str, fields: Sequence[Field]) -> Iterato
     planes = ", ".join(dict.fromkeys(field.plane for field in fields))
     times = ", ".join(dict.fromkeys(field.time for field in fields))
     text = (
-        f"plate {plate}: {len(fields)} fields in {len(wells)} wells ({wells[0]} to {wells[-1]}), "
+        f"plate {plate}: wells {len(wells)} ({wells[0]} to {wells[-1]}), fields {len(fields)}, "
         f"z {planes}, t {times}"
     )
     if config.images.labels:
-        text += f", {sum(bool(field.labels) for field in fields)} with a label image"
+        text += f", label images {sum(bool(field.labels) for field in fields)}"
     if config.controls.wells:
-        text += f", {len(plate_fields(config, fields).controls)} control fields"
+        text += f", control fields {len(plate_fields(config, fields).controls)}"
     if failing := sum(bool(field.problem) for field in fields):
-        text += f", {failing} that cannot be read"
+        text += f", unreadable {failing}"
     yield text
 
 
