@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.quality.panels import background
-from benchmarks.rivals.rise import rise
 from benchmarks.rivals.cam_products import grad_cam_product, hirescam_product
 from benchmarks.rivals.igos import STEP_SIZES, igos
+from benchmarks.rivals.rise import rise
 from captum_pcim.comparison import FORMS, Method, captum_methods
 from captum_pcim.comparison.methods import gradient_methods, reduced
 
