@@ -179,7 +179,7 @@ class More(Diagnostics):
 
     share: Tensor = None
     held: Tensor = None
-    verdict: tuple = ()
+    remark: tuple = ()
 
 
 @pytest.fixture
@@ -191,10 +191,10 @@ def more_diagnostics(monkeypatch):
             attributions, found = super().attribute(*args, **kwargs)
             values = {field.name: getattr(found, field.name) for field in fields(Diagnostics)}
             held = values["area"] >= 0
-            verdict = ("shown",) * len(held)
-            return attributions, More(**values, share=values["area"], held=held, verdict=verdict)
+            remark = ("shown",) * len(held)
+            return attributions, More(**values, share=values["area"], held=held, remark=remark)
 
-    names = (*DIAGNOSTICS, "share", "held", "verdict")
+    names = (*DIAGNOSTICS, "share", "held", "remark")
     for module in ("explainer", "screen.tables", "screen.report"):
         monkeypatch.setattr(f"captum_pcim.{module}.DIAGNOSTICS", names)
     monkeypatch.setattr("captum_pcim.explainer.PCIM", Telling)
@@ -207,10 +207,10 @@ def test_a_number_a_truth_value_and_a_text_more_stand_in_every_table(more_diagno
     run_screen(config(screen))
     run_screen(config(screen, output={"table": "parquet"}))
     (row, *_) = rows(screen)
-    assert (row["share"], row["held"], row["verdict"]) == (row["area"], "True", "shown")
+    assert (row["share"], row["held"], row["remark"]) == (row["area"], "True", "shown")
     (row, *_) = parquet.read_table(screen / "results" / "images.parquet").to_pylist()
-    assert (row["share"], row["held"], row["verdict"]) == (row["area"], True, "shown")
-    assert "<th>verdict</th>" in (screen / "results" / "plates" / "P1.html").read_text()
+    assert (row["share"], row["held"], row["remark"]) == (row["area"], True, "shown")
+    assert "<th>remark</th>" in (screen / "results" / "plates" / "P1.html").read_text()
 
     row = explain(screen, "Linear")["P1/A01_f1"]
-    assert (row["share"], row["held"], row["verdict"]) == (row["area"], "True", "shown")
+    assert (row["share"], row["held"], row["remark"]) == (row["area"], "True", "shown")

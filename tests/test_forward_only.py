@@ -175,11 +175,12 @@ def test_auto_says_once_that_it_goes_on_without_gradients(forward):
     assert maps.flatten(1).std(1).min() > 0
 
 
-def test_auto_makes_no_pass_twice():
+def test_auto_spends_little_before_it_goes_on_without_gradients():
     forward = Counted(BrightSquare())
     with pytest.warns(UserWarning, match="not differentiable"):
         _explain(forward, bright_images(2), "auto", return_diagnostics=True)
-    assert sum(forward.rows) == 2 * 1000
+    # The images; the first and a half blend, once with gradients recorded, once without.
+    assert sum(forward.rows) <= 2 * 1000 + 2 + 4
 
 
 def test_scores_of_the_first_images_are_not_taken_for_those_of_later_ones():
@@ -278,7 +279,7 @@ def test_scores_that_depend_on_the_place_in_the_batch_are_said():
         (lambda: PCIM(small_cnn(), gradients="forward"), "gradients: expected 'auto', Autograd"),
         (
             lambda: _explain(small_cnn(), bright_images(1), ForwardOnly(20)),
-            "n_forwards.*at least 38",
+            "n_forwards.*at least 40",
         ),
         (
             lambda: _explain(small_cnn(), bright_images(1), perturbations_per_eval=0),
