@@ -17,12 +17,10 @@ from captum_pcim.core.objective import (
 )
 from captum_pcim.core.references import Background, Blur, Constant, ControlImages
 from captum_pcim.core.smoothing import Smoothing
-from captum_pcim.core.warn import PCIMWarning
 from captum_pcim.pcim import PCIM
 
 __all__ = [
     "PCIM",
-    "PCIMWarning",
     "Area",
     "Autograd",
     "Background",

@@ -251,7 +251,7 @@ def test_saco_counts_groups_of_the_same_influence_as_rightly_ordered():
         def blind(images):
             return 0 * images.sum((1, 2, 3))
 
-        value = saco(blind, ONES, factor * TRUE_MAP, baselines=0.0, n_groups=4, score="output")
+        value = saco(blind, ONES, factor * TRUE_MAP, baselines=0.0, n_groups=4, score="regression")
         assert abs(value.item()) == 1
 
 
