@@ -8,7 +8,7 @@ of twice the side, as those with global pooling do.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,7 +16,8 @@ from torch import Tensor
 from captum_pcim.metrics.localisation import relevance_mass_accuracy
 
 
-class ImageGrids(NamedTuple):
+@dataclass(frozen=True)
+class ImageGrids:
     """2 x 2 grids of images.
 
     Attributes:
