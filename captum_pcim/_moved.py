@@ -27,7 +27,7 @@ MOVED = {
         "diagnostics": "core.diagnostics",
         "gradients": "core.gradients",
         "isolation": "core.channels",
-        "method": "comparison.method",
+        "method": "comparison.methods",
         "methods": "comparison.methods",
         "models": "classifiers.files",
         "objective": "core.objective",

@@ -1,13 +1,10 @@
 """PCIM as a Captum attribution: Captum's argument forms in, maps out."""
 
-import math
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from captum_pcim._compat import (
     BaselineType,
@@ -17,44 +14,34 @@ from captum_pcim._compat import (
     as_tuple,
     like_inputs,
     log_usage,
-    progress,
 )
-from captum_pcim.core import solver
-from captum_pcim.core.channels import GroupedChannels, Isolation, PixelChannels, SharedOverStains
+from captum_pcim.core.call import (
+    Call,
+    given_references,
+    made_references,
+    make_channels,
+    make_load,
+    make_settings,
+)
+from captum_pcim.core.channels import Isolation, SharedOverStains
 from captum_pcim.core.checks import (
-    check_baselines,
     check_callables,
     check_choice,
     check_dtype,
-    check_feature_mask,
     check_inputs,
     check_kind,
     check_mode,
-    check_positive,
     check_seed,
     check_target,
-    is_number,
 )
-from captum_pcim.core.chunks import in_chunks
-from captum_pcim.core.diagnostics import Diagnostics
-from captum_pcim.core.explain import Call, MakeReferences
-from captum_pcim.core.gradients import (
-    Autograd,
-    ForwardOnly,
-    Gradients,
-    GradientSource,
-    Load,
-    NotDifferentiable,
-    check_gradients,
-    network_and_solver,
-)
+from captum_pcim.core.explain import explain
+from captum_pcim.core.gradients import Gradients, GradientSource, check_gradients
 from captum_pcim.core.network import CallArguments, Network, frozen_view
 from captum_pcim.core.objective import Term, default_objective
 from captum_pcim.core.random_state import own_random_state
-from captum_pcim.core.references import Background, Blur, Reference, reference_images
+from captum_pcim.core.references import Background, Blur, Reference
 from captum_pcim.core.scores import ScoreKind
 from captum_pcim.core.smoothing import Smoothing
-from captum_pcim.core.solver import Problem, Settings
 
 DEFAULT_STEPS = 48
 DEFAULT_LEARNING_RATE = 0.5
@@ -204,121 +191,41 @@ class PCIM(PerturbationAttribution):
         with torch.inference_mode(False), torch.enable_grad(), own_random_state(self.seed):
             given = check_inputs(inputs, integers=self._takes_integers())
             tensors = tuple(x if x.is_floating_point() else x.float() for x in given)
-            network = self._network(given)
-            load = self._load(len(tensors[0]), internal_batch_size, perturbations_per_eval)
-            arguments = self._arguments(target, additional_forward_args, tensors)
-            settings = self._settings(n_steps, learning_rate, tolerance)
-            make_references = self._make_references(baselines, tensors)
-            channels = self._channels(feature_mask, tensors)
+            n_images = len(given[0])
+            view = frozen_view(self.forward_func, self.eval_mode)
+            check_mode(view)
+            additional = () if additional_forward_args is None else additional_forward_args
             call = Call(
-                problem=Problem(network, self.objective, self.score),
+                network=Network(view, tuple(x.dtype for x in given), self.autocast_dtype),
+                objective=self.objective,
+                score=self.score,
                 inputs=tensors,
-                make_references=make_references,
-                arguments=arguments,
-                channels=channels,
-                settings=settings,
-                solve=solver.solve,
+                make_references=(
+                    made_references(self.references)
+                    if baselines is None
+                    else given_references(baselines, tensors)
+                ),
+                arguments=CallArguments.of(
+                    check_target(target, n_images), as_tuple(additional), n_images
+                ),
+                channels=make_channels(feature_mask, tensors, self.isolation, self.smoothing),
+                settings=make_settings(
+                    n_steps,
+                    learning_rate,
+                    tolerance,
+                    seed=self.seed if self.order == "sample" else None,
+                ),
+                load=make_load(n_images, internal_batch_size, perturbations_per_eval),
+                seed=self.seed,
                 diagnose=return_diagnostics,
+                show_progress=show_progress,
             )
-            parts = self._explain(call, network, load, show_progress)
-        attributions = tuple(torch.cat(maps) for maps in zip(*(m for m, _ in parts), strict=True))
+            attributions, diagnostics = explain(call, self.gradients)
         result = like_inputs(attributions, inputs)
-        if not return_diagnostics:
-            return result
-        return result, Diagnostics.concatenate([d for _, d in parts if d is not None])
-
-    def _settings(self, n_steps: int, learning_rate: float, tolerance: float) -> Settings:
-        if not (is_number(learning_rate) and 0 < learning_rate < math.inf):
-            raise ValueError(f"learning_rate: expected a number above 0, got {learning_rate!r}")
-        if not (is_number(tolerance) and 0 <= tolerance < 1):
-            raise ValueError(
-                f"tolerance: expected a mean weight change in [0, 1), got {tolerance!r}"
-            )
-        n_steps = check_positive("n_steps", n_steps)
-        seed = self.seed if self.order == "sample" else None
-        return Settings(n_steps, learning_rate, tolerance, seed)
-
-    def _network(self, inputs: tuple[Tensor, ...]) -> Network:
-        view = frozen_view(self.forward_func, self.eval_mode)
-        check_mode(view)
-        return Network(view, tuple(x.dtype for x in inputs), self.autocast_dtype)
-
-    def _load(
-        self, n_images: int, internal_batch_size: int | None, perturbations_per_eval: int
-    ) -> Load:
-        if internal_batch_size is not None:
-            internal_batch_size = check_positive("internal_batch_size", internal_batch_size)
-        perturbations = check_positive("perturbations_per_eval", perturbations_per_eval)
-        return Load(n_images, internal_batch_size, perturbations)
+        return (result, diagnostics) if return_diagnostics else result
 
     def _takes_integers(self) -> bool:
         # A module that is given integers under "auto" is far more often a forgotten .float().
-        if self.gradients == "auto":
-            return not isinstance(self.forward_func, nn.Module)
-        return isinstance(self.gradients, ForwardOnly)
-
-    def _make_references(
-        self, baselines: BaselineType, inputs: tuple[Tensor, ...]
-    ) -> MakeReferences:
-        if baselines is not None:
-            given = check_baselines(baselines, inputs)
-            return lambda chunk, rows: [
-                tuple(
-                    (b if len(b) == 1 else b[rows]).to(x) for b, x in zip(given, chunk, strict=True)
-                )
-            ]
-        return lambda chunk, rows: _aligned([reference_images(self.references, x) for x in chunk])
-
-    def _arguments(
-        self, target: TargetType, additional_forward_args: Any, inputs: tuple[Tensor, ...]
-    ) -> CallArguments:
-        n_images = len(inputs[0])
-        additional = () if additional_forward_args is None else as_tuple(additional_forward_args)
-        return CallArguments.of(check_target(target, n_images), additional, n_images)
-
-    def _channels(
-        self, feature_mask: TensorOrTuple | None, inputs: tuple[Tensor, ...]
-    ) -> PixelChannels | GroupedChannels:
-        if feature_mask is None:
-            return PixelChannels(inputs, self.isolation, self.smoothing)
-        masks = check_feature_mask(feature_mask, inputs)
-        return GroupedChannels(masks, 1 + max(int(mask.max()) for mask in masks))
-
-    def _explain(
-        self, call: Call, network: Network, load: Load, show_progress: bool
-    ) -> list[tuple[tuple[Tensor, ...], Diagnostics | None]]:
-        """Explain all images with the gradients that were asked for, or that there are."""
-
-        def run(source: GradientSource, call: Call) -> list[Any]:
-            called, solve = network_and_solver(source, network, load, self.seed)
-            problem = Problem(called, self.objective, self.score)
-            own = replace(call, problem=problem, solve=solve)
-            total = load.n_updates(source, call.settings)
-            with progress(total=total, desc="PCIM attribution", disable=not show_progress) as bar:
-                return in_chunks(
-                    load.n_images,
-                    load.images_at_once(source),
-                    lambda start, stop: own.explain(start, stop, bar.update),
-                )
-
         if isinstance(self.gradients, GradientSource):
-            return run(self.gradients, call)
-        output = None
-        if all(dtype.is_floating_point for dtype in network.dtypes):
-            try:
-                return run(Autograd(), replace(call, probing=True))
-            except NotDifferentiable as found:
-                output = found.output
-        warnings.warn(
-            "forward_func: not differentiable with respect to its inputs; explaining it from "
-            f"{ForwardOnly().n_forwards} forward passes per image (pass "
-            "gradients=ForwardOnly(...) to choose, or gradients=Autograd() to insist)",
-            stacklevel=4,
-        )
-        return run(ForwardOnly(), replace(call, known_output=output))
-
-
-def _aligned(per_input: list[list[Tensor]]) -> list[tuple[Tensor, ...]]:
-    """Turn the references of each input into references of all inputs, repeating short lists."""
-    n_references = max(map(len, per_input))
-    return [tuple(own[i % len(own)] for own in per_input) for i in range(n_references)]
+            return self.gradients.takes_integers
+        return not isinstance(self.forward_func, nn.Module)

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+import warnings
 from pathlib import Path
 
 import torch
@@ -26,6 +27,15 @@ class NotANumber(Linear):
     def forward(self, inputs: Tensor) -> Tensor:
         broken = (inputs[:, 0, 0, 0] == 1).unsqueeze(1)
         return super().forward(inputs).masked_fill(broken, torch.nan)
+
+
+class Warns(Linear):
+    """Warns of an image whose very first pixel is full."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if bool((inputs[:, 0, 0, 0] == 1).any()):
+            warnings.warn("odd\nimage", UserWarning, stacklevel=1)
+        return super().forward(inputs)
 
 
 class Greedy(Linear):

@@ -102,7 +102,8 @@ def command(toml, *arguments):
 
 def environment():
     """This process's environment for a child that finds the tests' modules."""
-    return {**os.environ, "PYTHONPATH": str(TESTS)}
+    paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def finished(folder):

@@ -1,4 +1,4 @@
-"""RISE and extremal perturbation against the definitions in their papers."""
+"""Rivals that Captum lacks against the definitions in their papers."""
 
 import math
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.rivals.cam_products import grad_cam_product, hirescam_product
 from benchmarks.rivals.extremal import (
     SmoothMask,
     area_penalty,
@@ -15,7 +16,9 @@ from benchmarks.rivals.extremal import (
     kernel,
     perturb,
 )
+from benchmarks.rivals.igos import N_INTEGRATION, N_ITERATIONS, igos
 from benchmarks.rivals.rise import draw_masks, rise
+from captum_pcim.comparison.compare import count_passes
 from captum_pcim.core.references import Blur
 
 
@@ -97,8 +100,8 @@ def test_smooth_mask_is_the_smooth_maximum_of_kernel_times_coarse_mask():
                 weight = kernel(torch.tensor(math.dist(u, centre) / sigma))
                 inside = 0 <= i < 4 and 0 <= j < 3
                 values.append(weight * (coarse[0, 0, i, j] if inside else 0.0))
-        values = torch.stack(values)
-        expected = (values * (20 * values).softmax(0)).sum()
+        seen = torch.stack(values)
+        expected = (seen * (20 * seen).softmax(0)).sum()
         torch.testing.assert_close(mask[u], expected)
 
 
@@ -129,3 +132,66 @@ def test_extremal_mask_finds_the_evidence_at_the_area_asked_for(image):
     mask = extremal_masks(Patch(), image, 1, areas=(64 / 1024,), n_steps=800)[0, 0]
     assert mask.mean().item() == pytest.approx(64 / 1024, abs=0.02)
     assert mask[evidence].mean() > 10 * mask[~evidence].mean()
+
+
+class TwoStages(nn.Module):
+    """Stages of 8 and 4 pixels; class 1 is the sum of the second one."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Identity(), nn.AvgPool2d(2)
+
+    def forward(self, inputs):
+        features = self.second(self.first(inputs))
+        return torch.stack([torch.zeros(len(inputs)), features.sum((1, 2, 3))], 1)
+
+
+@pytest.mark.parametrize("product", [hirescam_product, grad_cam_product])
+def test_cam_products_multiply_the_normalised_maps_of_all_stages(product):
+    inputs = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    maps = product(TwoStages(), inputs, torch.tensor([1, 1]))
+    # The gradient is the same everywhere, so each stage's map is its activation over its maximum.
+    coarse = nn.functional.avg_pool2d(inputs, 2)
+    stages = [image / image.amax((2, 3), keepdim=True) for image in (inputs, coarse)]
+    large = nn.functional.interpolate(stages[1], (8, 8), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(maps, stages[0] * large)
+
+
+def test_cam_products_of_a_class_without_evidence_are_zero():
+    inputs = torch.rand(1, 1, 8, 8)
+    model = TwoStages()
+    for product in (hirescam_product, grad_cam_product):
+        assert not product(model, -inputs, torch.tensor([1])).any()
+
+
+class BrightPatch(nn.Module):
+    """The logit of class 1 grows with the brightness of one square."""
+
+    def forward(self, inputs):
+        logit = 20 * (inputs[:, :, 8:16, 8:16].mean((1, 2, 3)) - 0.7)
+        return torch.stack([torch.zeros_like(logit), logit], 1)
+
+
+@pytest.fixture
+def bright():
+    images = 0.2 * torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    images[:, :, 8:16, 8:16] += 0.8
+    return images, torch.tensor([1, 1])
+
+
+def test_igos_finds_the_evidence_within_its_passes(bright):
+    model = BrightPatch()
+    with count_passes(model) as passes:
+        maps = igos(model, *bright, step_size=0.1)
+    n_passes = 4 * N_ITERATIONS * N_INTEGRATION
+    assert passes.forwards == passes.backwards == 2 * n_passes == 200
+    assert maps.shape == (2, 1, 32, 32)
+    assert 0 <= maps.min() <= maps.max() <= 1
+    assert maps[..., 8:16, 8:16].mean() > 3 * maps.mean()
+
+
+def test_igos_explains_each_image_of_a_batch_on_its_own(bright):
+    inputs, target = bright
+    together = igos(BrightPatch(), inputs, target, step_size=0.1)
+    alone = [igos(BrightPatch(), inputs[i : i + 1], target[:1], step_size=0.1) for i in range(2)]
+    torch.testing.assert_close(together, torch.cat(alone))

@@ -17,10 +17,16 @@ from torch import nn
 
 from captum_pcim import PCIM
 from captum_pcim.comparison.compare import compare
-from captum_pcim.comparison.method import Method
-from captum_pcim.comparison.methods import captum_methods, superpixels
+from captum_pcim.comparison.methods import (
+    LogOdds,
+    Method,
+    captum_methods,
+    reduced,
+    superpixels,
+)
 from captum_pcim.comparison.metrics import Case, fidelity_metrics
 from captum_pcim.comparison.result import table_text
+from captum_pcim.comparison.trivial import edges
 from captum_pcim.core.references import Background, Blur
 from captum_pcim.metrics import deletion, insertion, relevance_mass_accuracy
 
@@ -74,7 +80,7 @@ def test_maps_are_those_of_the_method_itself_averaged_over_stains(model, images)
     runs = _alone(methods, images).runs
     torch.testing.assert_close(runs["signed"].maps, expected.mean(1, keepdim=True))
     torch.testing.assert_close(runs["abs"].maps, expected.abs().mean(1, keepdim=True))
-    torch.testing.assert_close(runs["positive"].maps, expected.clamp(min=0).mean(1, keepdim=True))
+    torch.testing.assert_close(runs["positive"].maps, expected.mean(1, keepdim=True).clamp(min=0))
 
 
 def test_plain_functions_and_objects_mix(model, images):
@@ -230,7 +236,7 @@ def test_pandas_gets_the_same_rows(model, images):
 def test_all_captum_methods_run_and_point_at_the_evidence(model, images):
     methods = captum_methods(model, model.pool)
     assert set(methods) == {
-        "Saliency", "InputXGradient", "IntegratedGradients", "IntegratedGradients, smoothed",
+        "Saliency", "InputXGradient", "IntegratedGradients", "IntegratedGradients, log-odds",
         "NoiseTunnel, IntegratedGradients", "GradientShap", "Occlusion", "FeatureAblation", "Lime",
         "KernelShap", "DeepLift", "GuidedBackprop", "GradCam", "GuidedGradCam",
     }  # fmt: skip
@@ -338,3 +344,72 @@ def test_functions_alone_need_the_network_to_be_named(images):
 def test_an_unknown_reduction_is_refused(model):
     with pytest.raises(ValueError, match=r"reduce: expected one of .* got 'max'"):
         Method(Saliency(model), reduce="max")
+
+
+def test_a_form_is_the_part_of_the_stain_sum_and_may_be_smoothed():
+    attributions = torch.zeros(1, 2, 32, 32)
+    attributions[0, :, 16, 16] = torch.tensor([3.0, -5.0])
+    attributions[0, :, 4, 4] = torch.tensor([3.0, -1.0])
+    positive = reduced(attributions, "positive")
+    assert positive[0, 0, 16, 16] == 0  # the stains together speak against the target
+    assert positive[0, 0, 4, 4] == 1
+    assert reduced(attributions, "abs")[0, 0, 16, 16] == 4
+    torch.testing.assert_close(reduced(attributions, "signed"), attributions.mean(1, keepdim=True))
+    for form in ("positive", "abs"):
+        expected = Blur(1.0)(reduced(attributions, form))[0]  # 1/32 of the side
+        torch.testing.assert_close(reduced(attributions, f"{form}, smoothed"), expected)
+
+
+def test_gradients_take_the_form_that_is_asked_for_and_ablations_keep_their_sign(model):
+    methods = captum_methods(model, model.pool, reduce="abs")
+    assert methods["DeepLift"].reduce == "abs"
+    assert methods["IntegratedGradients, log-odds"].reduce == "abs"
+    assert methods["Occlusion"].reduce == methods["GradCam"].reduce == "signed"
+
+
+def test_log_odds_are_those_of_the_probability():
+    logits = torch.tensor([[1.0, 2.0, 4.0]])
+    odds = LogOdds(lambda inputs: inputs)(logits)
+    torch.testing.assert_close(odds, logits.softmax(1).logit())
+
+
+def test_the_same_map_scores_the_same_whatever_kind_of_scores_the_network_returns(model, images):
+    def probabilities(inputs):
+        return model(inputs).softmax(1)
+
+    by_logits = _alone({"raw": lambda x, target: x}, images, forward_func=model)
+    told = {"score": "probabilities", "forward_func": probabilities}
+    by_shares = _alone({"raw": lambda x, target: x}, images, **told)
+    for name, expected in by_logits.runs["raw"].scores.items():
+        torch.testing.assert_close(by_shares.runs["raw"].scores[name], expected)
+
+
+def test_what_scores_mean_is_taken_from_the_methods(model, images):
+    def probabilities(inputs):
+        return model(inputs).softmax(1)
+
+    pcim = PCIM(probabilities, score="probabilities")
+    comparison = _alone({"PCIM": (pcim, {"n_steps": 2})}, images)
+    assert comparison.case.score == "probabilities"
+
+
+def test_the_gradients_of_log_odds_know_the_network_and_what_its_scores_mean(model, images):
+    def probabilities(inputs):
+        return model(inputs).softmax(1)
+
+    methods = captum_methods(probabilities, score="probabilities")
+    name = "IntegratedGradients, log-odds"
+    case = _alone({name: methods[name]}, images).case
+    assert case.forward_func is probabilities
+    assert case.score == "probabilities"
+
+
+def test_methods_that_were_told_different_things_of_scores_are_refused(model, images):
+    methods = {"one": PCIM(model), "other": PCIM(model, score="binary_logits")}
+    with pytest.raises(ValueError, match="score: the methods were told different things"):
+        _alone(methods, images)
+
+
+def test_probabilities_taken_for_logits_are_warned_of(model, images):
+    with pytest.warns(UserWarning, match="look like probabilities"):
+        _alone({"raw": edges}, images, forward_func=lambda x: model(x).softmax(1))

@@ -88,8 +88,9 @@ def test_a_torchscript_file_is_compared(work):
     from tiny_network import Network
 
     torch.jit.script(Network().eval()).save(str(work / "model.pt"))
-    status = main(["compare", "--model", str(work / "model.pt"), "--images", str(work / "images"),
-                   "--out", str(work / "out"), "--methods", "PCIM", "Occlusion"])  # fmt: skip
+    status = main(["compare", "--model", str(work / "model.pt"), "--trust",
+                   "--images", str(work / "images"), "--out", str(work / "out"),
+                   "--methods", "PCIM", "Occlusion"])  # fmt: skip
     assert status == 0
     assert float(_rows(work)["PCIM"]["forwards"]) > 1
 
@@ -97,7 +98,6 @@ def test_a_torchscript_file_is_compared(work):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--target", "x"), "target: expected a class from 0 or 'predicted', got 'x'"),
         (("--target", "9"), "IndexError"),
         (("--methods", "Nope"), "methods: expected some of"),
         (("--layer", "nope"), "layer: the model has none named 'nope'"),
@@ -113,6 +113,13 @@ def test_bad_usage_is_told_in_one_line_and_nothing_is_compared(work, capsys, arg
     assert message in error
     assert error.count("\n") == 1
     assert not (work / "out" / "table.csv").exists()
+
+
+def test_a_target_that_is_no_class_is_refused(work, capsys):
+    with pytest.raises(SystemExit) as ended:
+        _compare(work, "--target", "x")
+    assert ended.value.code == 2
+    assert "expected a class from 0 or 'predicted', got 'x'" in capsys.readouterr().err
 
 
 def test_a_missing_mask_is_named(work, capsys):

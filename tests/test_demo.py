@@ -66,6 +66,8 @@ def test_only_images_of_a_phenotype_are_explained():
 
 
 def test_fewer_than_one_image_is_refused(tmp_path, capsys):
-    assert main(["demo", "--images", "0", "--out", str(tmp_path / "out")]) == 2
-    assert "images: expected 1 or more, got 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", "--images", "0", "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert "--images: expected a whole number above 0, got '0'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

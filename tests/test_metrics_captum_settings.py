@@ -26,14 +26,14 @@ def images(n=3):
 def test_contributions_to_a_linear_model_have_no_infidelity_at_any_scale(scale):
     contributions = scale * WEIGHTS * (images() - 0.5)
     values = image_infidelity(
-        linear, images(), contributions, baselines=0.5, noise=0.0, patch_size=4, score="output"
+        linear, images(), contributions, baselines=0.5, noise=0.0, patch_size=4, score="regression"
     )
     torch.testing.assert_close(values, torch.zeros(3), atol=1e-3, rtol=0)
 
 
 def test_other_maps_have_more_infidelity():
     contributions, other = WEIGHTS * images(), images().abs()
-    settings = {"patch_size": 4, "score": "output"}
+    settings = {"patch_size": 4, "score": "regression"}
     right = image_infidelity(linear, images(), contributions, **settings)
     assert (right < image_infidelity(linear, images(), other, **settings)).all()
 
@@ -46,7 +46,7 @@ def test_infidelity_of_an_empty_map_is_the_mean_squared_fall_of_the_score():
         ones,
         torch.zeros_like(ones),
         fraction=1 - 1e-9,
-        score="output",
+        score="regression",
     )
     assert value.item() == pytest.approx(16)
 
@@ -79,7 +79,7 @@ def test_infidelity_removes_the_expected_share_in_squares_over_all_stains():
         fraction=0.3,
         n_perturb_samples=50,
         noise=0.0,
-        score="output",
+        score="regression",
     )
     removed = seen[0] == 0
     assert removed.float().mean().item() == pytest.approx(0.3, abs=0.05)
@@ -91,13 +91,13 @@ def test_infidelity_removes_the_expected_share_in_squares_over_all_stains():
 
 @pytest.mark.parametrize("limit", [3, 7])
 def test_infidelity_does_not_depend_on_batch_or_chunk(limit):
-    values = image_infidelity(linear, images(), images(), score="output")
+    values = image_infidelity(linear, images(), images(), score="regression")
     chunked = image_infidelity(
-        linear, images(), images(), score="output", max_examples_per_batch=limit
+        linear, images(), images(), score="regression", max_examples_per_batch=limit
     )
     torch.testing.assert_close(values, chunked, rtol=1e-4, atol=0)
     alone = [
-        image_infidelity(linear, images()[i : i + 1], images()[i : i + 1], score="output")
+        image_infidelity(linear, images()[i : i + 1], images()[i : i + 1], score="regression")
         for i in range(3)
     ]
     torch.testing.assert_close(values, torch.cat(alone), rtol=1e-4, atol=0)
@@ -116,8 +116,8 @@ def test_infidelity_removes_every_image_towards_its_own_baseline():
 
 def test_a_map_shared_by_the_stains_is_accepted():
     shared = images()[:, :1]
-    values = image_infidelity(linear, images(), shared, score="output")
-    repeated = image_infidelity(linear, images(), shared.expand(3, 2, 16, 16), score="output")
+    values = image_infidelity(linear, images(), shared, score="regression")
+    repeated = image_infidelity(linear, images(), shared.expand(3, 2, 16, 16), score="regression")
     assert torch.equal(values, repeated)
 
 
@@ -183,7 +183,7 @@ def test_targets_and_images_stay_together_in_any_batch():
 
 def test_the_random_state_is_left_alone():
     state = torch.get_rng_state()
-    image_infidelity(linear, images(), images(), score="output")
+    image_infidelity(linear, images(), images(), score="regression")
     image_sensitivity_max(lambda x: x, images())
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -192,7 +192,7 @@ def test_the_random_state_is_left_alone():
     ("change", "message"),
     [
         ({"patch_size": 0}, "patch_size: expected a whole number >= 1, got 0"),
-        ({"score": "logit"}, 'score: expected "probability" or "output"'),
+        ({"score": "logit"}, 'score: expected "logits" or "probabilities"'),
         ({"fraction": 1.0}, "fraction must lie between 0 and 1, got 1.0"),
         ({"baselines": torch.ones(5)}, "baselines must broadcast to the inputs' shape"),
     ],

@@ -20,7 +20,7 @@ def linear_score(images):
 
 
 def curve_of(measure, attributions, **kwargs):
-    return measure(linear_score, ONES, attributions, score="output", n_points=5, **kwargs)
+    return measure(linear_score, ONES, attributions, score="regression", n_points=5, **kwargs)
 
 
 def test_insertion_curve_by_hand():
@@ -58,7 +58,7 @@ def test_normalize_maps_empty_to_zero_and_full_to_one():
 
 def test_all_stains_of_a_pixel_are_replaced_together():
     inputs = torch.tensor([1.0, 3.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2)
-    curve = deletion(linear_score, inputs, TRUE_MAP, score="output", n_points=5)
+    curve = deletion(linear_score, inputs, TRUE_MAP, score="regression", n_points=5)
     torch.testing.assert_close(curve.scores, 4 * torch.tensor([[1, 0.6, 0.3, 0.1, 0]]))
 
 
@@ -93,7 +93,7 @@ def test_a_constant_map_is_ordered_at_random_not_in_raster_order():
         return images.mean((1, 2, 3)) * 2
 
     auc = [
-        insertion(evidence, image, torch.ones(1, 1, side, side), score="output", seed=seed).auc
+        insertion(evidence, image, torch.ones(1, 1, side, side), score="regression", seed=seed).auc
         for seed in range(8)
     ]
     assert torch.stack(auc).mean().item() == pytest.approx(0.5, abs=0.01)
@@ -105,7 +105,7 @@ def test_random_maps_insert_as_well_as_they_delete():
     generator = torch.Generator().manual_seed(1)
     maps = torch.rand(400, 1, 2, 2, generator=generator)
     inputs = ONES.expand(400, 1, 2, 2)
-    auc = insertion(linear_score, inputs, maps, score="output").auc
+    auc = insertion(linear_score, inputs, maps, score="regression").auc
     assert auc.mean().item() == pytest.approx(0.5, abs=3 * auc.std().item() / 20)
 
 
@@ -207,7 +207,11 @@ def test_pixel_flipping_flips_patches_by_their_mean_relevance():
     # their sums, decide. Order by hand: lower right (9), upper left (5), upper right (4), rest (1).
     relevance = torch.tensor([[5.0, 5, 4], [5, 5, 4], [1, 1, 9]])[None, None]
     curve = pixel_flipping(
-        lambda x: x.sum((1, 2, 3)), torch.ones(1, 1, 3, 3), relevance, patch_size=2, score="output"
+        lambda x: x.sum((1, 2, 3)),
+        torch.ones(1, 1, 3, 3),
+        relevance,
+        patch_size=2,
+        score="regression",
     )
     assert curve.fractions.tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert curve.scores.tolist() == [[9, 8, 4, 2, 0]]
@@ -221,22 +225,22 @@ def test_pixel_flipping_of_single_pixels_is_deletion(network, images, maps):
 
 def test_scores_of_a_half_precision_model_are_single_precision():
     image = torch.full((1, 1, 20, 20), 2.0, dtype=torch.bfloat16)
-    curve = deletion(lambda x: x.mean((1, 2, 3)), image, image, score="output", n_points=401)
+    curve = deletion(lambda x: x.mean((1, 2, 3)), image, image, score="regression", n_points=401)
     assert curve.scores.dtype == curve.fractions.dtype == torch.float32
     assert len(curve.fractions.unique()) == 401
     assert curve.auc.item() == pytest.approx(1, rel=0.01)
 
 
 def test_saco_is_one_where_salience_orders_the_influence():
-    assert saco(linear_score, ONES, TRUE_MAP, baselines=0.0, n_groups=4, score="output") == 1
-    assert saco(linear_score, ONES, -TRUE_MAP, baselines=0.0, n_groups=4, score="output") == -1
+    assert saco(linear_score, ONES, TRUE_MAP, baselines=0.0, n_groups=4, score="regression") == 1
+    assert saco(linear_score, ONES, -TRUE_MAP, baselines=0.0, n_groups=4, score="regression") == -1
 
 
 def test_saco_by_hand():
     # Saliences 8, 4, 2, 1 with influences .3, .4, .2, .1: of the pairs only (8, 4) is in the wrong
     # order. Differences: 4 (wrong), 6, 7, 2, 3, 1: (-4 + 19) / 23.
     relevance = torch.tensor([[[[4.0, 8.0], [2.0, 1.0]]]])
-    value = saco(linear_score, ONES, relevance, baselines=0.0, n_groups=4, score="output")
+    value = saco(linear_score, ONES, relevance, baselines=0.0, n_groups=4, score="regression")
     assert value.item() == pytest.approx(15 / 23)
 
 
@@ -262,17 +266,17 @@ def test_saco_replaces_a_group_by_the_mean_of_each_stain_unless_told(weights):
     def first_stain(images):
         return (images[:, 0] * torch.tensor(weights)).sum((1, 2))
 
-    assert saco(first_stain, image, relevance, n_groups=2, score="output").item() == 1
-    assert saco(first_stain, image, -relevance, n_groups=2, score="output").item() == -1
+    assert saco(first_stain, image, relevance, n_groups=2, score="regression").item() == 1
+    assert saco(first_stain, image, -relevance, n_groups=2, score="regression").item() == -1
 
 
 def test_saco_of_random_maps_is_about_zero_and_of_a_constant_map_zero():
     generator = torch.Generator().manual_seed(4)
     maps = torch.rand(400, 1, 2, 2, generator=generator)
     inputs = ONES.expand(400, 1, 2, 2)
-    values = saco(linear_score, inputs, maps, baselines=0.0, n_groups=4, score="output")
+    values = saco(linear_score, inputs, maps, baselines=0.0, n_groups=4, score="regression")
     assert values.mean().item() == pytest.approx(0, abs=3 * values.std().item() / 20)
-    assert saco(linear_score, ONES, ONES, n_groups=4, score="output").item() == 0
+    assert saco(linear_score, ONES, ONES, n_groups=4, score="regression").item() == 0
 
 
 def test_saco_does_not_depend_on_batch_or_chunk(network, images, maps):
@@ -291,7 +295,7 @@ def test_saco_does_not_depend_on_batch_or_chunk(network, images, maps):
         ({"attributions": torch.ones(1, 2, 2)}, r"must have shape \(N, C, H, W\)"),
         ({"attributions": TRUE_MAP * float("nan")}, "attributions must be finite"),
         ({"baselines": torch.ones(3)}, "baselines must broadcast to the inputs' shape"),
-        ({"score": "logit"}, 'score: expected "probability" or "output", got'),
+        ({"score": "logit"}, 'score: expected "logits" or "probabilities"'),
         (
             {"perturbations_per_eval": 0},
             "perturbations_per_eval: expected a whole number >= 1, got 0",
@@ -299,7 +303,7 @@ def test_saco_does_not_depend_on_batch_or_chunk(network, images, maps):
     ],
 )
 def test_bad_input_is_named(measure, change, message):
-    arguments = {"attributions": TRUE_MAP, "score": "output", **change}
+    arguments = {"attributions": TRUE_MAP, "score": "regression", **change}
     if measure is saco:
         arguments["n_groups"] = 2
     with pytest.raises(ValueError, match=message):

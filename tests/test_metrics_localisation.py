@@ -13,6 +13,8 @@ from captum_pcim.metrics import (
     average_precision,
     boxes_to_masks,
     chance_levels,
+    grid_pointing_game,
+    image_grids,
     object_shares,
     pointing_game,
     relevance_mass_accuracy,
@@ -241,3 +243,34 @@ def test_bad_input_is_named(measure):
         measure(ATTRIBUTIONS[0], MASKS)
     with pytest.raises(ValueError, match="attributions must be finite"):
         measure(ATTRIBUTIONS * math.nan, MASKS)
+
+
+def _numbered(n):
+    """Images (n, 1, 2, 3) filled with 0, 1, 2 ..."""
+    return torch.arange(float(n)).view(-1, 1, 1, 1).expand(-1, 1, 2, 3)
+
+
+def test_a_grid_holds_its_image_in_the_cell_and_three_others_around_it():
+    inputs, others = _numbered(8), 10 + _numbered(24).reshape(8, 3, 1, 2, 3)
+    grids = image_grids(inputs, torch.arange(8), others, seed=0)
+    assert grids.inputs.shape == (8, 1, 4, 6)
+    assert grids.target.tolist() == list(range(8))
+    for i in range(8):
+        assert grids.inputs[i][grids.cells[i]].tolist() == [i] * 6
+        assert set(grids.inputs[i][~grids.cells[i]].tolist()) == {10 + 3 * i + k for k in range(3)}
+    corners = {tuple(cell[0, ::2, ::3].flatten().tolist()) for cell in grids.cells}
+    assert len(corners) > 1  # not always the same cell
+
+
+def test_the_grid_game_is_the_positive_share_in_the_cell():
+    inputs, others = _numbered(2), _numbered(6).reshape(2, 3, 1, 2, 3)
+    grids = image_grids(inputs, torch.zeros(2, dtype=torch.long), others)
+    maps = torch.where(grids.cells, 3.0, 1.0)
+    maps[1] = -1.0
+    shares = grid_pointing_game(maps, grids)
+    assert shares.tolist() == [0.5, 0.25]  # 3 of 3 + 3; nothing positive is chance
+
+
+def test_a_grid_needs_three_others_of_the_same_size():
+    with pytest.raises(ValueError, match="others must be three images per input"):
+        image_grids(_numbered(2), torch.zeros(2), _numbered(4).reshape(2, 2, 1, 2, 3))

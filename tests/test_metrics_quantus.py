@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest.importorskip("quantus", reason="Quantus is optional: pip install 'captum-pcim[bench]'")
+pytest.importorskip("quantus", reason="Quantus is optional: pip install --group bench")
 
 from benchmarks.quality.quantus_check import SIZES, largest_differences
 

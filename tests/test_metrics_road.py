@@ -103,7 +103,7 @@ def brightness(images):
 
 
 def test_morf_removes_the_spot_first_and_lerf_last():
-    settings = {"percentages": (0, 4, 96), "noise": 0.0, "score": "output"}
+    settings = {"percentages": (0, 4, 96), "noise": 0.0, "score": "regression"}
     morf = road(brightness, SPOT, SPOT, order="morf", **settings)
     torch.testing.assert_close(morf.fractions, torch.tensor([0, 0.04, 0.96]))
     # The spot is filled from its dark neighbours, and so is all that follows.
@@ -128,7 +128,7 @@ def test_noise_is_relative_to_each_stain_and_repeats_with_the_seed():
             percentages=(50,),
             noise=noise,
             seed=seed,
-            score="output",
+            score="regression",
         )
         return seen[0]
 
@@ -146,13 +146,13 @@ def test_scores_do_not_depend_on_batch_or_chunk():
     generator = torch.Generator().manual_seed(3)
     inputs = torch.randn(3, 2, 10, 8, generator=generator)
     maps = torch.randint(0, 5, (3, 2, 10, 8), generator=generator).float()
-    batch = road(lambda x: x.square().mean((1, 2, 3)), inputs, maps, score="output")
+    batch = road(lambda x: x.square().mean((1, 2, 3)), inputs, maps, score="regression")
     for i in range(3):
         alone = road(
             lambda x: x.square().mean((1, 2, 3)),
             inputs[i : i + 1],
             maps[i : i + 1],
-            score="output",
+            score="regression",
             perturbations_per_eval=4,
         )
         torch.testing.assert_close(batch.scores[i : i + 1], alone.scores)
@@ -162,7 +162,7 @@ def test_random_maps_score_alike_in_both_orders():
     generator = torch.Generator().manual_seed(4)
     inputs = torch.rand(100, 1, 8, 8, generator=generator)
     maps = torch.rand(100, 1, 8, 8, generator=generator)
-    settings = {"score": "output", "percentages": (30, 60)}
+    settings = {"score": "regression", "percentages": (30, 60)}
     morf = road(lambda x: x.var((1, 2, 3)), inputs, maps, order="morf", **settings).auc
     lerf = road(lambda x: x.var((1, 2, 3)), inputs, maps, order="lerf", **settings).auc
     gap = morf - lerf
@@ -171,7 +171,7 @@ def test_random_maps_score_alike_in_both_orders():
 
 def test_the_random_state_is_left_alone():
     state = torch.get_rng_state()
-    road(brightness, SPOT, SPOT, score="output")
+    road(brightness, SPOT, SPOT, score="regression")
     assert torch.equal(torch.get_rng_state(), state)
 
 

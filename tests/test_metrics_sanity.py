@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from captum_pcim.metrics import (
+    EquallyConfident,
     efficient_mprt,
     rank_correlation,
     second_classifier_agreement,
     seed_agreement,
     smooth_mprt,
+    structural_similarity,
     wrong_class_success,
 )
-from captum_pcim.metrics.sanity import randomised_models
+from captum_pcim.metrics.randomised import randomised_models
 
 
 def small_network():
@@ -221,7 +223,7 @@ def test_without_a_fraction_the_mean_weight_is_preserved():
 def test_replaced_pixels_come_from_the_baseline():
     relevance = torch.tensor([[[[4.0, 3.0, 2.0, 1.0]]]])
     value = second_classifier_agreement(
-        lambda x: x.sum((1, 2, 3)), LEFT_BRIGHT, relevance, None, 0.5, 0.25, score="output"
+        lambda x: x.sum((1, 2, 3)), LEFT_BRIGHT, relevance, None, 0.5, 0.25, score="regression"
     )
     assert value.item() == pytest.approx(3 + 3 * 0.5)
 
@@ -275,3 +277,47 @@ def test_bad_input_is_named():
         second_classifier_agreement(model, inputs, inputs, 0, fraction=1.5)
     with pytest.raises(ValueError, match=r"must return logits of shape \(N, K\) with K > 1"):
         wrong_class_success(lambda x: x.sum((1, 2, 3)), edges, inputs, 0, 1, fraction=0.1)
+
+
+def test_a_map_is_wholly_similar_to_itself_whatever_its_unit():
+    maps = torch.rand(2, 1, 20, 20, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(structural_similarity(maps, 7 * maps), torch.ones(2))
+
+
+def test_structural_similarity_is_that_of_scikit_image():
+    metrics = pytest.importorskip("skimage.metrics")
+    generator = torch.Generator().manual_seed(0)
+    first = torch.rand(1, 1, 40, 40, generator=generator)
+    second = (first + 0.5 * torch.rand(1, 1, 40, 40, generator=generator)) / 1.5
+    first, second = ((m - m.min()) / (m.max() - m.min()) for m in (first, second))
+    expected = metrics.structural_similarity(
+        first[0, 0].numpy(), second[0, 0].numpy(), data_range=1.0, gaussian_weights=True,
+        use_sample_covariance=False,
+    )  # fmt: skip
+    # They leave out the rim, where windows reach beyond the image.
+    assert structural_similarity(first, second).item() == pytest.approx(expected, abs=0.01)
+
+
+def test_constant_maps_are_similar_and_unlike_others():
+    flat = torch.full((1, 1, 16, 16), 0.3)
+    spot = torch.zeros(1, 1, 16, 16)
+    spot[..., ::2, ::2] = 1
+    assert structural_similarity(flat, flat).item() == pytest.approx(1)
+    assert structural_similarity(flat, spot).item() < 0.1
+
+
+def test_a_randomised_network_is_as_sure_as_the_trained_one_and_unsure_of_its_references():
+    model, inputs = small_network(), images()
+    baselines = torch.full_like(inputs, float(inputs.mean()))
+    randomised = EquallyConfident(model, inputs, baselines, seed=3)
+
+    def margin(network):
+        first, second = network(inputs).topk(2, dim=1).values.unbind(1)
+        return (first - second).median()
+
+    torch.testing.assert_close(margin(randomised), margin(model))
+    torch.testing.assert_close(
+        randomised(baselines).mean(0), torch.zeros(model(inputs).shape[1]), atol=1e-4, rtol=0
+    )
+    own, drawn = ([*m.parameters()] for m in (model, randomised))
+    assert all(not torch.equal(a, b) for a, b in zip(own, drawn, strict=True) if a.ndim > 1)

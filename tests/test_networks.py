@@ -86,7 +86,7 @@ def test_a_module_that_cannot_be_copied_is_used_as_it_is():
     assert frozen_view(network) is network
     by_function = _explain(lambda x: network(x))
     assert torch.equal(_explain(network), by_function)
-    assert all(p.grad is None for p in network.parameters())
+    assert all(p.grad is None for p in network.parameters())  # type: ignore[attr-defined]
 
 
 class WithLSTM(nn.Module):
@@ -116,7 +116,7 @@ def test_recurrent_layers_of_the_view_can_go_backward_in_cudnn():
     """It refuses backward in evaluation mode; training mode without dropout is the same."""
     network = seeded(lambda: WithLSTM(dropout=0.5)).eval()
     view = frozen_view(network)
-    assert view.lstm.training and view.lstm.dropout == 0 and not view.training
+    assert view.lstm.training and view.lstm.dropout == 0 and not view.training  # type: ignore[attr-defined]
     assert torch.equal(view(images()), network(images()))
 
 

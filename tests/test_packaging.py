@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+yaml = pytest.importorskip("yaml")
 pytest.importorskip("build")
 pytest.importorskip("twine")
 
@@ -32,8 +33,8 @@ def _run(*command, **options):
 def distributions(tmp_path_factory):
     """The source archive and the wheel that is built from it."""
     checkout = tmp_path_factory.mktemp("checkout")  # building leaves files behind
-    for name in ("captum_pcim", "tests"):
-        unwanted = shutil.ignore_patterns("__pycache__")
+    for name in ("captum_pcim", "tests", "benchmarks", "docs", "tutorials"):
+        unwanted = shutil.ignore_patterns("__pycache__", "out", "_build", "jupyter_execute")
         shutil.copytree(ROOT / name, checkout / name, ignore=unwanted)
     for path in ROOT.iterdir():
         if path.is_file():
@@ -81,6 +82,26 @@ def test_the_source_archive_holds_tests_and_license(distributions):
         held = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {f"tests/{path.name}" for path in (ROOT / "tests").glob("*.py")}
     assert wanted | {"Makefile", "constraints.txt", "LICENSE", "README.md"} <= held
+
+
+def test_the_tests_of_the_source_archive_find_all_they_need_in_it(distributions, tmp_path):
+    with tarfile.open(distributions[0]) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (unpacked,) = tmp_path.iterdir()
+    environment = {**os.environ, "PYTHONPATH": str(unpacked)}
+    collect = (sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider")
+    said = _run(*collect, cwd=unpacked, env=environment)
+    modules = {path.name for path in (ROOT / "tests").glob("test_*.py")}
+    found = {line.partition("::")[0].removeprefix("tests/") for line in said.splitlines()}
+    assert modules - found <= {"test_metrics_quantus.py"}  # an optional package
+
+
+def test_who_made_what_is_told_with_the_paper_as_the_work_to_cite():
+    told = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    paper = told["preferred-citation"]
+    names = [author["family-names"] for author in paper["authors"]]
+    assert names == ["Siegismund", "Wieser", "Heyse", "Steigele"]
+    assert paper["title"] in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_installed_wheel_finds_its_weights_and_its_types(installed):

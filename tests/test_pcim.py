@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 import captum_pcim
 from captum_pcim import PCIM, Smoothing
-from captum_pcim.core.solver import HELD_SHARE
+from captum_pcim.core.problem import HELD_SHARE
 
 
 @pytest.fixture(scope="module")

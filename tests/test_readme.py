@@ -80,6 +80,7 @@ stains = ["reporter", "nucleus", "mitochondria"]
 pattern = '(?P<well>\w\d\d)_(?P<field>\d)\.png'
 [model]
 path = "model.pt"
+trust = true
 [output]
 path = "results"
 [attribution]

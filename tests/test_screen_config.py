@@ -1,11 +1,13 @@
 """What a screen's configuration accepts, and what it says of what it does not."""
 
 import dataclasses
+import sys
 
 import pytest
 from screen_plates import config, tables, write_toml
 
 from captum_pcim.screen import ConfigError, ScreenConfig
+from captum_pcim.screen import config as screen_config
 
 
 def test_toml_paths_are_relative_to_the_file(tmp_path):
@@ -61,6 +63,54 @@ def test_a_wrong_entry_is_named(tmp_path, table, entry, value, said):
     with pytest.raises(ConfigError) as error:
         config(tmp_path, **{table: {entry: value}})
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "entry", "value", "said"),
+    [
+        ("run", "workers", "two", "run.workers: Input should be a valid integer, got 'two'"),
+        ("run", "workers", -1, "run.workers: expected at least 0, got -1"),
+        ("run", "workers", True, "run.workers: Input should be a valid integer, got True"),
+        ("run", "engine", "dask", "run.engine: Input should be 'local' or 'ray', got 'dask'"),
+        ("run", "cores", 2, "run.cores: expected one of ['batch_size', 'device', 'engine', "
+         "'threads', 'workers'], got 'cores'"),
+        ("windows", "fixed", {"DNA": ["a", 1]}, "windows.fixed.DNA.0: Input should be a valid "
+         "number, got 'a'"),
+    ],
+)  # fmt: skip
+def test_an_error_tells_the_entry_what_was_expected_and_what_came(
+    tmp_path, table, entry, value, said
+):
+    with pytest.raises(ConfigError) as error:
+        config(tmp_path, **{table: {entry: value}})
+    assert str(error.value) == said
+
+
+def test_all_wrong_entries_are_told_at_once(tmp_path):
+    with pytest.raises(ConfigError) as error:
+        config(tmp_path, run={"workers": "two"}, output={"table": "xlsx"}, screens={})
+    lines = str(error.value).splitlines()
+    assert {line.partition(":")[0] for line in lines} == {"run.workers", "output.table", "screens"}
+
+
+def test_a_table_that_is_none_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"run: .*, got 3"):
+        ScreenConfig.from_dict({**tables(tmp_path), "run": 3})
+
+
+def test_without_pydantic_it_is_said_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    with pytest.raises(ImportError, match=r"needs pydantic: pip install 'captum-pcim\[screen\]'"):
+        config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["Attribution", "Controls", "Images", "Model", "Output", "Run", "Windows"]
+)
+def test_settings_are_found_under_their_first_names(name):
+    with pytest.warns(DeprecationWarning, match=f"{name} is now called"):
+        settings = getattr(screen_config, name)
+    assert settings.__name__ == f"{name.removesuffix('s')}Settings"
 
 
 @pytest.mark.parametrize("table", ["images", "model", "output"])

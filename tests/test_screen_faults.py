@@ -30,6 +30,8 @@ from captum_pcim.classifiers.files import ModelError
 from captum_pcim.screen import StoreError, WorkerError, run_screen
 from captum_pcim.screen.attempts import ATTEMPTS, sendable
 
+RESUME = "captum-pcim screen: stopped; what is done is kept. Run the same command again to resume."
+
 
 def wait_for(folder, count, process):
     """Waits until so many results are there, or the process has ended."""
@@ -179,6 +181,17 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_resume(screen):
     assert "Traceback" not in said
     assert no_litter(screen)
     assert 2 <= len(finished(screen)) < 24
+
+
+@pytest.mark.parametrize("ended", ["done", "stopped"])
+def test_a_run_leaves_no_message_of_the_processes_it_ended(screen, ended):
+    process = start(write_toml(screen, "Slow", run={"batch_size": 2, "workers": 2}))
+    if ended == "stopped":
+        wait_for(screen, 2, process)
+        os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=300)
+    lines = [line for line in said.splitlines() if " images (" not in line]
+    assert lines == ([RESUME] if ended == "stopped" else [])
 
 
 def test_two_runs_on_one_store_do_every_image_once(screen):

@@ -7,7 +7,7 @@ import pytest
 from screen_plates import config
 
 from captum_pcim.screen.identity import evenly, make_plan
-from captum_pcim.screen.plate import find_fields
+from captum_pcim.screen.sources import find_fields
 
 
 def keys(folder, shard=(0, 1), **changes):

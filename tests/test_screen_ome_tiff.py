@@ -8,7 +8,8 @@ from captum_pcim.images.read import ImageError
 from captum_pcim.screen import run_screen
 from captum_pcim.screen.maps import write_map
 from captum_pcim.screen.ome_tiff import pixel_axes, read_stains
-from captum_pcim.screen.plate import Field, find_fields
+from captum_pcim.screen.plate import Field
+from captum_pcim.screen.sources import find_fields
 
 tifffile = pytest.importorskip("tifffile")
 

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from screen_plates import LABELS, STAINS, write_plate
 
-from captum_pcim.screen.config import ConfigError, Images
+from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.plate import (
     PATTERNS,
-    find_fields,
     row_and_column,
     row_letters,
     well_name,
 )
+from captum_pcim.screen.sources import find_fields
 
 
 @given(st.integers(0, 31), st.integers(0, 47))
@@ -58,7 +58,7 @@ def test_vendors_names_are_read(vendor, path, well, field, channel):
 
 def test_a_folder_gives_fields_in_plate_order(tmp_path):
     write_plate(tmp_path, wells=("B01", "A10", "A02"), sites=10)
-    fields = find_fields(Images(str(tmp_path), STAINS, labels=LABELS))
+    fields = find_fields(ImageSettings(str(tmp_path), STAINS, labels=LABELS))
     assert [f.well for f in fields[::10]] == ["A02", "A10", "B01"]
     assert [f.site for f in fields[:10]] == [str(site) for site in range(1, 11)]
     first = fields[0]
@@ -69,7 +69,7 @@ def test_a_folder_gives_fields_in_plate_order(tmp_path):
 def test_stains_come_in_the_networks_order_under_the_files_names(tmp_path):
     for channel in (1, 2):
         (tmp_path / f"r01c01f01p01-ch{channel}sk1fk1fl1.tiff").touch()
-    images = Images(str(tmp_path), ["ER", "DNA"], channels=["2", "1"], pattern="opera")
+    images = ImageSettings(str(tmp_path), ["ER", "DNA"], channels=["2", "1"], pattern="opera")
     (field,) = find_fields(images)
     assert ["-ch2" in field.planes[0], "-ch1" in field.planes[1]] == [True, True]
     assert field.plate == tmp_path.name
@@ -78,13 +78,13 @@ def test_stains_come_in_the_networks_order_under_the_files_names(tmp_path):
 def test_a_pattern_without_channel_means_all_stains_in_one_file(tmp_path):
     (tmp_path / "A01_1.tif").touch()
     pattern = r"(?P<well>\w\d\d)_(?P<field>\d)\.tif"
-    (field,) = find_fields(Images(str(tmp_path), STAINS, pattern=pattern))
+    (field,) = find_fields(ImageSettings(str(tmp_path), STAINS, pattern=pattern))
     assert field.planes == (str(tmp_path / "A01_1.tif"),)
 
 
 def test_a_missing_channel_leaves_its_place_empty(tmp_path):
     (write_plate(tmp_path, wells=("A01",), sites=1) / "P1" / "A01_f1_ER.png").unlink()
-    (field,) = find_fields(Images(str(tmp_path), STAINS, labels=LABELS))
+    (field,) = find_fields(ImageSettings(str(tmp_path), STAINS, labels=LABELS))
     assert field.planes == (str(tmp_path / "P1" / "A01_f1_DNA.png"), "")
 
 
@@ -92,23 +92,23 @@ def test_two_files_for_one_plane_are_refused(tmp_path):
     for name in ("A01_f1_DNA.png", "A1_1_DNA.png"):
         (tmp_path / name).touch()
     with pytest.raises(ConfigError, match="two"):
-        find_fields(Images(str(tmp_path), ["DNA"]))
+        find_fields(ImageSettings(str(tmp_path), ["DNA"]))
 
 
 @pytest.mark.parametrize("pattern", ["(", r"(?P<well>\w+)\.tif", r"(?P<row>\d)(?P<field>\d)"])
 def test_a_useless_pattern_is_refused(tmp_path, pattern):
     with pytest.raises(ConfigError, match=r"images\.pattern"):
-        find_fields(Images(str(tmp_path), STAINS, pattern=pattern))
+        find_fields(ImageSettings(str(tmp_path), STAINS, pattern=pattern))
 
 
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no image"):
-        find_fields(Images(str(tmp_path), STAINS))
+        find_fields(ImageSettings(str(tmp_path), STAINS))
 
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        find_fields(Images(str(tmp_path / "nowhere"), STAINS))
+        find_fields(ImageSettings(str(tmp_path / "nowhere"), STAINS))
 
 
 ROWS = [
@@ -146,7 +146,7 @@ def test_a_load_file_is_read_in_cellprofilers_columns(tmp_path, prefix):
         {key if key.startswith("Metadata") else prefix + key: value for key, value in row.items()}
         for row in ROWS
     ]
-    fields = find_fields(Images(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
+    fields = find_fields(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
     assert [(f.plate, f.well, f.site) for f in fields] == [("P9", "B02", "1"), ("P9", "B02", "2")]
     assert fields[0].planes == (str(tmp_path / "raw" / "d1.tif"), "/data/e1.tif")
     assert fields[0].labels == "/labels/c1.png"
@@ -156,19 +156,19 @@ def test_a_parquet_load_file_gives_the_same_fields_as_csv(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / "load.parquet")
-    assert find_fields(Images(str(tmp_path / "load.parquet"), **LOAD_FILE)) == find_fields(
-        Images(write_csv(tmp_path / "load.csv", ROWS), **LOAD_FILE)
+    assert find_fields(ImageSettings(str(tmp_path / "load.parquet"), **LOAD_FILE)) == find_fields(
+        ImageSettings(write_csv(tmp_path / "load.csv", ROWS), **LOAD_FILE)
     )
 
 
 def test_a_load_file_without_a_column_names_line_and_column(tmp_path):
     rows = [{**ROWS[0]}, {**ROWS[1], "Metadata_Well": ""}]
     with pytest.raises(ConfigError, match=r"line 3: .*Metadata_Well"):
-        find_fields(Images(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
+        find_fields(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
 
 
 def test_a_load_file_without_the_stains_says_what_it_expected(tmp_path):
-    images = Images(write_csv(tmp_path / "load.csv", ROWS), ["Mito"], source="load_file")
+    images = ImageSettings(write_csv(tmp_path / "load.csv", ROWS), ["Mito"], source="load_file")
     with pytest.raises(ConfigError, match="FileName_Mito"):
         find_fields(images)
 
@@ -178,4 +178,4 @@ def test_a_load_file_that_is_none_is_refused(tmp_path, name):
     pytest.importorskip("pyarrow")
     (tmp_path / name).write_bytes(b"\x89PNG\xff\xfe\0")
     with pytest.raises(ConfigError, match=f"{name} is no"):
-        find_fields(Images(str(tmp_path / name), **LOAD_FILE))
+        find_fields(ImageSettings(str(tmp_path / name), **LOAD_FILE))

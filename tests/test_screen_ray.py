@@ -4,10 +4,10 @@ import os
 
 import pytest
 from screen_plates import (
-    TESTS,
     command_line,
     config,
     contents,
+    environment,
     failures,
     finished,
     no_litter,
@@ -34,7 +34,7 @@ def cluster(tmp_path_factory):
     """One Ray instance for all tests; it counts 4 CPUs, whatever the machine has."""
     flag = tmp_path_factory.mktemp("flags") / "kill"
     os.environ["DEADLY_FLAG"] = str(flag)
-    _start({"PYTHONPATH": str(TESTS), "DEADLY_FLAG": str(flag)})
+    _start({"PYTHONPATH": environment()["PYTHONPATH"], "DEADLY_FLAG": str(flag)})
     yield flag
     ray.shutdown()
 

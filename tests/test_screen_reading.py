@@ -7,8 +7,8 @@ from screen_plates import config, pixels, write_field
 
 from captum_pcim.images.read import ImageError
 from captum_pcim.screen.identity import make_plan
-from captum_pcim.screen.plate import find_fields
 from captum_pcim.screen.reading import Reader
+from captum_pcim.screen.sources import find_fields
 from captum_pcim.screen.store import Store
 
 

@@ -18,8 +18,8 @@ from screen_plates import (
 
 from captum_pcim.screen import Store, Worker, collect, run_screen, run_shard
 from captum_pcim.screen.identity import make_plan
-from captum_pcim.screen.plate import find_fields
-from captum_pcim.screen.progress import Progress, duration
+from captum_pcim.screen.progress import Progress
+from captum_pcim.screen.sources import find_fields
 
 
 def test_a_screen_is_done_and_listed(screen):
@@ -153,32 +153,42 @@ def _is_number(text):
     return text.replace(".", "").replace("e-", "").isdigit()
 
 
-def test_progress_is_quiet_when_no_terminal_watches(screen, capsys):
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_log_gets_how_far_a_run_is_in_whole_lines(screen, capsys):
+    run_screen(config(screen))
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("0/6 images (0 %)")
+    assert last.startswith("6/6 images (100 %)") and last.endswith("00:00 left")
+
+
+def test_a_terminal_gets_how_far_a_run_is_in_one_line():
+    terminal = Terminal()
+    progress = Progress(2, terminal)
+    progress.add(failed=False)
+    progress.add(failed=True)
+    progress.close()
+    written = terminal.getvalue()
+    assert written.count("\n") == 1
+    assert "2/2 images (100 %)" in written.rpartition("\r")[2]
+    assert written.endswith(", 1 failed\n")
+
+
+def test_a_run_with_nothing_to_do_says_nothing(screen, capsys):
+    run_screen(config(screen))
+    capsys.readouterr()
     run_screen(config(screen))
     assert capsys.readouterr() == ("", "")
 
 
 def test_progress_tells_rate_and_time_left():
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    terminal = Terminal()
-    progress = Progress(100, terminal)
-    for i in range(25):
-        progress.add(failed=i == 0)
-    assert progress.line(50) == "25/100 images (25 %), 1 failed, 0.5 images/s, 2 min left"
-    progress.count = progress.total - 1
-    progress.add(failed=False)
-    assert "100/100 images (100 %)" in terminal.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 s"), (59, "59 s"), (90, "2 min"), (12000, "3 h 20 min"), (187200, "2 d 4 h")],
-)
-def test_times_are_written_for_people(seconds, text):
-    assert duration(seconds) == text
+    progress = Progress(100, Terminal())
+    state = {**progress.format_dict, "n": 25, "elapsed": 50, "rate": None, "postfix": "1 failed"}
+    said = progress.format_meter(**state)
+    assert said == "25/100 images (25 %),  0.50 images/s, 02:30 left, 1 failed"
 
 
 @pytest.mark.parametrize("shard", ["2/2", "1", "-1/2", "a/b"])
@@ -198,7 +208,7 @@ def test_the_command_says_how_it_ended_and_where_to_look(screen, capsys):
     assert command_line(write_toml(screen)) == 0
     said = capsys.readouterr()
     assert said.out == f"6 of 6 images done, 6 in this run, 0 failed: {screen / 'results'}\n"
-    assert said.err == ""
+    assert said.err.splitlines()[-1].startswith("6/6 images (100 %)")
 
 
 def test_every_map_lies_between_0_and_1(screen):

@@ -8,10 +8,11 @@ from screen_plates import STAINS, TESTS, config, pixels
 
 from captum_pcim.images.read import ImageError
 from captum_pcim.screen import ConfigError, run_screen
-from captum_pcim.screen.config import Images
+from captum_pcim.screen.config import ImageSettings
 from captum_pcim.screen.identity import stamp
 from captum_pcim.screen.maps import write_map
-from captum_pcim.screen.plate import Field, find_fields
+from captum_pcim.screen.plate import Field
+from captum_pcim.screen.sources import find_fields
 
 zarr = pytest.importorskip("zarr", minversion="3")
 
@@ -133,7 +134,7 @@ def test_a_folder_of_plates_is_read_as_all_of_them(screen):
         zarr.open_group(plates / name).attrs.update(
             {"ome": {"plate": {**zarr.open_group(plates / name).attrs["ome"]["plate"], "name": ""}}}
         )
-    fields = find_fields(Images(str(plates), STAINS, source="ome_zarr"))
+    fields = find_fields(ImageSettings(str(plates), STAINS, source="ome_zarr"))
     assert [field.plate for field in fields] == ["one"] * 4 + ["two"] * 4
 
 

@@ -9,7 +9,8 @@ from torch.testing import assert_close
 from captum_pcim import PCIM, Area, Constant, Preservation, Removal, Smoothing
 from captum_pcim.core.blending import blend
 from captum_pcim.core.objective import mean_weight
-from captum_pcim.core.solver import HELD_SHARE, in_order_of
+from captum_pcim.core.problem import HELD_SHARE
+from captum_pcim.core.solver import in_order_of
 
 STEPS = 20
 ROUND_OFF = 1e-5

@@ -226,7 +226,7 @@ def test_bars_show_the_share_of_each_object_beside_its_area():
     weights[0, 0], weights[0, 3] = 0.25, 0.75
     figure = visualize.plot_objects(weights, cells, marked=[7])
     axis = figure.axes[0]
-    assert [bar.get_height() for bar in axis.patches] == [0.75, 0.25]
+    assert [bar.get_height() for bar in axis.patches] == [0.75, 0.25]  # type: ignore[attr-defined]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["7", "1"]
     assert axis.lines[0].get_ydata().tolist() == [0.25, 0.25]
     assert (

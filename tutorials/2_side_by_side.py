@@ -25,12 +25,7 @@ import torch
 
 from captum_pcim import PCIM
 from captum_pcim.comparison.compare import compare
-from captum_pcim.comparison.methods import (
-    grad_cam,
-    integrated_gradients,
-    occlusion,
-    smoothed_integrated_gradients,
-)
+from captum_pcim.comparison.methods import grad_cam, integrated_gradients, occlusion
 from captum_pcim.comparison.metrics import fidelity_metrics
 from captum_pcim.comparison.trivial import random_map
 from captum_pcim.core.references import Background, Blur
@@ -58,8 +53,8 @@ images = images[chosen[:1] if FAST else chosen[:6]]
 # %%
 methods = {
     "PCIM": PCIM(model),
-    "IntegratedGradients": integrated_gradients(model),
-    "IntegratedGradients, smoothed": smoothed_integrated_gradients(model),
+    "IntegratedGradients": integrated_gradients(model, "abs"),
+    "IntegratedGradients, smoothed": integrated_gradients(model),
     "Occlusion": occlusion(model),
     "Grad-CAM": grad_cam(model, model.stages[-1]),
     "random": random_map,

@@ -99,6 +99,7 @@ fixed = {reporter = [200, 10200], nucleus = [200, 10200], mitochondria = [200, 1
 
 [model]
 path = "classifier.pt2"
+trust = true
 classes = ["control", "translocation", "granules", "micronuclei"]
 
 [output]

@@ -38,8 +38,7 @@ from benchmarks.sets.explained import NAMES, Explained, load
 from benchmarks.sets.real_data import DEFAULT_DATA, LabelledImages
 from captum_pcim import PCIM
 from captum_pcim.comparison.compare import compare
-from captum_pcim.comparison.method import Method
-from captum_pcim.comparison.methods import captum_methods
+from captum_pcim.comparison.methods import Method, captum_methods
 from captum_pcim.comparison.result import Comparison
 from captum_pcim.metrics import (
     average_precision,

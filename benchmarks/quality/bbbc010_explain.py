@@ -28,9 +28,8 @@ from benchmarks.results import Cell, Table, add_write_option, publish
 from benchmarks.sets.classifiers import classifier, probabilities
 from benchmarks.sets.real_data import DEFAULT_DATA, LabelledImages, load_bbbc010
 from captum_pcim.comparison.compare import compare
-from captum_pcim.comparison.method import Method
-from captum_pcim.comparison.methods import grad_cam, integrated_gradients, occlusion
-from captum_pcim.comparison.result import Run
+from captum_pcim.comparison.methods import Method, grad_cam, integrated_gradients, occlusion
+from captum_pcim.comparison.result import MethodResult
 from captum_pcim.metrics import relevance_mass_accuracy
 
 CLASSES = ("treated", "untreated")
@@ -76,8 +75,8 @@ def explain(model: nn.Module, inputs: Tensor, folder: Path) -> tuple[Tensor, Ten
         Image.fromarray(counts).save(folder / "images" / name)
     command = Path(sys.executable).with_name("captum-pcim")
     subprocess.run(
-        [command, "explain", "--model", folder / "model.pt2", "--images", folder / "images",
-         "--out", folder / "out"],
+        [command, "explain", "--model", folder / "model.pt2", "--trust",
+         "--images", folder / "images", "--out", folder / "out"],
         check=True,
     )  # fmt: skip
     with open(folder / "out" / "diagnostics.csv", newline="") as stream:
@@ -95,7 +94,7 @@ def export(model: nn.Module, path: Path, inputs: Tensor) -> None:
 
 def compare_maps(
     model: nn.Module, images: LabelledImages, maps: Tensor, predicted: Tensor
-) -> dict[str, Run]:
+) -> dict[str, MethodResult]:
     methods = {
         "IntegratedGradients": integrated_gradients(model),
         "Occlusion": occlusion(model),
@@ -111,7 +110,9 @@ def compare_maps(
     return mine.runs | others.runs
 
 
-def mass_rows(runs: dict[str, Run], images: LabelledImages, chosen: Tensor) -> list[list[Cell]]:
+def mass_rows(
+    runs: dict[str, MethodResult], images: LabelledImages, chosen: Tensor
+) -> list[list[Cell]]:
     """Share of the relevance on worms, and on the fluorescent ones, for some of the images."""
     truths = (images.masks[chosen], images.finer_masks[chosen])
     rows: list[list[Cell]] = [

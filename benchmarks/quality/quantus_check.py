@@ -1,6 +1,6 @@
 """Cross-check of captum_pcim.metrics against Quantus 0.6, an independent implementation.
 
-Quantus is LGPL and stays outside the package: `pip install 'captum-pcim[bench]'`. Run
+Quantus is LGPL and stays outside the package: `pip install --group bench`. Run
 
     python -m benchmarks.quality.quantus_check
 
@@ -111,7 +111,7 @@ def _quantus():
     try:
         import quantus
     except ImportError as error:
-        raise ImportError("this check needs Quantus: pip install 'captum-pcim[bench]'") from error
+        raise ImportError("this check needs Quantus: pip install --group bench") from error
     # Quantus 0.6 calls a function that NumPy 2 renamed and NumPy 2.4 no longer has.
     if not hasattr(np, "trapz"):
         np.trapz = np.trapezoid

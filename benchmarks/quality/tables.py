@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmarks.bootstrap import estimate
 from benchmarks.quality.panels import LABELS, is_lower_better
 from benchmarks.results import Table
-from captum_pcim.comparison.result import Comparison, Run
+from captum_pcim.comparison.result import Comparison, MethodResult
 
 
 def comparison_table(
@@ -33,7 +33,7 @@ def column_of(metric: str) -> str:
     return f"{LABELS.get(metric, metric)} {'↓' if is_lower_better(metric) else '↑'}"
 
 
-def _costs(run: Run) -> list[str]:
+def _costs(run: MethodResult) -> list[str]:
     forwards, backwards = run.forwards or 0, run.backwards or 0
     return [f"{forwards:.0f} / {backwards:.0f}", f"{run.seconds:.2f}"]
 

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from captum_pcim.core.blending import blend
+
 
 @torch.no_grad()
 def rise(
@@ -52,7 +54,7 @@ def rise(
     references = torch.as_tensor(baselines).to(inputs).expand_as(inputs)
     for i, (image, reference) in enumerate(zip(inputs, references, strict=True)):
         for chunk in masks.split(rows):
-            masked = reference + chunk * (image - reference)
+            masked = blend(image, reference, chunk)
             scores = forward_func(masked).softmax(1)[:, target[i]]
             maps[i] += (scores.view(-1, 1, 1, 1) * chunk).sum(0)
     return maps / (masks.mean() * n_masks)

@@ -140,6 +140,7 @@ def _write_model(dice: random.Random) -> list[str]:
         return ["--model", dice.choice(["nowhere.pt", "os:getcwd", "no:thing", "", "a:b:c", "\0"])]
     else:
         path.write_bytes(_script() if kind < 0.6 else damage(_script(), dice))
+        return ["--model", str(path), "--trust"]
     return ["--model", str(path)]
 
 

@@ -19,20 +19,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.results import Table, add_write_option, publish
+from captum_pcim.explainer import Explanation
 from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.screen import ScreenConfig, Status, Store, Worker, run_shard
-from captum_pcim.screen.explainer import Explanation
 from captum_pcim.screen.identity import make_plan
 from captum_pcim.screen.local import run_local
-from captum_pcim.screen.plate import find_fields, row_letters
-from captum_pcim.screen.reading import Sample
+from captum_pcim.screen.plate import row_letters
+from captum_pcim.screen.sources import find_fields
 from captum_pcim.synthetic import synthetic_fluorescence
+
+if TYPE_CHECKING:
+    from captum_pcim.images.read import FloatPixels
 
 STAINS = ["reporter", "nucleus", "decoy"]
 DIFFERENT_IMAGES = 48  # rendered; the plate repeats them under other names
@@ -99,13 +103,15 @@ class Timed:
     """Adds up the time that an explainer takes."""
 
     def __init__(self, worker: Worker) -> None:
-        self.explain = worker.explain
+        self.explainer = worker.explainer
         self.wall = self.cpu = 0.0
 
-    def __call__(self, samples: Sequence[Sample]) -> list[Explanation]:
+    def each(
+        self, images: Sequence[FloatPixels], baselines: Sequence[FloatPixels]
+    ) -> list[Explanation | Exception]:
         wall, cpu = time.perf_counter(), time.thread_time()
         try:
-            return self.explain(samples)
+            return list(self.explainer.each(images, baselines))
         finally:
             self.wall += time.perf_counter() - wall
             self.cpu += time.thread_time() - cpu
@@ -144,7 +150,7 @@ def plate(network: str, folder: Path, options: argparse.Namespace) -> Measured:
     store = Store(config.output.path)
     worker = Worker(config, plan.plates, store)
     timed = Timed(worker)
-    worker.explain = timed  # type: ignore[assignment]
+    worker.explainer = timed  # type: ignore[assignment]
     wall, cpu, memory = time.perf_counter(), time.process_time(), []
     for status in run_shard(plan.keys, store, worker):
         assert not status.reason, status.reason

@@ -20,7 +20,7 @@ from benchmarks.screens.plate import screen_config, written_plate
 from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.screen import Store, run_screen
 from captum_pcim.screen.identity import make_plan
-from captum_pcim.screen.plate import find_fields
+from captum_pcim.screen.sources import find_fields
 
 
 def soak(folder: Path, options: argparse.Namespace) -> str:

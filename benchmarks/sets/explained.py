@@ -1,4 +1,4 @@
-"""The six image sets of the quality benchmark, each with a classifier to explain."""
+"""The seven image sets of the quality benchmark, each with a classifier to explain."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class Explained:
         model: The classifier.
         second_model: One of the other architecture, trained independently.
         images: The images that are explained.
+        others: For each of the images three of other classes, whose classes the classifier names
+            rightly too, (N, 3, C, H, W).
         accuracy: Of the classifier on all images of the part.
         n_all: Images of the part.
     """
@@ -36,6 +38,7 @@ class Explained:
     model: nn.Module
     second_model: nn.Module
     images: LabelledImages
+    others: Tensor
     accuracy: Estimate
     n_all: int
 
@@ -60,8 +63,11 @@ def load(
     right = probabilities(model, images.inputs).argmax(1) == images.labels
     wanted = right & torch.isin(images.labels, torch.tensor(explained, device=device))
     chosen = _spread(wanted.nonzero()[:, 0], n_images)
+    others = images.inputs[_of_other_classes(images.labels, right, chosen)]
     accuracy = estimate(right.double())
-    return Explained(name, architecture, model, second, images[chosen], accuracy, len(right))
+    return Explained(
+        name, architecture, model, second, images[chosen], others, accuracy, len(right)
+    )
 
 
 def _images(
@@ -77,6 +83,16 @@ def _images(
     if not (data / name.split()[0]).is_dir():
         return None, ()
     return real.load(data, part), real.explained
+
+
+def _of_other_classes(labels: Tensor, right: Tensor, chosen: Tensor, n: int = 3) -> Tensor:
+    """For each chosen image n rightly classified ones of other classes, drawn at random."""
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for label in labels[chosen]:
+        candidates = (right & (labels != label)).nonzero()[:, 0]
+        rows.append(candidates[torch.randperm(len(candidates), generator=generator)[:n]])
+    return torch.stack(rows)
 
 
 def _spread(indices: Tensor, n: int) -> Tensor:

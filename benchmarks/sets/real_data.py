@@ -1,13 +1,14 @@
-"""Three real image sets, corrected for their shortcuts and split by well or image.
+"""Image sets of others, corrected for their shortcuts and split by well or image.
 
-The folder holds `bbbc010`, `organoids` and `bccd`; it is an argument, nothing of it is copied into
-the project. Without corrections a classifier rightly looks at the background:
+The folder holds `bbbc010`, `organoids`, `bccd` and `xai_tris`; it is an argument, nothing of it is
+copied into the project. Without corrections a classifier rightly looks at the background:
 
 - bbbc010 fluorescence: the background level tells the classes apart, so each image's median is
   subtracted and what is below 150 counts is zeroed;
 - bbbc010 bright field: so do brightness and shading of the well, so the image is divided by the
   local mean of the well (a wide Gaussian inside the well) and set to that mean outside;
-- organoids, bccd: nothing known.
+- organoids, bccd: nothing known;
+- xai_tris: none, it is synthetic, with the parts and the exact truth of its makers.
 
 Splits are by well or image, never by crop, stratified by class. bbbc010 has no tuning part: it is
 held out from all tuning.
@@ -154,6 +155,24 @@ def load_bccd(data: Path, part: Part) -> LabelledImages:
     return LabelledImages(tiles, labels, tile_masks)[(shown == 0) | (labels == 1)]
 
 
+def load_xai_tris(data: Path, part: Part) -> LabelledImages:
+    """Tetrominoes on correlated noise (XAI-TRIS, Clark et al. 2023): class 0 a T, 1 an L.
+
+    Args:
+        data: The folder that holds `xai_tris`.
+        part: The part; tuning is the validation part of its makers, reporting their test part.
+
+    Returns:
+        Images of 64 x 64 pixels; masks are the tetrominoes.
+    """
+    with np.load(data / "xai_tris" / "rigid_correlated.npz") as arrays:
+        chosen = arrays["part"] == ("train", "tuning", "reporting").index(part)
+        inputs = torch.from_numpy(arrays["images"][chosen]).float()[:, None] / 255
+        labels = torch.from_numpy(arrays["labels"][chosen]).long()
+        masks = np.unpackbits(arrays["masks"][chosen], axis=-1).astype(bool)[:, None]
+    return LabelledImages(inputs, labels, torch.from_numpy(masks))
+
+
 def split(classes: list[int], shares: dict[str, float], seed: int = 0) -> dict[str, list[int]]:
     """Deal the members of each class out to the parts, at random.
 
@@ -184,6 +203,7 @@ REAL_SETS = {
     ),
     "organoids": RealSet(load_organoids, (0, 1), 1),
     "bccd": RealSet(load_bccd, (1,), 3, n_steps=1000),
+    "xai_tris": RealSet(load_xai_tris, (0, 1), 1, n_steps=3000),
 }
 
 

@@ -18,8 +18,7 @@ from benchmarks.rivals.rise import rise
 from benchmarks.sets.synthetic import recognised_positives
 from benchmarks.speed.timing import Pairs, seconds_of
 from captum_pcim import PCIM
-from captum_pcim.comparison.method import Method
-from captum_pcim.comparison.methods import captum_methods
+from captum_pcim.comparison.methods import Method, captum_methods
 from captum_pcim.core.references import Background
 from captum_pcim.metrics import average_precision
 from captum_pcim.pcim import DEFAULT_STEPS

@@ -149,18 +149,31 @@ class OnnxForward:
         return scores
 
 
+def available_providers() -> list[str]:
+    """Return the execution providers of the ONNX Runtime that is installed.
+
+    Raises:
+        ImportError: If onnxruntime is not installed.
+    """
+    providers: list[str] = _onnxruntime().get_available_providers()
+    return providers
+
+
 def _open_session(name: str, providers: list[Any] | None) -> Any:
+    runtime = _onnxruntime()
+    if not os.path.isfile(name):
+        raise FileNotFoundError(f"path: no such file: {name}")
+    return runtime.InferenceSession(name, providers=providers or available_providers())
+
+
+def _onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
         raise ImportError(
             "running ONNX files needs onnxruntime: pip install 'captum-pcim[onnx]'"
         ) from error
-    if not os.path.isfile(name):
-        raise FileNotFoundError(f"path: no such file: {name}")
-    return onnxruntime.InferenceSession(
-        name, providers=providers or onnxruntime.get_available_providers()
-    )
+    return onnxruntime
 
 
 def _as_array(tensor: Tensor) -> Array:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import io
 import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from captum_pcim._errors import describe, silenced
-from captum_pcim.classifiers.archives import (
-    ArchiveError,
-    checked_export,
-    checked_script,
-    is_export,
-    is_script,
-)
+from captum_pcim._errors import describe
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Module
 
+    from captum_pcim.classifiers.adapters import OnnxForward
+
+Classifier: TypeAlias = "Module | OnnxForward"
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -30,93 +28,111 @@ class ModelError(ValueError):
     """A model cannot be loaded; the message says why."""
 
 
-def load_model(model: str, state_dict: str | None = None, device: str = "cpu") -> Module:
+def load_model(
+    model: str, state_dict: str | None = None, device: str = "cpu", trust: bool = False
+) -> Classifier:
     """Load a classifier in evaluation mode.
 
-    Model files are data, not code: TorchScript and exported programs are loaded from a checked
-    copy (:mod:`captum_pcim.classifiers.archives`), weights with ``weights_only=True``, pickled
-    models are refused. Only ``module:factory`` runs Python code, which is the caller's own.
+    What is loaded without `trust` is data: an ONNX file, and the weights of a network whose code
+    the caller names. All other formats hold code or pickles, which can do whatever the caller can.
 
     Args:
-        model: A TorchScript file (``torch.jit.save``), an exported program (``torch.export.save``
-            of torch 2.8 or later), or ``module:factory``, a callable without arguments that gives
-            a ``torch.nn.Module``. The module is looked for in the working directory too.
-        state_dict: A file of weights for the factory's module, as ``torch.save(
-            model.state_dict(), file)`` writes it. All of the module's keys must be in it.
+        model: ``module:factory``, a callable without arguments that gives a ``torch.nn.Module``
+            (the module is looked for in the working directory too); or a file: ONNX (``.onnx``),
+            and with `trust` TorchScript, an exported program or a pickled module.
+        state_dict: Weights for the factory's module, all of them: a file of safetensors
+            (``.safetensors``), or as ``torch.save(model.state_dict(), file)`` writes it.
         device: Where the model goes, such as ``"cpu"`` or ``"cuda"``.
+        trust: Load a file that may run code. Only for files whose origin you know.
 
     Returns:
-        The module.
+        The module, or for an ONNX file :class:`~captum_pcim.classifiers.adapters.OnnxForward`,
+        which is explained from forward passes alone.
 
     Raises:
         ModelError: If the model or its weights cannot be loaded, or may not be.
+        ImportError: If a file needs a package that is not installed.
 
     Examples:
-        >>> load_model("classifier.pt")                                # doctest: +SKIP
-        >>> load_model("networks:small_cnn", state_dict="weights.pt")  # doctest: +SKIP
+        >>> load_model("networks:small_cnn", state_dict="weights.safetensors")  # doctest: +SKIP
+        >>> load_model("classifier.pt", trust=True)                             # doctest: +SKIP
     """
-    if os.path.isfile(model):
-        if state_dict is not None:
-            raise ModelError("state_dict: only with module:factory; a model file holds its weights")
-        module = _load_archive(model)
-    elif _FACTORY.fullmatch(model):
-        module = _build(model)
-        if state_dict is not None:
-            _load_weights(module, state_dict)
-    else:
-        raise ModelError(f"model: neither a file nor module:factory: {model!r}")
-    return _ready(module, device)
+    if not os.path.isfile(model):
+        return _ready(_build(model, state_dict), device)
+    if state_dict is not None:
+        raise ModelError("state_dict: only with module:factory; a model file holds its weights")
+    if model.endswith(".onnx"):
+        return _open_onnx(model, device)
+    if not trust:
+        raise ModelError(
+            f"model: {model!r} may run code when it is loaded, as TorchScript, exported programs "
+            "and pickled modules can. If you know where it is from, add --trust (trust=True in "
+            "Python, trust = true under [model] of a screen). Without trust: module:factory with "
+            "a file of weights, or ONNX"
+        )
+    return _ready(_open_trusted(model), device)
 
 
 def fingerprint(model: str, state_dict: str | None = None) -> str:
     """The SHA-256 of what :func:`load_model` would load: the file, or the name and the weights.
 
-    The code behind ``module:factory`` is not part of it.
+    The code behind ``module:factory`` is not part of it. Weights that an ONNX file keeps beside
+    itself are, where their file is named after it (``net.onnx.data``, ``net.onnx_data``).
     """
     digest = hashlib.sha256()
     for part in (model, state_dict):
-        if part is not None:
-            digest.update(_file_bytes(part) if os.path.isfile(part) else part.encode())
+        if part is not None and os.path.isfile(part):
+            for file in _with_external_data(part):
+                digest.update(_file_bytes(file))
+        elif part is not None:
+            digest.update(part.encode())
         digest.update(b"\0")
     return digest.hexdigest()
 
 
-def _load_archive(path: str) -> Module:
-    data = _file_bytes(path)
+def _with_external_data(path: str) -> list[Path]:
+    file = Path(path)
+    beside = [Path(path + end) for end in (".data", "_data") if path.endswith(".onnx")]
+    return [file, *(extra for extra in beside if extra.is_file())]
+
+
+def _open_onnx(path: str, device: str) -> Classifier:
+    from captum_pcim.classifiers.adapters import OnnxForward, available_providers
+
+    provider = _PROVIDERS.get(device)
+    if provider not in available_providers():
+        raise ModelError(
+            f"device: {device!r} cannot be used for {path!r}: ONNX Runtime offers "
+            f"{available_providers()}"
+        )
     try:
-        if is_script(data):
-            return _load_script(checked_script(data))
-        if is_export(data):
-            return _load_export(checked_export(data))
-    except ArchiveError as error:
-        raise ModelError(f"model: {path!r} is refused: {error}") from error
-    except Exception as error:  # torch raises many types on damaged archives
+        return OnnxForward(path, providers=[provider])
+    except Exception as error:  # the runtime raises types of its own
         raise ModelError(f"model: {path!r} cannot be loaded: {describe(error)}") from error
-    raise ModelError(
-        f"model: {path!r} is neither TorchScript (torch.jit.save) nor an exported program "
-        "(torch.export.save, torch 2.8 or later). Pickled models run code when they are loaded "
-        "and are refused: give the class as module:factory and its weights as a state dict"
-    )
 
 
-def _load_script(archive: io.BytesIO) -> Module:
+def _open_trusted(path: str) -> Module:
     import torch
 
-    module: Module = torch.jit.load(archive, map_location="cpu")
+    from captum_pcim.classifiers.trusted import load_trusted
+
+    try:
+        module = load_trusted(path)
+    except Exception as error:  # torch raises many types on damaged files
+        raise ModelError(f"model: {path!r} cannot be loaded: {describe(error)}") from error
+    if not isinstance(module, torch.nn.Module):
+        raise ModelError(
+            f"model: {path!r} must hold a torch.nn.Module, got {type(module)}; weights alone go "
+            "with module:factory as its state dict"
+        )
     return module
 
 
-def _load_export(archive: io.BytesIO) -> Module:
+def _build(name: str, state_dict: str | None) -> Module:
     import torch
 
-    with silenced("torch.export"):
-        module: Module = torch.export.load(archive).module()
-    return module
-
-
-def _build(name: str) -> Module:
-    import torch
-
+    if not _FACTORY.fullmatch(name):
+        raise ModelError(f"model: neither a file nor module:factory: {name!r}")
     module_name, _, factory_name = name.partition(":")
     if os.getcwd() not in sys.path:  # console scripts do not look where they are started
         sys.path.insert(0, os.getcwd())
@@ -127,29 +143,52 @@ def _build(name: str) -> Module:
     module = factory()
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"model: {name!r} must give a torch.nn.Module, got {type(module)}")
+    if state_dict is not None:
+        _load_weights(module, state_dict)
     return module
 
 
 def _load_weights(module: Module, path: str) -> None:
+    weights = _read_weights(path)
+    try:
+        module.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise ModelError(f"state_dict: {path!r} does not fit the model: {error}") from error
+
+
+def _read_weights(path: str) -> dict[str, Tensor]:
     import torch
 
-    data = _file_bytes(path)
+    if not os.path.isfile(path):
+        raise ModelError(f"state_dict: there is no file {path!r}")
     try:
-        weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        if path.endswith(".safetensors"):
+            weights = _read_safetensors(path)
+        else:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+    except ImportError:
+        raise
     except Exception as error:  # torch raises many types on damaged or refused files
         raise ModelError(
-            f"state_dict: {path!r} is not a file of weights alone (torch.save(model.state_dict(), "
-            "file)); pickles of other objects could run code and are refused"
+            f"state_dict: {path!r} is not a file of weights alone (safetensors, or torch.save("
+            "model.state_dict(), file)); pickles of other objects could run code and are refused"
         ) from error
     named = isinstance(weights, dict) and all(
         isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in weights.items()
     )
     if not named:
         raise ModelError(f"state_dict: {path!r} must hold names and tensors, got {type(weights)}")
+    return weights
+
+
+def _read_safetensors(path: str) -> dict[str, Tensor]:
     try:
-        module.load_state_dict(weights, strict=True)
-    except RuntimeError as error:
-        raise ModelError(f"state_dict: {path!r} does not fit the model: {error}") from error
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ImportError(
+            "reading safetensors needs a package: pip install 'captum-pcim[safetensors]'"
+        ) from error
+    return load_file(path)
 
 
 def _ready(module: Module, device: str) -> Module:
@@ -165,8 +204,8 @@ def _ready(module: Module, device: str) -> Module:
         return module
 
 
-def _file_bytes(path: str) -> bytes:
+def _file_bytes(path: Path) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path!r} cannot be read: {error.strerror}") from error
+        raise ModelError(f"{str(path)!r} cannot be read: {error.strerror}") from error

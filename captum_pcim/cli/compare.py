@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captum_pcim._errors import describe
-from captum_pcim.classifiers.files import ModelError, load_model
+from captum_pcim.classifiers.files import Classifier, ModelError, load_model
+from captum_pcim.cli.options import add_options
 from captum_pcim.images.folders import ImageFiles, find_images
 from captum_pcim.images.read import SUFFIXES, ImageError, Window, read_image, scale
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 _DESCRIPTION = """\
 Explain a classifier on the images of a folder with PCIM, with Captum's methods and with maps that
@@ -33,25 +34,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "compare", help="PCIM beside Captum's methods on image files", description=_DESCRIPTION
     )
+    add_options(
+        parser,
+        *(
+            "--model",
+            "--state-dict",
+            "--trust",
+            "--images",
+            "--stains",
+            "--window",
+            "--target",
+            "--out",
+        ),
+        *("--device", "--seed"),
+    )
     add = parser.add_argument
-    add("--model", required=True, metavar="M",
-        help="TorchScript or torch.export file, or module:factory")  # fmt: skip
-    add("--state-dict", metavar="FILE", help="weights for module:factory")
-    add("--layer", metavar="NAME", help="layer for Grad-CAM, as in named_modules()")
-    add("--images", required=True, type=Path, metavar="DIR",
-        help=f"folder of images ({' '.join(SUFFIXES)})")  # fmt: skip
     add("--masks", type=Path, metavar="DIR",
         help="folder of masks named as the images are; what is not 0 is the truth")  # fmt: skip
-    add("--out", required=True, type=Path, metavar="DIR", help="folder for everything written")
-    add("--target", default="predicted", metavar="C",
-        help="class to explain, from 0, or 'predicted' (default)")  # fmt: skip
-    add("--stains", nargs="+", default=[], metavar=("PATTERN", "STAIN"),
-        help="one file per stain, as in --stains {image}_{stain}.tif DAPI GFP")  # fmt: skip
-    add("--window", nargs=2, action="append", default=[], metavar=("LOW", "HIGH"),
-        help="intensities or percentiles that become 0 and 1; once, or once per stain")  # fmt: skip
+    add("--layer", metavar="NAME", help="layer for Grad-CAM, as in named_modules()")
     add("--methods", nargs="+", metavar="NAME", help="only these (default: all)")
-    add("--device", default="cpu", help="cpu (default) or cuda")
-    add("--seed", type=int, default=0, help="default: 0")
     parser.set_defaults(run=run)
 
 
@@ -67,12 +68,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> None:
     from captum_pcim.comparison.compare import compare
-    from captum_pcim.comparison.tables import write_figure, write_table
+    from captum_pcim.comparison.result import write_figure, write_table
 
     images = _images(args)
     inputs = _stacked({image.name: _pixels(image, args.window) for image in images}, args.device)
     masks = None if args.masks is None else _masks(args.masks, images, inputs)
-    model = load_model(args.model, args.state_dict, args.device)
+    model = load_model(args.model, args.state_dict, args.device, args.trust)
     methods = _methods(model, args)
     target = _target(model, inputs, args.target)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -149,13 +150,15 @@ def _masks(folder: Path, images: list[ImageFiles], inputs: Tensor) -> Tensor:
     return torch.stack(masks)[:, None].to(inputs.device)
 
 
-def _methods(model: nn.Module, args: argparse.Namespace) -> dict[str, Any]:
+def _methods(model: Classifier, args: argparse.Namespace) -> dict[str, Any]:
+    from torch import nn
+
     from captum_pcim import PCIM
     from captum_pcim.comparison.methods import captum_methods
 
     layer = None
     if args.layer is not None:
-        layers = dict(model.named_modules())
+        layers = dict(model.named_modules() if isinstance(model, nn.Module) else ())
         if args.layer not in layers:
             raise UsageError(f"layer: the model has none named {args.layer!r}")
         layer = layers[args.layer]
@@ -167,13 +170,11 @@ def _methods(model: nn.Module, args: argparse.Namespace) -> dict[str, Any]:
     return {name: method for name, method in methods.items() if name in (args.methods or methods)}
 
 
-def _target(model: nn.Module, inputs: Tensor, target: str) -> Tensor | int | None:
+def _target(model: Classifier, inputs: Tensor, target: int | str) -> Tensor | int | None:
     import torch
 
-    if target != "predicted":
-        if not (target.isascii() and target.isdecimal()):
-            raise UsageError(f"target: expected a class from 0 or 'predicted', got {target!r}")
-        return int(target)
+    if isinstance(target, int):
+        return target
     try:
         with torch.no_grad():
             scores = torch.cat([model(batch) for batch in inputs.split(8)])

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from captum_pcim.cli.options import add_options, positive
+
 if TYPE_CHECKING:
     from captum_pcim.comparison.result import Comparison
     from captum_pcim.synthetic import SmallResNet
@@ -33,19 +35,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "demo", help="PCIM beside Captum's methods on synthetic images", description=_DESCRIPTION
     )
-    add = parser.add_argument
-    add("--out", required=True, type=Path, metavar="DIR", help="folder for everything written")
-    add("--images", type=int, default=8, metavar="N",
-        help="images of each kind (default: 8)")  # fmt: skip
+    add_options(parser, "--out")
+    parser.add_argument(
+        "--images",
+        type=positive,
+        default=8,
+        metavar="N",
+        help="images of each kind (default: 8)",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    if args.images < 1:
-        print(f"captum-pcim demo: error: images: expected 1 or more, got {args.images}",
-              file=sys.stderr)  # fmt: skip
-        return 2
     try:
         args.out.mkdir(parents=True, exist_ok=True)
         _run(args.out, args.images)
@@ -56,15 +58,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(out: Path, n_images: int) -> None:
-    from captum_pcim.comparison.figures import plot_maps
-    from captum_pcim.comparison.result import table_text
-    from captum_pcim.comparison.tables import write_figure, write_table
+    from captum_pcim.comparison.figures import plot_comparisons
+    from captum_pcim.comparison.result import table_text, write_figure, write_table
 
     comparisons = {name: compare_on(name, n_images) for name in MODALITIES}
     rows = [row for name in MODALITIES for row in table(name, comparisons[name])]
     print(table_text(rows))
     write_table(out, "table", rows)
-    write_figure(out, "maps", plot_maps(*comparisons.values(), max_images=4))
+    write_figure(out, "maps", plot_comparisons(*comparisons.values(), max_images=4))
     print(f"\nwritten: {out / 'table.csv'}, {out / 'table.txt'}, {out / 'maps.png'}")
 
 
@@ -92,18 +93,13 @@ def pcim_and_rivals(model: SmallResNet) -> dict[str, Any]:
         model: A classifier that ships with the package.
     """
     from captum_pcim import PCIM
-    from captum_pcim.comparison.methods import (
-        grad_cam,
-        integrated_gradients,
-        occlusion,
-        smoothed_integrated_gradients,
-    )
+    from captum_pcim.comparison.methods import grad_cam, integrated_gradients, occlusion
     from captum_pcim.comparison.trivial import random_map
 
     return {
         "PCIM": PCIM(model),
-        "IntegratedGradients": integrated_gradients(model),
-        "IntegratedGradients, smoothed": smoothed_integrated_gradients(model),
+        "IntegratedGradients": integrated_gradients(model, "abs"),
+        "IntegratedGradients, smoothed": integrated_gradients(model),
         "Occlusion": occlusion(model),
         "Grad-CAM": grad_cam(model, model.stages[-1]),
         "random": random_map,

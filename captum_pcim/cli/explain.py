@@ -14,17 +14,14 @@ from typing import TYPE_CHECKING, Any
 from captum_pcim._errors import describe
 from captum_pcim._version import __version__
 from captum_pcim.classifiers.files import fingerprint, load_model
-from captum_pcim.cli.out_folder import DIAGNOSTICS, MAP_SUFFIXES, OutFolder, OutputError
+from captum_pcim.cli.options import PREDICTED, add_options, positive
+from captum_pcim.cli.out_folder import MAP_SUFFIXES, OutFolder, OutputError
 from captum_pcim.images.folders import ImageFiles, find_images
 from captum_pcim.images.read import SUFFIXES, ImageError, Window, read_image, scale
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    from torch import Tensor
-    from torch.nn import Module
-
-    FloatPixels = npt.NDArray[np.float32]
+    from captum_pcim.explainer import Explainer
+    from captum_pcim.images.read import FloatPixels
 
 _DESCRIPTION = """\
 Explain a classifier's decision on every image below a folder. Writes a map, an overlay and a row
@@ -43,45 +40,21 @@ class LoadedImage:
     pixels: FloatPixels
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """What became of an image: its map and its row of the table, or why there is none."""
-
-    image: LoadedImage
-    weights: FloatPixels | None = None
-    row: dict[str, Any] | None = None
-    reason: str = ""
-
-
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "explain", help="maps for a folder of image files", description=_DESCRIPTION
     )
+    add_options(
+        parser,
+        *("--model", "--state-dict", "--trust", "--score", "--images", "--stains", "--window"),
+        *("--target", "--out", "--device", "--seed"),
+    )
     add = parser.add_argument
-    add("--model", required=True, metavar="M",
-        help="TorchScript or torch.export file, or module:factory")  # fmt: skip
-    add("--state-dict", metavar="FILE", help="weights for module:factory")
-    add("--images", required=True, type=Path, metavar="DIR",
-        help=f"folder of images, subfolders included ({' '.join(SUFFIXES)})")  # fmt: skip
-    add("--out", required=True, type=Path, metavar="DIR", help="folder for everything written")
-    add("--target", type=_target, default="predicted", metavar="C",
-        help="class to explain, from 0, or 'predicted' (default)")  # fmt: skip
-    add("--score", default="logits", help="what the network returns (default: logits)",
-        choices=("logits", "probabilities", "binary_logits", "regression"))  # fmt: skip
-    add("--stains", nargs="+", default=[], metavar=("PATTERN", "STAIN"),
-        help="one file per stain: the pattern of the file names and the stains in channel order, "
-        "as in --stains {image}_{stain}.tif DAPI GFP")  # fmt: skip
-    add("--window", nargs=2, action="append", default=[], metavar=("LOW", "HIGH"),
-        help="intensities, or percentiles of each image as in 1%% 99.8%%, that become 0 and 1; "
-        "once for all stains or once per stain (default: integers are divided by the largest "
-        "value of their type, floats are kept)")  # fmt: skip
     add("--per-stain", action="store_true", help="one weight per pixel and stain")
-    add("--steps", type=_positive, metavar="N", help="optimisation steps per image")
-    add("--batch-size", type=_positive, default=8, metavar="B", help="images at once (default: 8)")
-    add("--device", default="cpu", help="cpu (default) or cuda")
+    add("--steps", type=positive, metavar="N", help="optimisation steps per image")
+    add("--batch-size", type=positive, default=8, metavar="B", help="images at once (default: 8)")
     add("--map-format", choices=tuple(MAP_SUFFIXES), default="npy", help="default: npy")
-    add("--seed", type=int, default=0, help="default: 0")
     add("--overwrite", action="store_true", help="replace maps made with other settings")
     parser.set_defaults(run=run)
 
@@ -96,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from captum_pcim.explainer import Explainer
+
     if args.images.resolve() == args.out.resolve():
         raise ValueError("out: must not be the folder of the images")
     windows = [Window.parse(*ends) for ends in args.window]
@@ -104,12 +79,19 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError(f"images: no images in {str(args.images)!r} ({' '.join(SUFFIXES)})")
     if args.map_format == "tiff":
         import tifffile  # noqa: F401  (missing, it is missed now rather than after the first image)
-    model = load_model(args.model, args.state_dict, args.device)
+    model = load_model(args.model, args.state_dict, args.device, args.trust)
     out = OutFolder.open(args.out, _settings(args, windows), args.overwrite)
-    explain = Explainer(model, args)
+    explainer = Explainer(
+        model,
+        score=args.score,
+        isolation="per_stain" if args.per_stain else "shared",
+        target=None if args.target == PREDICTED else args.target,
+        n_steps=args.steps,
+        seed=args.seed,
+        device=args.device,
+    )
     for batch in _batches(_pending(images, windows, out), args.batch_size):
-        for explanation in explain(batch):
-            _add(out, explanation)
+        _explain(explainer, batch, out)
         out.write_tables()
     out.write_tables()
     return _report(out)
@@ -171,86 +153,19 @@ def _batches(images: Iterable[LoadedImage], size: int) -> Iterator[list[LoadedIm
     yield from waiting.values()
 
 
-class Explainer:
-    """Explains batches of images of one shape."""
-
-    def __init__(self, model: Module, args: argparse.Namespace) -> None:
-        """Set up the method as the command line says."""
-        from captum_pcim.core.channels import PerStain, SharedOverStains
-        from captum_pcim.pcim import PCIM
-
-        isolation = PerStain() if args.per_stain else SharedOverStains()
-        self.model, self.args = model, args
-        self.pcim = PCIM(model, score=args.score, isolation=isolation, seed=args.seed)
-
-    def __call__(self, images: Sequence[LoadedImage]) -> list[Explanation]:
-        """Explain a batch; if that fails, image by image, so that only the culprits fail."""
+def _explain(explainer: Explainer, images: Sequence[LoadedImage], out: OutFolder) -> None:
+    """Explain a batch and write what was found."""
+    started = time.perf_counter()
+    explanations = list(explainer.each([image.pixels for image in images]))
+    seconds = (time.perf_counter() - started) / len(images)
+    for image, explanation in zip(images, explanations, strict=True):
+        if isinstance(explanation, Exception):
+            out.add_other(image.name, "error", describe(explanation))
+            continue
         try:
-            return self._explain(images)
-        except Exception as error:  # the model may raise anything
-            if len(images) == 1:
-                return [Explanation(images[0], reason=describe(error))]
-        return [explanation for image in images for explanation in self([image])]
-
-    def _explain(self, images: Sequence[LoadedImage]) -> list[Explanation]:
-        import torch
-
-        started = time.perf_counter()
-        inputs = torch.stack([torch.from_numpy(image.pixels) for image in images])
-        inputs = inputs.to(self.args.device)
-        predicted = _predicted(self.model, inputs)
-        target = predicted
-        if self.args.target != "predicted":
-            target = torch.full_like(predicted, self.args.target)
-        attributions, diagnostics = self.pcim.attribute(
-            inputs,
-            target=target,
-            # Row by row, a single image also suits networks that were exported for one image.
-            internal_batch_size=1 if len(images) == 1 else None,
-            n_steps=_steps(self.args),
-            return_diagnostics=True,
-        )
-        weights = attributions if self.args.per_stain else attributions[:, 0]
-        columns = {name: getattr(diagnostics, name).tolist() for name in DIAGNOSTICS}
-        columns |= {"target": target.tolist(), "predicted": predicted.tolist()}
-        columns["seconds"] = [(time.perf_counter() - started) / len(images)] * len(images)
-        return [
-            _explanation(image, weights[i], {name: column[i] for name, column in columns.items()})
-            for i, image in enumerate(images)
-        ]
-
-
-def _predicted(model: Module, inputs: Tensor) -> Tensor:
-    """The class of the highest score; 0 for networks with a single output."""
-    import torch
-
-    with torch.no_grad():
-        scores = model(inputs)
-    per_image = isinstance(scores, torch.Tensor) and scores.shape[:1] == inputs.shape[:1]
-    if not per_image or scores.ndim > 2:
-        raise ValueError("the model must return a tensor of scores, (N, classes)")
-    if not torch.isfinite(scores).all():
-        raise ValueError("the model's scores are not finite")
-    classes: Tensor = scores.reshape(len(inputs), -1).argmax(dim=1)
-    return classes
-
-
-def _explanation(image: LoadedImage, weights: Tensor, row: dict[str, float]) -> Explanation:
-    if not weights.isfinite().all():
-        return Explanation(image, reason="the map is not finite")
-    text = {name: f"{value:.6g}" for name, value in row.items()}
-    return Explanation(image, weights.detach().float().cpu().numpy(), text)
-
-
-def _add(out: OutFolder, explanation: Explanation) -> None:
-    image, weights, row = explanation.image, explanation.weights, explanation.row
-    if weights is None or row is None:
-        out.add_other(image.name, "error", explanation.reason)
-        return
-    try:
-        out.add(image.name, image.sha256, row, image.pixels, weights)
-    except (OSError, OutputError) as error:
-        out.add_other(image.name, "error", describe(error))
+            out.add(image.name, image.sha256, image.pixels, explanation, seconds)
+        except (OSError, OutputError) as error:
+            out.add_other(image.name, "error", describe(error))
 
 
 def _report(out: OutFolder) -> int:
@@ -261,17 +176,3 @@ def _report(out: OutFolder) -> int:
         f"{len(out.done)} images explained, {len(failed)} failed: {out.folder / 'diagnostics.csv'}"
     )
     return 1 if failed else 0
-
-
-def _target(text: str) -> int | str:
-    if text == "predicted":
-        return text
-    if not text.isascii() or not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a class from 0 or 'predicted', got {text!r}")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
-    return int(text)

@@ -25,16 +25,9 @@ from captum_pcim._files import remove_leftovers, write_bytes
 from captum_pcim.visualize.overlay_png import overlay_png
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from captum_pcim.explainer import Cell, Explanation
+    from captum_pcim.images.read import FloatPixels
 
-    FloatPixels = npt.NDArray[np.float32]
-
-DIAGNOSTICS = (  # as captum_pcim.Diagnostics names them
-    "full_probability", "preserved_probability", "removed_probability", "area", "leak_ratio",
-    "n_steps", "n_forwards",
-)  # fmt: skip
-COLUMNS = ("image", "target", "predicted", *DIAGNOSTICS, "seconds", "status", "reason")
 MAP_SUFFIXES = {"npy": ".npy", "tiff": ".tif"}
 
 
@@ -95,12 +88,23 @@ class OutFolder:
         return entry is not None and entry["sha256"] == sha256 and all(f.is_file() for f in files)
 
     def add(
-        self, name: str, sha256: str, row: dict[str, Any], image: FloatPixels, weights: FloatPixels
+        self, name: str, sha256: str, image: FloatPixels, explanation: Explanation, seconds: float
     ) -> None:
         """Write an image's map and overlay and note it as done."""
+        weights = explanation.attributions
+        if not self.settings["per_stain"]:
+            weights = weights[0]
         self._write(self._map_path(name), self._encoded(weights))
         self._write(self._overlay_path(name), overlay_png(image, weights))
-        self.done[name] = {"sha256": sha256, "row": row | {"image": name, "status": "ok"}}
+        numbers = {
+            "target": explanation.target,
+            "predicted": explanation.predicted,
+            **explanation.diagnostics,
+            "seconds": seconds,
+        }
+        row = {name: _text(value) for name, value in numbers.items()}
+        row |= {"image": name, "status": "ok", "notes": explanation.notes}
+        self.done[name] = {"sha256": sha256, "row": row}
 
     def add_other(self, name: str, status: str, reason: str) -> None:
         """Note an image without a map, and delete the map that it had before it changed."""
@@ -118,7 +122,7 @@ class OutFolder:
     def _table(self) -> bytes:
         rows = {name: entry["row"] for name, entry in self.done.items()} | self.other
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS, restval="")
+        writer = csv.DictWriter(text, _columns(), restval="")
         writer.writeheader()
         writer.writerows(rows[name] for name in sorted(rows))
         return text.getvalue().encode(errors="backslashreplace")  # names need not be UTF-8
@@ -174,3 +178,16 @@ class OutFolder:
     def _write(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, data)
+
+
+def _columns() -> tuple[str, ...]:
+    from captum_pcim.explainer import DIAGNOSTICS
+
+    found = ("target", "predicted", *DIAGNOSTICS, "seconds")
+    return ("image", *found, "status", "reason", "notes")
+
+
+def _text(value: Cell) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -7,6 +7,10 @@ import dataclasses
 import signal
 import sys
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from captum_pcim.screen.run import Summary
 
 FAILED, REFUSED, STOPPED = 1, 2, 130
 MOST_FAILURES = 20
@@ -42,6 +46,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def main(arguments: argparse.Namespace) -> int:
     """Runs a screen and returns the exit status."""
+    try:
+        return _run(arguments)
+    except ImportError as error:
+        _say(str(error))
+        return REFUSED
+
+
+def _run(arguments: argparse.Namespace) -> int:
     from captum_pcim.classifiers.files import ModelError
     from captum_pcim.screen.attempts import WorkerError
     from captum_pcim.screen.config import ConfigError, ScreenConfig
@@ -67,12 +79,12 @@ def main(arguments: argparse.Namespace) -> int:
     except (StoreError, WorkerError) as error:
         _say(f"{error}\nWhat is done is kept. Run the same command again to resume.")
         return REFUSED
-    except (ConfigError, ModelError, ImportError, OSError) as error:
+    except (ConfigError, ModelError, OSError) as error:
         _say(str(error))
         return REFUSED
 
 
-def _report(summary, folder: str) -> int:  # type: ignore[no-untyped-def]
+def _report(summary: Summary, folder: str) -> int:
     for key, reason in list(summary.failures.items())[:MOST_FAILURES]:
         _say(f"{key.field.plate} {key.field.well} field {key.field.site}: {reason}")
     if len(summary.failures) > MOST_FAILURES:

@@ -1,8 +1,7 @@
 """Any set of attribution methods on the same images, scored and drawn side by side."""
 
 from captum_pcim.comparison.compare import compare
-from captum_pcim.comparison.method import Method
-from captum_pcim.comparison.methods import captum_methods
+from captum_pcim.comparison.methods import FORMS, Method, captum_methods
 from captum_pcim.comparison.metrics import (
     Case,
     Metric,
@@ -10,15 +9,16 @@ from captum_pcim.comparison.metrics import (
     fidelity_metrics,
     localisation_metrics,
 )
-from captum_pcim.comparison.result import Comparison, Run, table_text
+from captum_pcim.comparison.result import Comparison, MethodResult, table_text
 from captum_pcim.comparison.trivial import trivial_methods
 
 __all__ = [
+    "FORMS",
     "Case",
     "Comparison",
     "Method",
+    "MethodResult",
     "Metric",
-    "Run",
     "captum_methods",
     "compare",
     "default_metrics",

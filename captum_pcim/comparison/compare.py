@@ -6,17 +6,18 @@ import contextlib
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from captum_pcim.comparison.method import Method, as_method
+from captum_pcim.comparison.methods import LogOdds, Method, as_method
 from captum_pcim.comparison.metrics import Case, Metric, default_metrics
-from captum_pcim.comparison.passes import Passes, count_passes, counted
-from captum_pcim.comparison.result import Comparison, Run
+from captum_pcim.comparison.result import Comparison, MethodResult
 from captum_pcim.comparison.trivial import trivial_methods
+from captum_pcim.core.scores import ScoreKind
 from captum_pcim.metrics import Curve, chance_levels
 
 # What Captum says when its methods are used as they are meant to be used.
@@ -36,6 +37,7 @@ def compare(
     metrics: Mapping[str, Metric] | None = None,
     *,
     forward_func: Callable[..., Tensor] | None = None,
+    score: ScoreKind | None = None,
     trivial: bool = True,
     batch_size: int = 8,
     seed: int = 0,
@@ -53,6 +55,8 @@ def compare(
             :mod:`captum_pcim.comparison.metrics`. Default:
             :func:`~captum_pcim.comparison.default_metrics`.
         forward_func: The network. Default: that of the first attribution object.
+        score: What the network's scores mean, see :mod:`captum_pcim.core.scores`. Default: what the
+            methods were told, as PCIM is, and "logits" where none was.
         trivial: Also run the maps of :mod:`captum_pcim.comparison.trivial`, which any method has
             to beat.
         batch_size: Images that a method is given at once.
@@ -80,7 +84,7 @@ def compare(
     network = forward_func or _first_forward_func(chosen.values())
     if trivial:
         chosen |= {name: Method(function) for name, function in trivial_methods().items()}
-    case = Case(network, inputs, targets, masks)
+    case = Case(network, inputs, targets, masks, score or _score_of(chosen))
     if metrics is None:
         metrics = default_metrics(masks is not None)
     runs = {name: _run(method, case, metrics, batch_size, seed) for name, method in chosen.items()}
@@ -118,13 +122,26 @@ def _first_forward_func(methods: Iterable[Method]) -> Callable[..., Tensor]:
         found = _forward_func(method)
         if found is not None:
             network: Callable[..., Tensor] = found
-            return network
+            return network.forward_func if isinstance(network, LogOdds) else network
     raise ValueError("forward_func: needed where no method is an attribution object, got None")
+
+
+def _score_of(methods: Mapping[str, Method]) -> ScoreKind:
+    """What the methods that were told what scores mean were told."""
+    told: dict[str, ScoreKind] = {}
+    for name, method in methods.items():
+        for holder in (method.attribution, _forward_func(method)):
+            kind: Any = getattr(holder, "score", None)
+            if kind in get_args(ScoreKind):
+                told[name] = kind
+    if len(set(told.values())) > 1:
+        raise ValueError(f"score: the methods were told different things, {told}; say which holds")
+    return next(iter(told.values()), "logits")
 
 
 def _run(
     method: Method, case: Case, metrics: Mapping[str, Metric], batch_size: int, seed: int
-) -> Run:
+) -> MethodResult:
     n_images = len(case.inputs)
     with _counting(method, case.forward_func) as passes, _seeded(seed), _without_notices():
         started = _now(case.inputs)
@@ -136,7 +153,7 @@ def _run(
         )
         seconds = (_now(case.inputs) - started) / n_images
     results = {name: metric(case, maps) for name, metric in metrics.items()}
-    return Run(
+    return MethodResult(
         maps=maps,
         reduce=method.reduce,
         seconds=seconds,
@@ -151,6 +168,68 @@ def _now(inputs: Tensor) -> float:
     if inputs.is_cuda:
         torch.cuda.synchronize(inputs.device)
     return time.perf_counter()
+
+
+@dataclass
+class Passes:
+    """Rows (images, however they were batched) that went through a network.
+
+    Attributes:
+        forwards: Rows that were scored.
+        backwards: Rows that a gradient was propagated back from.
+    """
+
+    forwards: int = 0
+    backwards: int = 0
+
+
+@contextlib.contextmanager
+def count_passes(module: nn.Module) -> Iterator[Passes]:
+    """Count what goes through a module while the context is open.
+
+    A forward hook looks at the scores and a tensor hook at their gradient; neither changes
+    anything, so methods that use hooks themselves work as without it. Copies of the module made
+    inside the context are counted too.
+
+    Args:
+        module: The network; it must return a tensor with one row per image.
+
+    Yields:
+        The counts so far.
+    """
+    passes = Passes()
+    # A function rather than a method of Passes: copy.deepcopy(module) would copy the counts.
+    handle = module.register_forward_hook(lambda _module, _inputs, scores: _note(passes, scores))
+    try:
+        yield passes
+    finally:
+        handle.remove()
+
+
+def counted(function: Callable[..., Any], passes: Passes) -> Callable[..., Any]:
+    """Return a function that does the same as a forward function and counts its rows.
+
+    Args:
+        function: Returns a tensor with one row per image.
+        passes: Where to count.
+    """
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        scores = function(*args, **kwargs)
+        _note(passes, scores)
+        return scores
+
+    return forward
+
+
+def _note(passes: Passes, scores: Tensor) -> None:
+    passes.forwards += len(scores)
+    if scores.requires_grad:
+        scores.register_hook(lambda gradient: _note_gradient(passes, gradient))
+
+
+def _note_gradient(passes: Passes, gradient: Tensor) -> None:
+    passes.backwards += len(gradient)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ _CELL = 1.5  # inches a panel
 _COLOURS = "magma"
 
 
-def plot_maps(*comparisons: Comparison, max_images: int = 8) -> Figure:
+def plot_comparisons(*comparisons: Comparison, max_images: int = 8) -> Figure:
     """Draw one row per image: the image, its mask if there is one, and each method's map.
 
     All maps share one colour scale from 0 to 1. A method's unit is the 99.5th percentile of its

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from captum_pcim.core.references import Background, Blur
+from captum_pcim.core.scores import ScoreKind
 from captum_pcim.metrics import (
     Curve,
     average_precision,
@@ -28,12 +29,14 @@ class Case:
         inputs: Images of shape (N, C, H, W).
         target: Classes of shape (N,), or None.
         masks: Truth of shape (N, 1, H, W) or (N, H, W), or None.
+        score: What the network's scores mean, see :mod:`captum_pcim.core.scores`.
     """
 
     forward_func: Callable[..., Tensor]
     inputs: Tensor
     target: Tensor | None
     masks: Tensor | None
+    score: ScoreKind = "logits"
 
 
 Metric = Callable[[Case, Tensor], Tensor | Curve]
@@ -58,6 +61,7 @@ def fidelity_metrics(
             target=case.target,
             baselines=reference(case.inputs),
             n_points=n_points,
+            score=case.score,
         )
 
     return {

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from captum_pcim.comparison.method import Reduction
+from captum_pcim._files import write_bytes
+from captum_pcim.comparison.methods import Reduction
 from captum_pcim.comparison.metrics import Case
 from captum_pcim.metrics import Curve
 
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Run:
+class MethodResult:
     """What one method made of the images, and at what cost.
 
     Attributes:
@@ -51,7 +55,7 @@ class Comparison:
     """
 
     case: Case
-    runs: dict[str, Run]
+    runs: dict[str, MethodResult]
     chance: dict[str, Tensor]
 
     def table(self) -> list[dict[str, Any]]:
@@ -98,9 +102,9 @@ class Comparison:
 
     def plot(self, max_images: int = 8) -> Figure:
         """Draw images, masks and maps side by side; see :mod:`captum_pcim.comparison.figures`."""
-        from captum_pcim.comparison.figures import plot_maps
+        from captum_pcim.comparison.figures import plot_comparisons
 
-        return plot_maps(self, max_images=max_images)
+        return plot_comparisons(self, max_images=max_images)
 
     def plot_curves(self) -> Figure:
         """Draw the curves, averaged over images."""
@@ -125,6 +129,35 @@ def table_text(rows: Sequence[Mapping[str, Any]]) -> str:
         for line in cells
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def write_table(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of equal keys as `<name>.csv`, in full precision, and as `<name>.txt`.
+
+    Args:
+        folder: Where to; it must exist.
+        name: File name without a suffix.
+        rows: The table; None becomes an empty cell.
+    """
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_bytes(folder / f"{name}.csv", stream.getvalue().encode())
+    write_bytes(folder / f"{name}.txt", (table_text(rows) + "\n").encode())
+
+
+def write_figure(folder: Path, name: str, figure: Figure) -> None:
+    """Write a figure as `<name>.png`.
+
+    Args:
+        folder: Where to; it must exist.
+        name: File name without a suffix.
+        figure: The figure.
+    """
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=150)
+    write_bytes(folder / f"{name}.png", stream.getvalue())
 
 
 def _cell(value: Any) -> str:

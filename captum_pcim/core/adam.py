@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from captum_pcim.core.channels import per_image
+
 BETAS = (0.8, 0.9)
 EPSILON = 1e-8
 
@@ -57,8 +59,3 @@ def sizes(second: Tensor) -> Tensor:
     n_moving = per_image(second.count_nonzero(axes).clamp_min(1), second)
     over_image = second.sum(axes, keepdim=True) / n_moving
     return second.sqrt().mul_(over_image.sqrt_()).sqrt_()
-
-
-def per_image(values: Tensor, like: Tensor) -> Tensor:
-    """Return one value per image in a form that broadcasts over the rows of another tensor."""
-    return values.view(-1, *[1] * (like.ndim - 1))

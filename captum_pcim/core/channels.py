@@ -26,6 +26,12 @@ from captum_pcim.core.smoothing import Smoothing, spread
 INITIAL_LOGIT = 0.0
 INITIAL_STAIN_LOGIT = 2.0
 
+Logits = list[tuple[Tensor, ...]]
+"""The trained parameters of each input."""
+
+Factors = list[tuple[Tensor, ...]]
+"""Of each input, factors in [0, 1] whose product is its weights."""
+
 
 @runtime_checkable
 class Isolation(Protocol):
@@ -174,3 +180,14 @@ class GroupedChannels:
 
     def _masks(self, n_images: int) -> list[Tensor]:
         return [mask.expand(n_images, *mask.shape[1:]) for mask in self.feature_mask]
+
+
+def grouped(parameters: Sequence[Tensor], sizes: Sequence[int]) -> Logits:
+    """Hand a flat list of parameters back to the inputs they belong to."""
+    remaining = iter(parameters)
+    return [tuple(next(remaining) for _ in range(size)) for size in sizes]
+
+
+def per_image(values: Tensor, like: Tensor) -> Tensor:
+    """Return one value per image in a form that broadcasts over the rows of another tensor."""
+    return values.view(-1, *[1] * (like.ndim - 1))

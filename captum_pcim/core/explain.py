@@ -1,17 +1,28 @@
 """One call of `attribute`: its images chunk by chunk, their maps, and what is told about them."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from captum_pcim.core.channels import GroupedChannels, PixelChannels
+from captum_pcim._compat import progress
+from captum_pcim.core.call import Call, Maps
 from captum_pcim.core.checks import check_class_range, check_scores
+from captum_pcim.core.chunks import in_chunks
 from captum_pcim.core.diagnostics import Diagnostics
-from captum_pcim.core.gradients import differentiable_output
+from captum_pcim.core.gradients import (
+    Autograd,
+    ForwardOnly,
+    Gradients,
+    GradientSource,
+    NotDifferentiable,
+    differentiable_output,
+)
 from captum_pcim.core.network import CallArguments, usable
 from captum_pcim.core.objective import mean_weight
+from captum_pcim.core.problem import Images, Problem
 from captum_pcim.core.scores import (
     Calibration,
     between,
@@ -20,61 +31,94 @@ from captum_pcim.core.scores import (
     tempered,
     warn_of_probabilities,
 )
-from captum_pcim.core.solver import Images, Problem, Settings, Solution, Solve
+from captum_pcim.core.solver import Solution, Solve
 
-Maps = tuple[Tensor, ...]
-MakeReferences = Callable[[Maps, Tensor], list[Maps]]
+Explained = tuple[Maps, Diagnostics | None]
+
+
+def explain(call: Call, gradients: Gradients) -> Explained:
+    """Explain all images with the gradients that were asked for, or that there are."""
+    if isinstance(gradients, GradientSource):
+        return _explain_with(gradients, call)
+    output = None
+    if all(dtype.is_floating_point for dtype in call.network.dtypes):
+        try:
+            return _explain_with(Autograd(), call, probing=True)
+        except NotDifferentiable as found:
+            output = found.output
+    warnings.warn(
+        "forward_func: not differentiable with respect to its inputs; explaining it from "
+        f"{ForwardOnly().n_forwards} forward passes per image (pass "
+        "gradients=ForwardOnly(...) to choose, or gradients=Autograd() to insist)",
+        stacklevel=4,
+    )
+    return _explain_with(ForwardOnly(), call, known_output=output)
+
+
+def _explain_with(
+    source: GradientSource,
+    call: Call,
+    probing: bool = False,
+    known_output: Tensor | None = None,
+) -> Explained:
+    network, solve = source.solver(call.network, call.load, call.seed)
+    problem = Problem(network, call.objective, call.score)
+    explainer = _Explainer(call, problem, solve, probing, known_output)
+    total = source.n_updates(call.load, call.settings.n_steps)
+    hidden = not call.show_progress
+    with progress(total=total, desc="PCIM attribution", disable=hidden) as bar:
+        parts = in_chunks(
+            call.load.n_images,
+            source.images_at_once(call.load),
+            lambda start, stop: explainer(start, stop, bar.update),
+        )
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[Explained]) -> Explained:
+    maps = tuple(torch.cat(own) for own in zip(*(m for m, _ in parts), strict=True))
+    diagnostics = [d for _, d in parts if d is not None]
+    return maps, Diagnostics.concatenate(diagnostics) if diagnostics else None
 
 
 @dataclass(frozen=True)
-class Call:
-    """The checked arguments of one call.
+class _Explainer:
+    """Explains chunks of a call with one source of gradients.
 
     Args:
+        call (Call): The call.
         problem (Problem): Network, objective and the meaning of scores.
-        inputs (tuple of Tensor): All images, as the caller gave them.
-        make_references (Callable): (inputs of a chunk, their rows) to the chunk's references.
-        arguments (CallArguments): Targets and additional arguments of all images.
-        channels: What one pixel channel is.
-        settings (Settings): Of the solver.
         solve (Callable): The solver, or what stands in for it.
-        diagnose (bool): Whether diagnostics are wanted; they take two more passes a reference.
         probing (bool): See at the first images whether the network is differentiable.
         known_output (Tensor, optional): The network's output of the first images, where it was
             already called with them.
     """
 
+    call: Call
     problem: Problem
-    inputs: Maps
-    make_references: MakeReferences
-    arguments: CallArguments
-    channels: PixelChannels | GroupedChannels
-    settings: Settings
     solve: Solve
-    diagnose: bool
-    probing: bool = False
-    known_output: Tensor | None = None
+    probing: bool
+    known_output: Tensor | None
 
-    def explain(
-        self, start: int, stop: int, on_step: Callable[..., object]
-    ) -> tuple[Maps, Diagnostics | None]:
+    def __call__(self, start: int, stop: int, on_step: Callable[..., object]) -> Explained:
         """Explain the images from start to stop together."""
         images = self._prepare(start, stop)
-        solution = self.solve(self.problem, images, self.settings, on_step)
+        solution = self.solve(self.problem, images, self.call.settings, on_step)
         with torch.no_grad():
             weights = images.channels.weights(solution.factors)
             maps = tuple(
                 w.expand_as(x).to(x.dtype).contiguous()
-                for w, x in zip(weights, (x[start:stop] for x in self.inputs), strict=True)
+                for w, x in zip(weights, (x[start:stop] for x in self.call.inputs), strict=True)
             )
-            return maps, self._diagnose(images, solution, weights) if self.diagnose else None
+            diagnose = self.call.diagnose
+            return maps, self._diagnose(images, solution, weights) if diagnose else None
 
     def _prepare(self, start: int, stop: int) -> Images:
         """Gather the images of one chunk and score them as they are."""
-        rows = torch.arange(start, stop, device=self.inputs[0].device)
-        inputs = tuple(training_dtype(x[start:stop]) for x in self.inputs)
-        references = [tuple(map(usable, r)) for r in self.make_references(inputs, rows)]
-        arguments = self.arguments.take(rows)
+        rows = torch.arange(start, stop, device=self.call.inputs[0].device)
+        inputs = tuple(training_dtype(x[start:stop]) for x in self.call.inputs)
+        references = [tuple(map(usable, r)) for r in self.call.make_references(inputs, rows)]
+        arguments = self.call.arguments.take(rows)
         with torch.no_grad():
             output = self._output(start, inputs, arguments)
             scores, classes = select_classes(output, arguments.target)
@@ -88,7 +132,7 @@ class Call:
             else:
                 calibration = tempered(read_scores(scores, classes, self.problem.score).log_odds)
             full = read_scores(scores, classes, self.problem.score, calibration)
-        channels = self.channels.take(rows)
+        channels = self.call.channels.take(rows)
         return Images(inputs, references, arguments, channels, full, calibration)
 
     def _output(self, start: int, inputs: Maps, arguments: CallArguments) -> Tensor:

@@ -9,7 +9,7 @@ channels, solver, and the arguments of `attribute`.
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,17 +17,66 @@ from torch import Tensor, nn
 from captum_pcim.core import solver
 from captum_pcim.core.checks import check_choice, check_positive
 from captum_pcim.core.chunks import is_out_of_memory
-from captum_pcim.core.forward_only import sampler as forward_only
-from captum_pcim.core.forward_only.sampler import Lenient, Plan
+from captum_pcim.core.forward_only import sampler
 from captum_pcim.core.network import CallArguments, Network, RunNetwork
-from captum_pcim.core.solver import Settings, Solve
+from captum_pcim.core.solver import Solve
 
 OnError = Literal["raise", "return"]
 
 
 @dataclass(frozen=True)
+class Load:
+    """What one call of `attribute` puts on the network at once.
+
+    Args:
+        n_images (int): Images in the call.
+        internal_batch_size (int or None): Most rows the network sees at once.
+        perturbations_per_eval (int): Rows per image in one call of the network, forward-only.
+    """
+
+    n_images: int
+    internal_batch_size: int | None
+    perturbations_per_eval: int
+
+
+@runtime_checkable
+class GradientSource(Protocol):
+    """Knows its solver, what it puts on the network, and how much progress there is to show."""
+
+    takes_integers: ClassVar[bool]
+
+    def images_at_once(self, load: Load) -> int:
+        """Return how many images are explained together."""
+        ...
+
+    def n_updates(self, load: Load, n_steps: int) -> int:
+        """Return how much progress there is to show."""
+        ...
+
+    def solver(self, network: Network, load: Load, seed: int) -> tuple[RunNetwork, Solve]:
+        """Return the network, called as this source needs it, and the solver."""
+        ...
+
+
+@dataclass(frozen=True)
 class Autograd:
     """Differentiate the network; two forward passes and one backward pass per step."""
+
+    takes_integers: ClassVar[bool] = False
+
+    def images_at_once(self, load: Load) -> int:
+        """Return how many images fit, at two rows each: all, if nothing was said."""
+        if load.internal_batch_size is None:
+            return load.n_images
+        return max(1, load.internal_batch_size // 2)
+
+    def n_updates(self, load: Load, n_steps: int) -> int:
+        """Return the steps of all chunks."""
+        return math.ceil(load.n_images / self.images_at_once(load)) * n_steps
+
+    def solver(self, network: Network, load: Load, seed: int) -> tuple[RunNetwork, Solve]:
+        """Return the network, row by row where only one was allowed, and the solver."""
+        return network.taking(1 if load.internal_batch_size == 1 else None), solver.solve
 
 
 @dataclass(frozen=True)
@@ -51,6 +100,8 @@ class ForwardOnly:
         >>> attributions = pcim.attribute(inputs, target=1, perturbations_per_eval=32)
     """
 
+    takes_integers: ClassVar[bool] = True
+
     n_forwards: int = 1000
     on_error: OnError = "raise"
 
@@ -59,63 +110,33 @@ class ForwardOnly:
         check_positive("n_forwards", self.n_forwards)
         check_choice("on_error", self.on_error, get_args(OnError))
 
+    def images_at_once(self, load: Load) -> int:
+        """Return all images: chunks are made of masked images, not of images."""
+        return load.n_images
 
-GradientSource = Autograd | ForwardOnly
+    def n_updates(self, load: Load, n_steps: int) -> int:
+        """Return the passes of each image."""
+        return self.n_forwards
+
+    def solver(self, network: Network, load: Load, seed: int) -> tuple[RunNetwork, Solve]:
+        """Return the network, and the sampler that stands in for the solver."""
+        rows = load.n_images * load.perturbations_per_eval
+        network = network.taking(min(rows, load.internal_batch_size or rows))
+        forgiving = self.on_error == "return"
+        plan = sampler.Plan(self.n_forwards, load.perturbations_per_eval, forgiving, seed)
+        called = sampler.Lenient(network) if forgiving else network
+        return called, partial(sampler.solve, plan=plan)
+
+
 Gradients = Literal["auto"] | GradientSource
 
 
 def check_gradients(gradients: object) -> None:
-    """Refuse anything but "auto" and the classes of this module."""
+    """Refuse anything but "auto" and what is a source of gradients."""
     if gradients != "auto" and not isinstance(gradients, GradientSource):
         raise ValueError(
             f"gradients: expected 'auto', Autograd() or ForwardOnly(...), got {gradients!r}"
         )
-
-
-@dataclass(frozen=True)
-class Load:
-    """What one call of `attribute` puts on the network at once.
-
-    Args:
-        n_images (int): Images in the call.
-        internal_batch_size (int or None): Most rows the network sees at once.
-        perturbations_per_eval (int): Rows per image in one call of the network, forward-only.
-    """
-
-    n_images: int
-    internal_batch_size: int | None
-    perturbations_per_eval: int
-
-    def images_at_once(self, source: GradientSource) -> int:
-        """Return how many images are explained together."""
-        if self.internal_batch_size is None or isinstance(source, ForwardOnly):
-            return self.n_images
-        return max(1, self.internal_batch_size // 2)  # an image takes two rows
-
-    def most_rows(self, source: GradientSource) -> int | None:
-        """Return the most rows of one call of the network; None leaves it to the chunks."""
-        if isinstance(source, Autograd):
-            return 1 if self.internal_batch_size == 1 else None
-        rows = self.n_images * self.perturbations_per_eval
-        return min(rows, self.internal_batch_size or rows)
-
-    def n_updates(self, source: GradientSource, settings: Settings) -> int:
-        """Return how much progress there is to show: steps of all chunks, or passes."""
-        if isinstance(source, ForwardOnly):
-            return source.n_forwards
-        return math.ceil(self.n_images / self.images_at_once(source)) * settings.n_steps
-
-
-def network_and_solver(
-    source: GradientSource, network: Network, load: Load, seed: int
-) -> tuple[RunNetwork, Solve]:
-    """Return the network, called as the source needs it, and the solver."""
-    network = network.taking(load.most_rows(source))
-    if isinstance(source, Autograd):
-        return network, solver.solve
-    forgiving = source.on_error == "return"
-    plan = Plan(source.n_forwards, load.perturbations_per_eval, forgiving, seed)
-    return Lenient(network) if forgiving else network, partial(forward_only.solve, plan=plan)
 
 
 class NotDifferentiable(Exception):  # noqa: N818 - a finding, not an error

@@ -211,8 +211,8 @@ def _select_tuple(output: Tensor, target: tuple[int, ...]) -> tuple[Tensor, int]
             f"target: {target} has more elements than forward_func's output "
             f"{tuple(output.shape)} has axes after the batch"
         )
-    trailing: tuple[Any, ...] = target[1:]
-    return output[(slice(None), slice(None), *trailing)], target[0]
+    trailing: tuple[Any, ...] = (slice(None), slice(None), *target[1:])
+    return output[trailing], target[0]
 
 
 def _checked(scores: Tensor, classes: Tensor, target: object) -> tuple[Tensor, Tensor]:

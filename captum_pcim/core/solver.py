@@ -13,99 +13,20 @@ haze of all that was ever tried.
 """
 
 import math
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from captum_pcim.core.adam import Adam, per_image
-from captum_pcim.core.blending import blend_and_complement
-from captum_pcim.core.channels import GroupedChannels, PixelChannels
-from captum_pcim.core.checks import check_differentiable
-from captum_pcim.core.network import CallArguments, RunNetwork
-from captum_pcim.core.objective import Blended, Term, mean_weight, total_loss
-from captum_pcim.core.scores import Calibration, ScoreKind, Scores, read_scores, select_classes
+from captum_pcim.core.adam import Adam
+from captum_pcim.core.channels import Factors, Logits, grouped, per_image
+from captum_pcim.core.objective import mean_weight
+from captum_pcim.core.problem import Images, Problem, Settings
 
 CHECK_EVERY = 5
 MEMORY = 0.35  # of the moving average, as a share of the steps
 SETTLING = 2 / 3  # of the steps are done before weights must hold the class to be the last
-HELD_SHARE = 0.5  # of the class's probability on the image: blends have more, complements less
-
-Logits = list[tuple[Tensor, ...]]
-Factors = list[tuple[Tensor, ...]]
-
-
-@dataclass(frozen=True)
-class Images:
-    """The images of one chunk and everything that belongs to them row by row.
-
-    Args:
-        inputs (tuple of Tensor): In the dtype that weights are trained in.
-        references (list of tuple of Tensor): R references, each one tensor per input with N or
-            1 rows.
-        arguments (CallArguments): Targets and additional arguments.
-        channels: What one pixel channel is.
-        full (Scores): The network's calibrated scores of the images themselves.
-        calibration (Calibration): Of the scores, per image.
-    """
-
-    inputs: tuple[Tensor, ...]
-    references: list[tuple[Tensor, ...]]
-    arguments: CallArguments
-    channels: PixelChannels | GroupedChannels
-    full: Scores
-    calibration: Calibration
-
-    @cached_property
-    def held_log_odds(self) -> Tensor:
-        """The log-odds that tell whether an image still shows the class, of shape (N,)."""
-        return (HELD_SHARE * self.full.probability).logit()
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.inputs[0])
-
-    def take(self, rows: Tensor) -> "Images":
-        """Return some of the images."""
-        return Images(
-            inputs=tuple(x[rows] for x in self.inputs),
-            references=[
-                tuple(r if len(r) == 1 else r[rows] for r in reference)
-                for reference in self.references
-            ],
-            arguments=self.arguments.take(rows),
-            channels=self.channels.take(rows),
-            full=Scores(self.full.log_odds[rows], self.full.log_probabilities[rows]),
-            calibration=self.calibration.take(rows),
-        )
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How long and how fast to train.
-
-    Args:
-        n_steps (int): Most steps per image.
-        learning_rate (float): Of Adam, in logits.
-        tolerance (float): An image is finished when its mean weight change over `CHECK_EVERY`
-            steps falls below this; 0 never stops early.
-        seed (int or None): Draw the reference of each step with this seed; None goes through
-            them in turn. Every image sees the same ones, whatever batch it is in.
-    """
-
-    n_steps: int
-    learning_rate: float
-    tolerance: float
-    seed: int | None = None
-
-    def reference_at(self, step: int, n_references: int) -> int:
-        """Return which reference a step blends against."""
-        if self.seed is None:
-            return step % n_references
-        return random.Random(self.seed + step).randrange(n_references)
 
 
 @dataclass(frozen=True)
@@ -116,43 +37,6 @@ class Solution:
     n_steps: Tensor
     n_forwards: Tensor
     loss_history: Tensor
-
-
-class Problem:
-    """The objective of a network on images, as a function of the blending logits."""
-
-    def __init__(self, network: RunNetwork, terms: Sequence[Term], score: ScoreKind) -> None:
-        self.network = network
-        self.terms = terms
-        self.score = score
-
-    def scores(
-        self, images: Images, weights: tuple[Tensor, ...], reference: int
-    ) -> tuple[Scores, Scores]:
-        """Return the scores of the blends and of their complements against one reference."""
-        batch = tuple(
-            blend_and_complement(x, r, w)
-            for x, r, w in zip(images.inputs, images.references[reference], weights, strict=True)
-        )
-        arguments = images.arguments.repeat(2)
-        output = self.network(batch, arguments)
-        if torch.is_grad_enabled():
-            check_differentiable(output)
-        scores, classes = select_classes(output, arguments.target)
-        return read_scores(scores, classes, self.score, images.calibration).halves()
-
-    def loss(
-        self, images: Images, factors: Factors, step: int, settings: Settings
-    ) -> tuple[Tensor, Tensor]:
-        """Return the objective of each image at a step, and whether its weights hold the class."""
-        weights = images.channels.weights(factors)
-        reference = settings.reference_at(step, len(images.references))
-        preserved, removed = self.scores(images, weights, reference)
-        progress = step / max(1, settings.n_steps - 1)
-        blended = Blended(weights, preserved, removed, images.full, progress)
-        kept, left = preserved.log_odds.detach(), removed.log_odds.detach()
-        holds = (kept >= images.held_log_odds) & (left < images.held_log_odds)
-        return total_loss(self.terms, blended), holds
 
 
 Solve = Callable[[Problem, Images, Settings, Callable[..., object]], Solution]
@@ -170,6 +54,108 @@ def in_order_of(ranking: Tensor, values: Tensor) -> Tensor:
     return torch.empty_like(ordered).scatter_(1, places, ordered).view_as(values)
 
 
+class _Trained:
+    """The logits of the running images and the optimiser that moves them."""
+
+    def __init__(self, images: Images, learning_rate: float) -> None:
+        initial = images.channels.initial_logits(images.inputs)
+        self.sizes = [len(own) for own in initial]
+        self.flat = [p.requires_grad_() for own in initial for p in own]
+        self.optimiser = Adam(self.flat, learning_rate)
+
+    def logits(self) -> Logits:
+        """Return the logits, input by input."""
+        return grouped(self.flat, self.sizes)
+
+    def descend(self, loss: Tensor) -> None:
+        """Take one step down the gradient of a loss."""
+        gradients = torch.autograd.grad(loss, self.flat)
+        with torch.no_grad():
+            self.optimiser.step(self.flat, gradients)
+
+    def take(self, rows: Tensor) -> None:
+        """Keep some of the images."""
+        self.flat = [p.detach()[rows].requires_grad_() for p in self.flat]
+        self.optimiser.take(rows)
+
+
+class _Ranking:
+    """A moving average of the factors, which ranks the pixels."""
+
+    def __init__(self, n_steps: int) -> None:
+        self.fading = math.exp(-1 / (MEMORY * n_steps))
+        self.average: list[Tensor] = []
+        self.n_averaged = 0.0
+
+    def add(self, factors: Sequence[Tensor]) -> None:
+        """Average the factors of one step in."""
+        self.n_averaged = 1 + self.fading * self.n_averaged
+        if not self.average:
+            self.average = [torch.zeros_like(factor) for factor in factors]
+        for average, factor in zip(self.average, factors, strict=True):
+            average.lerp_(factor, 1 / self.n_averaged)
+
+    def take(self, rows: Tensor) -> None:
+        """Keep some of the images."""
+        self.average = [average[rows] for average in self.average]
+
+
+class _Holding:
+    """The factors of the last step that held the class, from the time the price has settled."""
+
+    def __init__(self, n_images: int, n_references: int, device: torch.device) -> None:
+        # By image and reference, at the last step that blended against it.
+        self.holds = torch.ones(n_images, n_references, dtype=torch.bool, device=device)
+        self.last: list[Tensor] = []
+
+    def add(self, factors: Sequence[Tensor], holds: Tensor, reference: int, settling: bool) -> None:
+        """Take the factors of one step where they come early, or hold with every reference."""
+        self.holds[:, reference] = holds
+        kept = list(factors)
+        if settling:
+            holds = self.holds.all(1)
+            pairs = zip(factors, self.last, strict=True)
+            kept = [torch.where(per_image(holds, now), now, last) for now, last in pairs]
+        self.last = kept
+
+    def take(self, rows: Tensor) -> None:
+        """Keep some of the images."""
+        self.holds = self.holds[rows]
+        self.last = [last[rows] for last in self.last]
+
+
+class _History:
+    """What is written down of all images: losses, steps, and the factors of finished ones."""
+
+    def __init__(self, n_images: int, n_steps: int, like: Tensor) -> None:
+        self.losses = like.new_full((n_images, n_steps), torch.nan)
+        self.n_steps = torch.zeros(n_images, dtype=torch.int64, device=like.device)
+        self.factors: list[Tensor] = []
+        self.recent: list[Tensor] = []  # losses of the running images, since one has left
+        self.n_written = 0  # steps before those
+
+    def add(self, loss: Tensor) -> None:
+        """Note the losses of one step."""
+        self.recent.append(loss)
+
+    def write_losses(self, rows: Tensor) -> None:
+        """Write down the losses of the steps since an image last left."""
+        if not self.recent:
+            return
+        n_written, self.n_written = self.n_written, self.n_written + len(self.recent)
+        losses = torch.stack(self.recent, 1).to(self.losses.dtype)
+        self.losses[rows, n_written : self.n_written] = losses
+        self.n_steps[rows] = self.n_written
+        self.recent = []
+
+    def write_factors(self, rows: Tensor, factors: Sequence[Tensor]) -> None:
+        """Write down the factors of finished images."""
+        if not self.factors:
+            self.factors = [f.new_zeros(len(self.losses), *f.shape[1:]) for f in factors]
+        for found, factor in zip(self.factors, factors, strict=True):
+            found[rows] = factor
+
+
 class _Run:
     """The images that are still being trained, and what is known of those that are finished."""
 
@@ -177,37 +163,26 @@ class _Run:
         self.problem = problem
         self.images = images
         self.settings = settings
-        initial = images.channels.initial_logits(images.inputs)
-        self.sizes = [len(own) for own in initial]
-        self.parameters = [p.requires_grad_() for own in initial for p in own]
-        self.optimiser = Adam(self.parameters, settings.learning_rate)
+        like = images.inputs[0]
+        self.trained = _Trained(images, settings.learning_rate)
+        self.ranking = _Ranking(settings.n_steps)
+        self.holding = _Holding(len(images), len(images.references), like.device)
+        self.history = _History(len(images), settings.n_steps, like)
+        self.rows = torch.arange(len(images), device=like.device)
         self.before = self._weights() if settings.tolerance > 0 else ()
-        device = images.inputs[0].device
-        self.rows = torch.arange(len(images), device=device)
-        with torch.no_grad():
-            self.average = [torch.zeros_like(f) for own in self._factors() for f in own]
-        self.last: list[Tensor] = []  # factors that held the class, from the first step on
-        self.holds = torch.ones(
-            len(images), len(images.references), dtype=torch.bool, device=device
-        )
-        self.found: list[Tensor] = []  # factors of all images, once one is finished
-        self.fading = math.exp(-1 / (MEMORY * settings.n_steps))
-        self.n_averaged = 0.0
-        self.history = images.inputs[0].new_full((len(images), settings.n_steps), torch.nan)
-        self.losses: list[Tensor] = []  # of the running images, since one has left
-        self.n_written = 0  # steps before those
-        self.n_steps = torch.zeros(len(images), dtype=torch.int64, device=device)
 
     def step(self, step: int) -> None:
         """Improve all running images once."""
-        factors = self._factors()
+        factors = self.images.channels.factors(self.trained.logits())
         loss, holds = self.problem.loss(self.images, factors, step, self.settings)
-        gradients = torch.autograd.grad(loss.sum(), self.parameters)
+        self.trained.descend(loss.sum())
+        now = [factor.detach() for own in factors for factor in own]
+        reference = self.settings.reference_at(step, len(self.images.references))
+        settling = step >= SETTLING * self.settings.n_steps
         with torch.no_grad():
-            self.optimiser.step(self.parameters, gradients)
-            self.losses.append(loss.detach())
-            self.holds[:, self.settings.reference_at(step, self.holds.shape[1])] = holds
-            self._remember(factors, settling=step >= SETTLING * self.settings.n_steps)
+            self.history.add(loss.detach())
+            self.ranking.add(now)
+            self.holding.add(now, holds, reference, settling)
 
     def drop_finished(self) -> None:
         """Take the images whose weights have come to rest out of the batch."""
@@ -220,60 +195,30 @@ class _Run:
         self.before = weights
         if len(running) < len(self.rows):
             self._keep(~is_running)
-            self._write_losses()
             self.rows = self.rows[running]
             self.images = self.images.take(running)
             self.before = tuple(w[running] for w in weights)
-            self.parameters = [p.detach()[running].requires_grad_() for p in self.parameters]
-            self.average = [average[running] for average in self.average]
-            self.last = [last[running] for last in self.last]
-            self.holds = self.holds[running]
-            self.optimiser.take(running)
+            for part in (self.trained, self.ranking, self.holding):
+                part.take(running)
 
     def solution(self) -> Solution:
         """Return what was found for all images, in their order."""
         self._keep(torch.ones_like(self.rows, dtype=torch.bool))
-        self._write_losses()
-        factors = _grouped(self.found, self.sizes)
-        return Solution(factors, self.n_steps, 2 * self.n_steps, self.history)
+        history = self.history
+        factors = grouped(history.factors, self.trained.sizes)
+        return Solution(factors, history.n_steps, 2 * history.n_steps, history.losses)
 
     def _keep(self, finished: Tensor) -> None:
-        """Write down the factors of the images that are finished, of shape (running,) bool."""
-        if not self.found:
-            n_images = len(self.history)
-            self.found = [a.new_zeros(n_images, *a.shape[1:]) for a in self.average]
-        rows = self.rows[finished]
-        for found, average, last in zip(self.found, self.average, self.last, strict=True):
-            found[rows] = in_order_of(average[finished], last[finished])
-
-    def _write_losses(self) -> None:
-        """Write down the losses of the steps since an image last left."""
-        if not self.losses:
-            return
-        n_written, self.n_written = self.n_written, self.n_written + len(self.losses)
-        losses = torch.stack(self.losses, 1).to(self.history.dtype)
-        self.history[self.rows, n_written : self.n_written] = losses
-        self.n_steps[self.rows] = self.n_written
-        self.losses = []
-
-    def _remember(self, factors: Factors, settling: bool) -> None:
-        """Average the factors; take as last those that hold the class or come early."""
-        self.n_averaged = 1 + self.fading * self.n_averaged
-        holds = self.holds.all(1)  # whatever it is blended against
-        now = [factor.detach() for own in factors for factor in own]
-        for average, factor in zip(self.average, now, strict=True):
-            average.lerp_(factor, 1 / self.n_averaged)
-        if settling:
-            pairs = zip(now, self.last, strict=True)
-            now = [torch.where(per_image(holds, factor), factor, last) for factor, last in pairs]
-        self.last = now
-
-    def _factors(self) -> Factors:
-        return self.images.channels.factors(_grouped(self.parameters, self.sizes))
+        """Write down what was found for the images that are finished, of shape (running,) bool."""
+        pairs = zip(self.ranking.average, self.holding.last, strict=True)
+        found = [in_order_of(average[finished], last[finished]) for average, last in pairs]
+        self.history.write_factors(self.rows[finished], found)
+        self.history.write_losses(self.rows)
 
     def _weights(self) -> tuple[Tensor, ...]:
         with torch.no_grad():
-            return self.images.channels.weights(self._factors())
+            channels = self.images.channels
+            return channels.weights(channels.factors(self.trained.logits()))
 
 
 def solve(
@@ -299,9 +244,3 @@ def solve(
             if len(run.rows) == 0:
                 break
     return run.solution()
-
-
-def _grouped(parameters: Sequence[Tensor], sizes: Sequence[int]) -> Logits:
-    """Hand the flat list of parameters back to the inputs they belong to."""
-    remaining = iter(parameters)
-    return [tuple(next(remaining) for _ in range(size)) for size in sizes]

@@ -5,6 +5,7 @@ from captum_pcim.metrics.captum_settings import image_infidelity, image_sensitiv
 from captum_pcim.metrics.complexity import entropy, gini
 from captum_pcim.metrics.curves import Curve
 from captum_pcim.metrics.fidelity import deletion, insertion, pixel_flipping
+from captum_pcim.metrics.grid import ImageGrids, grid_pointing_game, image_grids
 from captum_pcim.metrics.localisation import (
     auroc,
     average_precision,
@@ -15,6 +16,7 @@ from captum_pcim.metrics.localisation import (
     relevance_mass_accuracy,
     relevance_rank_accuracy,
 )
+from captum_pcim.metrics.randomised import EquallyConfident
 from captum_pcim.metrics.road import road
 from captum_pcim.metrics.saco import saco
 from captum_pcim.metrics.sanity import (
@@ -23,10 +25,13 @@ from captum_pcim.metrics.sanity import (
     rank_correlation,
     seed_agreement,
     smooth_mprt,
+    structural_similarity,
 )
 
 __all__ = [
     "Curve",
+    "EquallyConfident",
+    "ImageGrids",
     "LayerwiseSimilarity",
     "auroc",
     "average_precision",
@@ -36,6 +41,8 @@ __all__ = [
     "efficient_mprt",
     "entropy",
     "gini",
+    "grid_pointing_game",
+    "image_grids",
     "image_infidelity",
     "image_sensitivity_max",
     "insertion",
@@ -50,5 +57,6 @@ __all__ = [
     "second_classifier_agreement",
     "seed_agreement",
     "smooth_mprt",
+    "structural_similarity",
     "wrong_class_success",
 ]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from captum_pcim._compat import run_forward
+from captum_pcim.core.scores import ScoreKind
 from captum_pcim.metrics.curves import (
-    Score,
     as_baseline_images,
     call_arguments,
     require_same_images,
@@ -27,7 +27,7 @@ def second_classifier_agreement(
     baselines: Tensor | float = 0.0,
     fraction: Tensor | float | None = None,
     additional_forward_args: Any = None,
-    score: Score = "probability",
+    score: ScoreKind = "logits",
     seed: int = 0,
 ) -> Tensor:
     r"""Probability that a second classifier gives to what the map preserves.
@@ -47,7 +47,7 @@ def second_classifier_agreement(
             None preserves the weight of the map itself: its mean over pixels and stains, for maps
             of weights in [0, 1].
         additional_forward_args: Further arguments of second_forward_func.
-        score: "probability" or "output", as in `insertion`.
+        score: What the outputs mean, as in `insertion`.
         seed: Seed of the order of ties.
 
     Returns:
@@ -58,7 +58,7 @@ def second_classifier_agreement(
             is None, the mean weight) lies outside [0, 1].
     """
     if fraction is None:
-        fraction = mean_weight(attributions)
+        fraction = _preserved_share(attributions)
     preserved = preserve_most_relevant(inputs, attributions, baselines, fraction, seed)
     arguments = call_arguments(target, additional_forward_args, len(inputs))
     return target_scores(second_forward_func, preserved, arguments, score)
@@ -113,7 +113,7 @@ def wrong_class_success(
     if bool((right == wrong).any()):
         raise ValueError("wrong_target must differ from target for every image")
     if fraction is None:
-        fraction = mean_weight(attribute_func(forward_func, inputs, target))
+        fraction = _preserved_share(attribute_func(forward_func, inputs, target))
     attributions = attribute_func(forward_func, inputs, wrong_target)
     with torch.no_grad():
         preserved = preserve_most_relevant(inputs, attributions, baselines, fraction, seed)
@@ -158,7 +158,7 @@ def preserve_most_relevant(
     return torch.where(kept[:, None], inputs, references)
 
 
-def mean_weight(attributions: Tensor) -> Tensor:
+def _preserved_share(attributions: Tensor) -> Tensor:
     """Mean of a map of weights, the area that it preserves, shape (N,)."""
     return pixel_relevance(attributions).flatten(1).mean(1) / attributions.shape[1]
 

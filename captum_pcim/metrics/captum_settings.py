@@ -1,7 +1,7 @@
 """captum.metrics with settings that make sense for images."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,8 @@ from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
 
 from captum_pcim.core.checks import check_choice, check_positive
-from captum_pcim.metrics.curves import Score, as_baseline_images, as_probabilities
+from captum_pcim.core.scores import ScoreKind
+from captum_pcim.metrics.curves import as_baseline_images, class_log_odds
 
 
 def image_infidelity(
@@ -24,7 +25,7 @@ def image_infidelity(
     n_perturb_samples: int = 20,
     additional_forward_args: Any = None,
     max_examples_per_batch: int | None = None,
-    score: Score = "probability",
+    score: ScoreKind = "logits",
     seed: int = 0,
 ) -> Tensor:
     r"""Infidelity to the removal of random squares: Captum's `infidelity` for images.
@@ -55,7 +56,7 @@ def image_infidelity(
         n_perturb_samples: Number of perturbed copies of each image, the same squares for each.
         additional_forward_args: Further arguments of forward_func.
         max_examples_per_batch: Upper limit of the images in one forward pass, at least N.
-        score: "probability" or "output", as in `insertion`.
+        score: What the outputs mean, as in `insertion`.
         seed: Seed of squares and noise.
 
     Returns:
@@ -65,7 +66,7 @@ def image_infidelity(
         ValueError: if the baselines do not broadcast to the inputs or a number is out of range.
     """
     check_positive("patch_size", patch_size)
-    check_choice("score", score, ("probability", "output"))
+    check_choice("score", score, get_args(ScoreKind))
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
     references = as_baseline_images(baselines, inputs)
@@ -85,7 +86,7 @@ def image_infidelity(
 
     def scores(images: Tensor, *arguments: Any) -> Tensor:
         outputs = forward_func(images, *arguments)
-        return as_probabilities(outputs) if score == "probability" else outputs
+        return outputs if score == "regression" else class_log_odds(outputs, score).sigmoid()
 
     values: Tensor = infidelity(
         scores,

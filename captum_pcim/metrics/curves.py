@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -10,10 +10,13 @@ from torch import Tensor
 from captum_pcim._compat import as_tuple, run_forward
 from captum_pcim.core.checks import check_choice, check_positive, check_target
 from captum_pcim.core.network import CallArguments
-from captum_pcim.core.scores import select_classes
+from captum_pcim.core.scores import (
+    ScoreKind,
+    read_scores,
+    select_classes,
+    warn_of_probabilities,
+)
 from captum_pcim.metrics.relevance import at_least_single
-
-Score = Literal["probability", "output"]
 
 
 @dataclass(frozen=True)
@@ -72,52 +75,54 @@ def target_scores(
     forward_func: Callable[..., Tensor],
     images: Tensor,
     arguments: CallArguments,
-    score: Score = "probability",
+    score: ScoreKind = "logits",
 ) -> Tensor:
     """Score the target class of each image.
 
     Args:
-        forward_func: Returns logits (or, with `score="output"`, the score itself), shape (N, K) or
-            (N,).
+        forward_func: Returns the scores of all classes, shape (N, K) or (N,).
         images: Images of shape (N, C, H, W).
         arguments: Their targets and further arguments, from `call_arguments`.
-        score: "probability" turns logits into probabilities, by softmax over several classes and
-            by the sigmoid for a single logit; "output" takes what forward_func returns, for models
-            that already return probabilities.
+        score: What the scores mean, one of the kinds of :mod:`captum_pcim.core.scores`.
 
     Returns:
-        Scores of shape (N,), in single precision at least.
+        Probabilities of the target, of a "regression" its value, of shape (N,), in single precision
+        at least.
 
     Raises:
         ValueError: if `score` is unknown, or the target does not select one output an image.
     """
-    check_choice("score", score, ("probability", "output"))
+    check_choice("score", score, get_args(ScoreKind))
     outputs = run_forward(forward_func, images, None, arguments.additional or None)
     scores, classes = select_classes(outputs, arguments.target)
-    scores = at_least_single(scores)
-    if score == "probability":
-        scores = as_probabilities(scores)
-    return scores.gather(1, classes[:, None])[:, 0]
+    if score == "regression":
+        return at_least_single(scores).gather(1, classes[:, None])[:, 0]
+    if score == "logits":
+        warn_of_probabilities(scores)
+    return read_scores(scores, classes, score).probability
 
 
-def as_probabilities(logits: Tensor) -> Tensor:
-    """Turn logits into probabilities.
+def class_log_odds(outputs: Tensor, score: ScoreKind) -> Tensor:
+    """Return the log-odds of every class.
 
     Args:
-        logits: Logits of shape (N, K), or (N,) or (N, 1) for a single logit an image.
+        outputs: Scores of shape (N, K), or (N,) for a single one an image.
+        score: What they mean, as in `target_scores`.
 
     Returns:
-        Softmax over K > 1 classes or the sigmoid of a single logit, same shape.
+        Log-odds of shape (N, K).
     """
-    single = logits.dim() == 1 or logits.shape[1] == 1
-    return logits.sigmoid() if single else logits.softmax(dim=1)
+    scores = outputs[:, None] if outputs.dim() == 1 else outputs
+    classes = torch.arange(scores.shape[1], device=scores.device)
+    odds = [read_scores(scores, one.expand(len(scores)), score).log_odds for one in classes]
+    return torch.stack(odds, dim=1)
 
 
 def replacement_scores(
     forward_func: Callable[..., Tensor],
     blends: Iterator[Tensor],
     arguments: CallArguments,
-    score: Score,
+    score: ScoreKind,
 ) -> Tensor:
     """Score stacks of altered images, one forward pass a stack.
 

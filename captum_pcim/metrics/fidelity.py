@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from captum_pcim.core.checks import check_positive
+from captum_pcim.core.scores import ScoreKind
 from captum_pcim.metrics.curves import (
     Curve,
-    Score,
     as_baseline_images,
     blend_by_rank,
     call_arguments,
@@ -30,7 +30,7 @@ def insertion(
     n_points: int = 51,
     additional_forward_args: Any = None,
     perturbations_per_eval: int = 1,
-    score: Score = "probability",
+    score: ScoreKind = "logits",
     normalize: bool = False,
     seed: int = 0,
 ) -> Curve:
@@ -58,8 +58,8 @@ def insertion(
         additional_forward_args: Further arguments of forward_func.
         perturbations_per_eval: Number of points evaluated in one forward pass; N times as many
             images are held in memory.
-        score: "probability" (softmax of the logits, the sigmoid of a single one) or "output" (the
-            outputs are scores already).
+        score: What the outputs mean, one of the kinds of :mod:`captum_pcim.core.scores`; the curve
+            shows the probability of the target, and of a "regression" the output itself.
         normalize: Rescale so that the empty image scores 0 and the full one 1:
             (score - score_empty) / (score_full - score_empty). The range is no longer bounded, and
             images that score the same full and empty give NaN or infinity.
@@ -98,7 +98,7 @@ def deletion(
     n_points: int = 51,
     additional_forward_args: Any = None,
     perturbations_per_eval: int = 1,
-    score: Score = "probability",
+    score: ScoreKind = "logits",
     normalize: bool = False,
     seed: int = 0,
 ) -> Curve:
@@ -156,7 +156,7 @@ def pixel_flipping(
     n_points: int = 51,
     additional_forward_args: Any = None,
     perturbations_per_eval: int = 1,
-    score: Score = "probability",
+    score: ScoreKind = "logits",
     seed: int = 0,
 ) -> Curve:
     r"""Pixel flipping: replace square patches, the one with the largest mean relevance first.
@@ -218,7 +218,7 @@ def _replacement_curve(
     n_points: int,
     additional_forward_args: Any,
     perturbations_per_eval: int,
-    score: Score,
+    score: ScoreKind,
 ) -> Curve:
     if n_points < 2:
         raise ValueError(f"n_points must be at least 2, got {n_points}")

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from captum_pcim.core.checks import check_choice, check_positive
+from captum_pcim.core.scores import ScoreKind
 from captum_pcim.metrics.curves import (
     Curve,
-    Score,
     call_arguments,
     replacement_scores,
     require_same_images,
@@ -31,7 +31,7 @@ def road(
     noise: float = 0.01,
     additional_forward_args: Any = None,
     perturbations_per_eval: int = 1,
-    score: Score = "probability",
+    score: ScoreKind = "logits",
     seed: int = 0,
 ) -> Curve:
     r"""Remove and debias: score images whose pixels are imputed from those that remain.
@@ -54,7 +54,7 @@ def road(
             deviation of each image's stain.
         additional_forward_args: Further arguments of forward_func.
         perturbations_per_eval: Number of percentages imputed and evaluated together.
-        score: "probability" or "output", as in `insertion`.
+        score: What the outputs mean, as in `insertion`.
         seed: Seed of the noise (the same for each image) and of the order of ties.
 
     Returns:

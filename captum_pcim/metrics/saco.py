@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from captum_pcim.core.checks import check_positive
+from captum_pcim.core.scores import ScoreKind
 from captum_pcim.metrics.curves import (
-    Score,
     as_baseline_images,
     call_arguments,
     replacement_scores,
@@ -28,7 +28,7 @@ def saco(
     n_groups: int = 10,
     additional_forward_args: Any = None,
     perturbations_per_eval: int = 1,
-    score: Score = "probability",
+    score: ScoreKind = "logits",
     seed: int = 0,
 ) -> Tensor:
     r"""Salience-guided faithfulness coefficient.
@@ -51,7 +51,7 @@ def saco(
         n_groups: Number of groups K.
         additional_forward_args: Further arguments of forward_func.
         perturbations_per_eval: Number of groups evaluated in one forward pass.
-        score: "probability" or "output", as in `insertion`.
+        score: What the outputs mean, as in `insertion`.
         seed: Seed of the order of ties.
 
     Returns:

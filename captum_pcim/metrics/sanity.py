@@ -1,8 +1,7 @@
 """Does the map depend on what the model learned, and on nothing else?"""
 
-import copy
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,9 @@ from torch import Tensor, nn
 
 from captum_pcim.core.checks import check_positive
 from captum_pcim.core.random_state import own_random_state
+from captum_pcim.core.smoothing import gaussian_matrix, spread
 from captum_pcim.metrics.localisation import middle_ranks
+from captum_pcim.metrics.randomised import randomised_models
 from captum_pcim.metrics.relevance import pixel_relevance
 
 AttributeFunc = Callable[[Any, Tensor, Any], Tensor]
@@ -188,57 +189,58 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
     Raises:
         ValueError: if shapes do not fit or attributions are not finite.
     """
+    return _spearman(*_same_images(first, second))
+
+
+def structural_similarity(first: Tensor, second: Tensor, sigma: float = 1.5) -> Tensor:
+    r"""Mean structural similarity (SSIM) of two sets of maps.
+
+    Each map is brought to [0, 1] by its own range. Over Gaussian windows with means, variances and
+    covariance m, v and c: SSIM = (2 m_1 m_2 + .01^2) (2 c + .03^2) / ((m_1^2 + m_2^2 + .01^2)
+    (v_1 + v_2 + .03^2)), averaged over the pixels. Range [-1, 1], **higher is more alike**. Source:
+    Wang et al. (IEEE TIP 2004), for maps of randomised models Adebayo et al. (2018, arXiv
+    1810.03292). Two maps that are nearly 0 nearly everywhere are alike by it: read it beside
+    `rank_correlation`.
+
+    Args:
+        first: Attributions of shape (N, C, H, W), summed over the stains.
+        second: Attributions of the same images.
+        sigma: Standard deviation of the windows in pixels.
+
+    Returns:
+        Similarities of shape (N,).
+
+    Raises:
+        ValueError: if shapes do not fit or attributions are not finite.
+    """
+    one, other = (_in_own_range(maps) for maps in _same_images(first, second))
+    matrices = [gaussian_matrix(size, sigma, 1.0, one) for size in one.shape[2:]]
+
+    def mean(values: Tensor) -> Tensor:
+        return spread(values, matrices)
+
+    mean_one, mean_other = mean(one), mean(other)
+    variances = mean(one**2) - mean_one**2 + mean(other**2) - mean_other**2
+    covariance = mean(one * other) - mean_one * mean_other
+    luminance = (2 * mean_one * mean_other + 0.01**2) / (mean_one**2 + mean_other**2 + 0.01**2)
+    structure = (2 * covariance + 0.03**2) / (variances + 0.03**2)
+    return (luminance * structure).mean((1, 2, 3))
+
+
+def _same_images(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     one, other = pixel_relevance(first), pixel_relevance(second)
     if one.shape != other.shape:
         raise ValueError(
             f"first and second must be maps of the same images, got {tuple(first.shape)} "
             f"and {tuple(second.shape)}"
         )
-    return _spearman(one, other)
+    return one, other
 
 
-def randomised_models(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
-    """Re-initialise the layers of a copy of the model, from the first to the last.
-
-    A layer is a module with parameters of its own. It is re-initialised by its `reset_parameters`;
-    where it has none, the entries of each parameter are shuffled. The order is that in which the
-    model registered its layers.
-
-    Args:
-        model: Model to copy.
-        seed: Seed of the new parameters; the global random state is restored after each layer.
-
-    Yields:
-        The layer's name and the copy, in which this layer and all before it are random. It is one
-        copy that changes as the loop goes on.
-
-    Raises:
-        ValueError: if the model has no parameters.
-    """
-    randomised = copy.deepcopy(model)
-    layers = [
-        (name, module)
-        for name, module in randomised.named_modules()
-        if any(True for _ in module.parameters(recurse=False))
-    ]
-    if not layers:
-        raise ValueError("model has no parameters to randomise")
-    for index, (name, module) in enumerate(layers):
-        # Seeded anew for each layer: what is drawn between two layers must not matter.
-        with own_random_state(seed + 1 + index):
-            _reset(module)
-        yield name, randomised
-
-
-@torch.no_grad()
-def _reset(module: nn.Module) -> None:
-    reset_parameters = getattr(module, "reset_parameters", None)
-    if callable(reset_parameters):
-        reset_parameters()
-        return
-    for parameter in module.parameters(recurse=False):
-        shuffle = torch.randperm(parameter.numel(), device=parameter.device)
-        parameter.copy_(parameter.flatten()[shuffle].view_as(parameter))
+def _in_own_range(relevance: Tensor) -> Tensor:
+    """Bring maps (N, H, W) to [0, 1], a constant one to 0; returns (N, 1, H, W)."""
+    low, high = relevance.amin((1, 2), keepdim=True), relevance.amax((1, 2), keepdim=True)
+    return ((relevance - low) / (high - low).clamp(min=torch.finfo(low.dtype).tiny))[:, None]
 
 
 def _spearman(first: Tensor, second: Tensor) -> Tensor:

@@ -6,46 +6,56 @@ import dataclasses
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from captum_pcim.screen.settings import (
-    Attribution,
-    Controls,
-    Images,
-    Model,
-    Output,
-    Run,
-    Windows,
+    AttributionSettings,
+    ControlSettings,
+    ImageSettings,
+    ModelSettings,
+    OutputSettings,
+    RunSettings,
+    WindowSettings,
 )
-from captum_pcim.screen.toml import ConfigError, check, from_table, read_toml
+from captum_pcim.screen.toml import ConfigError, Table, check, from_tables, read_toml
 
 __all__ = [
-    "Attribution",
+    "AttributionSettings",
     "ConfigError",
-    "Controls",
-    "Images",
-    "Model",
-    "Output",
-    "Run",
+    "ControlSettings",
+    "ImageSettings",
+    "ModelSettings",
+    "OutputSettings",
+    "RunSettings",
     "ScreenConfig",
-    "Windows",
+    "WindowSettings",
 ]
 
 
+def __getattr__(name: str) -> Any:
+    """The settings under the names that they had first: ``Images``, ``Run`` and so on."""
+    new = f"{name.removesuffix('s')}Settings"
+    if new not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{name} is now called {new}", DeprecationWarning, stacklevel=2)
+    return globals()[new]
+
+
 @dataclass(frozen=True)
-class ScreenConfig:
+class ScreenConfig(Table):
     """One screen: its images, network and outputs. See ``docs/scaling.md`` for an example."""
 
-    images: Images
-    model: Model
-    output: Output
-    windows: Windows = field(default_factory=Windows)
-    attribution: Attribution = field(default_factory=Attribution)
-    controls: Controls = field(default_factory=Controls)
-    run: Run = field(default_factory=Run)
+    images: ImageSettings
+    model: ModelSettings
+    output: OutputSettings
+    windows: WindowSettings = field(default_factory=WindowSettings)
+    attribution: AttributionSettings = field(default_factory=AttributionSettings)
+    controls: ControlSettings = field(default_factory=ControlSettings)
+    run: RunSettings = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
         """Checks the entries."""
@@ -75,20 +85,7 @@ class ScreenConfig:
         Raises:
             ConfigError: An entry is unknown, missing or of the wrong type.
         """
-        kinds = {
-            "images": Images,
-            "model": Model,
-            "output": Output,
-            "windows": Windows,
-            "attribution": Attribution,
-            "controls": Controls,
-            "run": Run,
-        }
-        for name in tables:
-            check(name in kinds, name, f"one of the tables {sorted(kinds)}", name)
-        for name in ("images", "model", "output"):
-            check(name in tables, name, "a table of this name", "none")
-        config = cls(**{name: from_table(name, kinds[name], tables[name]) for name in tables})
+        config = from_tables(cls, tables)
         return config._located(Path(folder).resolve())
 
     @classmethod

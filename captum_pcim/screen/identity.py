@@ -13,7 +13,7 @@ from pathlib import Path
 
 from captum_pcim._version import __version__
 from captum_pcim.classifiers.files import fingerprint
-from captum_pcim.screen.config import Model, ScreenConfig
+from captum_pcim.screen.config import ModelSettings, ScreenConfig
 from captum_pcim.screen.plate import Field, well_name
 
 
@@ -54,14 +54,14 @@ class PlateFields:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScreenPlan:
     """What there is to do: keys in the screen's order, and each plate's deciding fields."""
 
     keys: tuple[Key, ...]
     plates: dict[str, PlateFields]
 
 
-def make_plan(config: ScreenConfig, fields: Sequence[Field], shard: tuple[int, int]) -> Plan:
+def make_plan(config: ScreenConfig, fields: Sequence[Field], shard: tuple[int, int]) -> ScreenPlan:
     """Gives the fields of one shard their keys.
 
     Args:
@@ -80,7 +80,7 @@ def make_plan(config: ScreenConfig, fields: Sequence[Field], shard: tuple[int, i
         Key(_sha(behind, plates[field.plate].sha, *stamp(field)), number, field)
         for number, field in mine
     )
-    return Plan(tuple(keys), plates)
+    return ScreenPlan(tuple(keys), plates)
 
 
 def stamp(field: Field) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ def stamp(field: Field) -> tuple[str, ...]:
     return (field.plate, field.well, field.site, *(_file_stamp(path) for path in files))
 
 
-def network_digest(model: Model) -> str:
+def network_digest(model: ModelSettings) -> str:
     """SHA-256 of the network: its file or weights, and the source file of its factory."""
     named = (model.factory, model.path) if model.factory else (model.path,)
     parts = [fingerprint(*(name or None for name in named))]  # type: ignore[arg-type]

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
+from tqdm import tqdm
+
 from captum_pcim.screen.attempts import ATTEMPTS, WorkerError, sendable
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
@@ -145,15 +147,18 @@ class _Crew:
 def _interrupts_blocked() -> Iterator[None]:
     """Lets a child inherit deafness to Ctrl-C, which is the parent's to handle, from its start."""
     resource_tracker.ensure_running()  # else starting the child does it, and unblocks
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(connection: Connection, config: ScreenConfig, plates: dict[str, PlateFields]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Else a bar of Captum's would make a lock between processes, and when this one is ended, with
+    # nobody to remove it, Python would tell of a leaked semaphore.
+    tqdm.set_lock(threading.RLock())
     try:
         store = Store(config.output.path)
         worker = Worker(config, plates, store)

@@ -1,17 +1,16 @@
-"""The fields of view of a screen, found in folders of files or listed in a load file."""
+"""Wells and fields of view, found in folders of files or listed in a load file."""
 
 from __future__ import annotations
 
 import csv
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from captum_pcim.screen.config import ConfigError, Images
+from captum_pcim.screen.config import ConfigError, ImageSettings
 
 PATTERNS = {
     "plain": r"(?:(?P<plate>[^/]+)/)?(?P<well>[A-Za-z]{1,2}\d{1,2})_f?(?P<field>\d+)"
@@ -75,36 +74,11 @@ def row_and_column(well: str) -> tuple[int, int]:
     return row - 1, int(digits) - 1
 
 
-def find_fields(images: Images) -> list[Field]:
-    """Lists a screen's fields in a fixed order: by plate, well and site.
-
-    Raises:
-        ConfigError: No image was found, or two files claim to be the same plane.
-        FileNotFoundError: ``images.path`` does not exist.
-    """
-    if not os.path.exists(images.path):
-        raise FileNotFoundError(f"images.path: there is no {images.path}")
-    if images.source == "folder":
-        found: Iterable[Field] = _folder_fields(images)
-    elif images.source == "load_file":
-        found = _load_file_fields(images)
-    else:
-        from captum_pcim.screen.zarr_plate import plate_fields
-
-        found = plate_fields(images)
-    fields = sorted(found, key=lambda f: (f.plate, row_and_column(f.well), len(f.site), f.site))
-    for one, other in pairwise(fields):
-        if (one.plate, one.well, one.site) == (other.plate, other.well, other.site):
-            raise ConfigError(f"two images are {one.plate} {one.well} field {one.site}")
-    if not fields:
-        raise ConfigError(f"images.path: no image that fits was found in {images.path}")
-    return fields
-
-
 # ---- folders -------------------------------------------------------------------------------------
 
 
-def _folder_fields(images: Images) -> Iterator[Field]:
+def folder_fields(images: ImageSettings) -> Iterator[Field]:
+    """Lists the fields whose files lie in a folder."""
     root = Path(images.path)
     planes: dict[tuple[str, str, str], dict[str, str]] = {}
     labels: dict[tuple[str, str, str], str] = {}
@@ -175,7 +149,8 @@ def _named(
 # ---- load files ----------------------------------------------------------------------------------
 
 
-def _load_file_fields(images: Images) -> Iterator[Field]:
+def load_file_fields(images: ImageSettings) -> Iterator[Field]:
+    """Lists the fields that a load file names."""
     folder = os.path.dirname(images.path)
     for number, row in enumerate(_rows(images.path), start=2):
         where = f"{images.path}, line {number}"

@@ -1,60 +1,58 @@
-"""How far a run is, how fast, and how long it will take: one line on a terminal, else nothing."""
+"""How far a run is, how fast, and how long it will take."""
 
 from __future__ import annotations
 
 import sys
-import time
 from typing import TextIO
 
+from tqdm import tqdm
 
-class Progress:
-    """Counts finished images on a terminal.
+EVERY = {True: 0.5, False: 60.0}  # seconds between two lines on a terminal, and elsewhere
+FORMAT = (
+    "{n_fmt}/{total_fmt} images ({percentage:.0f} %), {rate_noinv_fmt}, {remaining} left{postfix}"
+)
+
+
+class Progress(tqdm):
+    """Counts finished images: on a terminal in one line, elsewhere in a line a minute.
 
     Args:
-        total: Images to do in this run.
-        stream: Where to draw; nothing is drawn if it is no terminal.
+        total: Images to do in this run. Nothing is shown where there are none.
+        stream: Where to write. Default: the error output.
     """
 
     def __init__(self, total: int, stream: TextIO | None = None) -> None:
-        self.total = total
-        self.count = self.failed = 0
-        self.stream = stream or sys.stderr
-        self.started = self.drawn = time.monotonic()
+        stream = stream or sys.stderr
+        terminal = stream.isatty()
+        super().__init__(
+            total=total,
+            file=stream if terminal else _Lines(stream),
+            disable=total == 0,
+            unit=" images",
+            mininterval=EVERY[terminal],
+            miniters=1,  # tell the time at every image: their durations differ
+            bar_format=FORMAT,
+        )
+        self.failed = 0
 
     def add(self, failed: bool) -> None:
-        """Counts one image and redraws at most every half second."""
-        self.count += 1
+        """Counts one image."""
         self.failed += failed
-        now = time.monotonic()
-        if self.stream.isatty() and (now - self.drawn > 0.5 or self.count == self.total):
-            self.drawn = now
-            self.stream.write(f"\r\x1b[K{self.line(now - self.started)}")
-            self.stream.flush()
-
-    def close(self) -> None:
-        """Ends the line."""
-        if self.stream.isatty() and self.count:
-            self.stream.write("\n")
-
-    def line(self, seconds: float) -> str:
-        """What is drawn after so many seconds."""
-        rate = self.count / max(seconds, 1e-9)
-        left = (self.total - self.count) / rate if rate else 0.0
-        failed = f", {self.failed} failed" if self.failed else ""
-        share = 100 * self.count / self.total if self.total else 100.0
-        return (
-            f"{self.count}/{self.total} images ({share:.0f} %){failed}, "
-            f"{rate:.3g} images/s, {duration(left)} left"
-        )
+        if self.failed:
+            self.set_postfix_str(f"{self.failed} failed", refresh=False)
+        self.update()
 
 
-def duration(seconds: float) -> str:
-    """Writes a time as ``45 s``, ``12 min``, ``3 h 20 min`` or ``2 d 4 h``."""
-    minutes = round(seconds / 60)
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 24 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+class _Lines:
+    """A stream that gets each state of the line as a line of its own, as files of logs want."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> None:
+        line = text.strip()
+        if line:
+            self.stream.write(f"{line}\n")
+
+    def flush(self) -> None:
+        self.stream.flush()

@@ -27,7 +27,7 @@ PIXELS_PER_FIELD = 2**16  # of each field, for percentiles: evenly spread, the s
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class FieldImage:
     """One image, ready for the network.
 
     Args:
@@ -56,7 +56,7 @@ class Reader:
         self.store = store
         self._at: tuple[str, Sequence[Window], FloatPixels | None] | None = None
 
-    def __call__(self, key: Key) -> Sample:
+    def __call__(self, key: Key) -> FieldImage:
         """Reads one image.
 
         Raises:
@@ -70,7 +70,7 @@ class Reader:
             reference = self._sampled(key, windows)
         if reference is not None and reference.shape != inputs.shape:
             raise ImageError(f"the image is {inputs.shape}, its controls {reference.shape}")
-        return Sample(inputs, labels, reference)
+        return FieldImage(inputs, labels, reference)
 
     def _pixels(self, field: Field) -> Pixels:
         images = self.config.images

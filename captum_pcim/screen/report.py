@@ -13,14 +13,15 @@ from html import escape
 from typing import Any
 
 from captum_pcim._version import __version__
+from captum_pcim.explainer import DIAGNOSTICS
 from captum_pcim.screen.config import ScreenConfig
-from captum_pcim.screen.explainer import DIAGNOSTICS
 from captum_pcim.screen.heat_map import draw_heat_map
 from captum_pcim.screen.plate import row_and_column
 from captum_pcim.screen.results import IMAGE, MAP
 from captum_pcim.screen.store import Store
 from captum_pcim.screen.tables import Row
 
+CAPTION = ("full_probability", "preserved_probability", "removed_probability", "area")
 EXAMPLES = 4  # best and worst images per class
 MOST_CLASSES = 12  # heat maps per plate
 MOST_FAILURES = 200
@@ -84,6 +85,10 @@ def _plate_sections(
         yield from _examples(done, store)
     yield "<h2>Wells</h2>"
     yield _wells(rows)
+    noted = [row for row in done if row["Notes"]]
+    if noted:
+        yield "<h2>Warnings</h2>"
+        yield _notes(noted)
     bad = [row for row in rows if row["Status"] != "done"]
     if bad:
         yield "<h2>Not done</h2>"
@@ -128,7 +133,7 @@ def _figure(row: Row, store: Store) -> str:
         f'<img alt="{name}" src="{_data((folder / file).read_bytes())}">'
         for name, file in (("image", IMAGE), ("map", MAP))
     )
-    numbers = ", ".join(f"{name.replace('_', ' ')} {row[name]:.3g}" for name in DIAGNOSTICS[:4])
+    numbers = ", ".join(f"{name.replace('_', ' ')} {row[name]:.3g}" for name in CAPTION)
     place = escape(f"{row['Metadata_Well']} field {row['Metadata_Site']}")
     return f"<figure>{pictures}<figcaption>{place}<br>{numbers}</figcaption></figure>"
 
@@ -137,15 +142,33 @@ def _wells(rows: list[Row]) -> str:
     wells: dict[str, list[Row]] = {}
     for row in rows:
         wells.setdefault(row["Metadata_Well"], []).append(row)
-    names = DIAGNOSTICS[:5]
     table = []
     for well in sorted(wells, key=row_and_column):
         done = [row for row in wells[well] if row["Status"] == "done"]
-        classes = [row["Class"] for row in done]
-        commonest = max(sorted(set(classes)), key=classes.count, default="")
-        means = [f"{sum(r[name] for r in done) / len(done):.3f}" if done else "" for name in names]
-        table.append([escape(well), f"{len(done)}/{len(wells[well])}", escape(commonest), *means])
-    return _table(["Well", "Done", "Class", *(name.replace("_", " ") for name in names)], table)
+        found = [_typical([row[name] for row in done]) for name in ("Class", *DIAGNOSTICS)]
+        table.append([escape(well), f"{len(done)}/{len(wells[well])}", *map(escape, found)])
+    head = ["Well", "Done", "Class", *(name.replace("_", " ") for name in DIAGNOSTICS)]
+    return _table(head, table)
+
+
+def _typical(values: Sequence[Any]) -> str:
+    """The mean of numbers, the commonest of texts."""
+    known = [value for value in values if value is not None]
+    if known and isinstance(known[0], str):
+        return str(max(sorted(set(known)), key=known.count))
+    return f"{sum(known) / len(known):.4g}" if known else ""
+
+
+def _notes(noted: list[Row]) -> str:
+    images: dict[str, list[str]] = {}
+    for row in noted:
+        place = f"{row['Metadata_Well']} field {row['Metadata_Site']}"
+        images.setdefault(row["Notes"], []).append(place)
+    rows = [
+        [escape(note), str(len(places)), escape(", ".join(places[:EXAMPLES]))]
+        for note, places in images.items()
+    ]
+    return _table(["Warning", "Images", "For example"], rows)
 
 
 def _failures(bad: list[Row]) -> str:

@@ -7,12 +7,12 @@ from dataclasses import asdict
 import numpy as np
 
 from captum_pcim._version import __version__
+from captum_pcim.explainer import Explanation
 from captum_pcim.screen.config import ScreenConfig
-from captum_pcim.screen.explainer import Explanation
 from captum_pcim.screen.identity import Key
 from captum_pcim.screen.objects import measure_objects
 from captum_pcim.screen.previews import image_preview, map_preview
-from captum_pcim.screen.reading import Sample
+from captum_pcim.screen.reading import FieldImage
 from captum_pcim.screen.store import Store
 
 OBJECTS = "objects.npy"
@@ -21,7 +21,7 @@ FULL_MAP = "map.zarr"
 
 
 def write_result(
-    store: Store, key: Key, sample: Sample, explanation: Explanation, config: ScreenConfig
+    store: Store, key: Key, sample: FieldImage, explanation: Explanation, config: ScreenConfig
 ) -> None:
     """Publishes an image's manifest, object table, previews and full map, all or none.
 
@@ -35,6 +35,7 @@ def write_result(
         "target": explanation.target,
         "probabilities": explanation.probabilities,
         "diagnostics": explanation.diagnostics,
+        "notes": explanation.notes,
     }
     with store.publish(key.sha, manifest) as folder:
         if sample.labels is not None:

@@ -10,12 +10,12 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from captum_pcim.screen.config import ScreenConfig
-from captum_pcim.screen.identity import Key, Plan, make_plan
+from captum_pcim.screen.identity import Key, ScreenPlan, make_plan
 from captum_pcim.screen.local import run_local
-from captum_pcim.screen.plate import find_fields
 from captum_pcim.screen.progress import Progress
 from captum_pcim.screen.report import write_report
 from captum_pcim.screen.shard import Status
+from captum_pcim.screen.sources import find_fields
 from captum_pcim.screen.store import Store
 from captum_pcim.screen.tables import write_tables
 
@@ -78,12 +78,12 @@ def collect(config: ScreenConfig) -> None:
     _collect(config, plan, Store(config.output.path))
 
 
-def _collect(config: ScreenConfig, plan: Plan, store: Store) -> None:
+def _collect(config: ScreenConfig, plan: ScreenPlan, store: Store) -> None:
     images = write_tables(config, plan, store)
     write_report(config, images, store)
 
 
-def _do(config: ScreenConfig, plan: Plan, store: Store) -> Summary:
+def _do(config: ScreenConfig, plan: ScreenPlan, store: Store) -> Summary:
     todo = {key.sha: key for key in plan.keys if not store.done(key.sha)}
     keys = list(todo.values())
     shards = _shards(keys, config.run.batch_size, config.run.workers)
@@ -115,7 +115,7 @@ def _shards(keys: list[Key], batch_size: int, workers: int) -> list[list[Key]]:
 
 
 def _statuses(
-    shards: list[list[Key]], config: ScreenConfig, plan: Plan
+    shards: list[list[Key]], config: ScreenConfig, plan: ScreenPlan
 ) -> Generator[Status, None, None]:
     if not shards:
         return

@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
-from captum_pcim.screen.toml import all_names, check
+from captum_pcim.screen.toml import Table, check
 
-SOURCES = ("folder", "load_file", "ome_zarr")
-ENGINES = ("local", "ray")
-TABLE_FORMATS = ("csv", "parquet")
-REFERENCES = ("mean", "sample")
-SCORES = ("logits", "probabilities", "binary_logits")
-ISOLATIONS = ("shared", "per_stain", "factorised")
+Source = Literal["folder", "load_file", "ome_zarr"]
+Engine = Literal["local", "ray"]
+TableFormat = Literal["csv", "parquet"]
+ControlReference = Literal["mean", "sample"]
+Score = Literal["logits", "probabilities", "binary_logits"]
+IsolationName = Literal["shared", "per_stain", "factorised"]
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageSettings(Table):
     """Where the images are and what their planes show.
 
     Args:
@@ -39,7 +39,7 @@ class Images:
 
     path: str
     stains: list[str]
-    source: str = "folder"
+    source: Source = "folder"
     channels: list[str] = field(default_factory=list)
     pattern: str = "plain"
     labels: str = ""
@@ -48,15 +48,14 @@ class Images:
     def __post_init__(self) -> None:
         """Checks the entries."""
         check(bool(self.path), "images.path", "a path", self.path)
-        check(self.source in SOURCES, "images.source", f"one of {SOURCES}", self.source)
-        check(all_names(self.stains) and bool(self.stains), "images.stains", "names", self.stains)
+        check(bool(self.stains), "images.stains", "names", self.stains)
         check(
             len(set(self.stains)) == len(self.stains), "images.stains", "no name twice", self.stains
         )
         if not self.channels:
             object.__setattr__(self, "channels", list(self.stains))
         check(
-            all_names(self.channels) and len(self.channels) == len(self.stains),
+            len(self.channels) == len(self.stains),
             "images.channels",
             f"{len(self.stains)} names, one per stain",
             self.channels,
@@ -64,7 +63,7 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Windows:
+class WindowSettings(Table):
     """Intensity windows: what becomes 0 and what becomes 1, per stain and, if measured, per plate.
 
     Args:
@@ -95,12 +94,13 @@ class Windows:
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelSettings(Table):
     """The network.
 
     Args:
-        path: A TorchScript or exported (``.pt2``) file, or with ``factory`` a state dict.
+        path: An ONNX file, with ``trust`` any file of torch, or with ``factory`` a state dict.
         factory: ``"module:function"`` that builds the network.
+        trust: Load a file that may run code: TorchScript, ``.pt2``, a pickled module.
         score: What its outputs are, as in :class:`captum_pcim.PCIM`.
         target: The class to explain; -1 means each image's own predicted class.
         classes: Names of the classes, for the tables and the overview.
@@ -108,21 +108,20 @@ class Model:
 
     path: str = ""
     factory: str = ""
-    score: str = "logits"
+    trust: bool = False
+    score: Score = "logits"
     target: int = -1
     classes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Checks the entries."""
         check(bool(self.path or self.factory), "model", "a path, a factory or both", "neither")
-        check(self.score in SCORES, "model.score", f"one of {SCORES}", self.score)
         expected = "a class number, or -1 for the predicted class"
         check(self.target >= -1, "model.target", expected, self.target)
-        check(all_names(self.classes), "model.classes", "names of classes", self.classes)
 
 
 @dataclass(frozen=True)
-class Attribution:
+class AttributionSettings(Table):
     """How PCIM explains an image.
 
     Args:
@@ -131,23 +130,17 @@ class Attribution:
         seed: Part of every image's own seed.
     """
 
-    isolation: str = "shared"
+    isolation: IsolationName = "shared"
     n_steps: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Checks the entries."""
-        check(
-            self.isolation in ISOLATIONS,
-            "attribution.isolation",
-            f"one of {ISOLATIONS}",
-            self.isolation,
-        )
         check(self.n_steps >= 0, "attribution.n_steps", "0 or more", self.n_steps)
 
 
 @dataclass(frozen=True)
-class Controls:
+class ControlSettings(Table):
     """Negative-control wells whose images are what the evidence is blended against.
 
     Args:
@@ -159,23 +152,16 @@ class Controls:
     """
 
     wells: list[str] = field(default_factory=list)
-    reference: str = "mean"
+    reference: ControlReference = "mean"
     fields: int = 64
 
     def __post_init__(self) -> None:
         """Checks the entries."""
-        check(all_names(self.wells), "controls.wells", "names of wells", self.wells)
-        check(
-            self.reference in REFERENCES,
-            "controls.reference",
-            f"one of {REFERENCES}",
-            self.reference,
-        )
         check(self.fields >= 1, "controls.fields", "at least 1", self.fields)
 
 
 @dataclass(frozen=True)
-class Output:
+class OutputSettings(Table):
     """What is kept.
 
     Args:
@@ -188,16 +174,15 @@ class Output:
     path: str
     previews: bool = True
     maps: bool = False
-    table: str = "csv"
+    table: TableFormat = "csv"
 
     def __post_init__(self) -> None:
         """Checks the entries."""
         check(bool(self.path), "output.path", "a path", self.path)
-        check(self.table in TABLE_FORMATS, "output.table", f"one of {TABLE_FORMATS}", self.table)
 
 
 @dataclass(frozen=True)
-class Run:
+class RunSettings(Table):
     """Where the work is done. Nothing here changes a result.
 
     Args:
@@ -209,7 +194,7 @@ class Run:
         threads: CPU threads per worker.
     """
 
-    engine: str = "local"
+    engine: Engine = "local"
     workers: int = 1
     batch_size: int = 8
     device: str = "cpu"
@@ -217,13 +202,11 @@ class Run:
 
     def __post_init__(self) -> None:
         """Checks the entries."""
-        check(self.engine in ENGINES, "run.engine", f"one of {ENGINES}", self.engine)
         least = 0 if self.engine == "local" else 1
         check(self.workers >= least, "run.workers", f"at least {least}", self.workers)
         for name in ("batch_size", "threads"):
             check(getattr(self, name) >= 1, f"run.{name}", "at least 1", getattr(self, name))
 
 
-def _rising(ends: Any) -> bool:
-    numbers = isinstance(ends, Sequence) and all(type(end) in (int, float) for end in ends)
-    return numbers and len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf
+def _rising(ends: Sequence[float]) -> bool:
+    return len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import torch
+
 from captum_pcim._errors import describe
+from captum_pcim.classifiers.files import load_model
+from captum_pcim.explainer import Explainer, Explanation
 from captum_pcim.screen.config import ScreenConfig
-from captum_pcim.screen.explainer import Explainer, Explanation, release_memory
 from captum_pcim.screen.identity import Key, PlateFields
-from captum_pcim.screen.reading import Reader, Sample
+from captum_pcim.screen.reading import FieldImage, Reader
 from captum_pcim.screen.results import write_result
 from captum_pcim.screen.store import Store, StoreError
 
@@ -40,7 +43,7 @@ class Worker:
     def __init__(self, config: ScreenConfig, plates: dict[str, PlateFields], store: Store) -> None:
         self.config = config
         self.read = Reader(config, plates, store)
-        self.explain = Explainer(config)
+        self.explainer = load_explainer(config)
 
 
 def run_shard(keys: Sequence[Key], store: Store, worker: Worker) -> Iterator[Status]:
@@ -72,15 +75,14 @@ def run_shard(keys: Sequence[Key], store: Store, worker: Worker) -> Iterator[Sta
         for following in [*batches[1:], []]:
             samples = ahead.result()
             ahead = aside.submit(_read, following, worker.read)
-            outcomes = list(_explain(samples, worker.explain))
+            outcomes = list(_explain(samples, worker.explainer))
             yield from (written.result() for written in behind)
             behind = [aside.submit(_settle, *each, store, worker.config) for each in outcomes]
         yield from (written.result() for written in behind)
 
 
-Loaded = list[tuple[Key, "Sample | Exception"]]
-Explain = Callable[[list[Sample]], list[Explanation]]
-Outcome = tuple[Key, "tuple[Sample, Explanation] | Exception"]
+Loaded = list[tuple[Key, "FieldImage | Exception"]]
+Outcome = tuple[Key, "tuple[FieldImage, Explanation] | Exception"]
 
 
 def _read(keys: Sequence[Key], read: Reader) -> Loaded:
@@ -95,38 +97,44 @@ def _read(keys: Sequence[Key], read: Reader) -> Loaded:
     return loaded
 
 
-def _explain(loaded: Loaded, explain: Explain) -> Iterator[Outcome]:
-    good = [(key, sample) for key, sample in loaded if isinstance(sample, Sample)]
+def _explain(loaded: Loaded, explainer: Explainer) -> Iterator[Outcome]:
+    good = [(key, sample) for key, sample in loaded if isinstance(sample, FieldImage)]
     yield from ((key, error) for key, error in loaded if isinstance(error, Exception))
-    yield from _explain_or_halve(good, explain)
-
-
-def _explain_or_halve(pairs: list[tuple[Key, Sample]], explain: Explain) -> Iterator[Outcome]:
-    """A batch that fails is tried in halves, down to the image that is to blame.
-
-    This serves memory that is too small for the batch, images of different sizes, and an image
-    that breaks the network alike.
-    """
-    if not pairs:
-        return
-    try:
-        explanations = explain([sample for _, sample in pairs])
-    except Exception as error:
-        if len(pairs) == 1:
-            yield pairs[0][0], error
-            return
-    else:
-        for (key, sample), explanation in zip(pairs, explanations, strict=True):
+    references = [sample.reference for _, sample in good if sample.reference is not None]
+    found = explainer.each([sample.inputs for _, sample in good], references)
+    for (key, sample), explanation in zip(good, found, strict=True):
+        if isinstance(explanation, Exception):
+            yield key, explanation
+        else:
             yield key, (sample, explanation)
-        return
-    release_memory()
-    middle = len(pairs) // 2
-    yield from _explain_or_halve(pairs[:middle], explain)
-    yield from _explain_or_halve(pairs[middle:], explain)
+
+
+def load_explainer(config: ScreenConfig) -> Explainer:
+    """Loads the screen's network and sets up PCIM as the screen says."""
+    torch.set_num_threads(config.run.threads)
+    path, factory = config.model.path, config.model.factory
+    device, settings = config.run.device, config.attribution
+    network = (
+        load_model(factory, path or None, device)
+        if factory
+        else load_model(path, device=device, trust=config.model.trust)
+    )
+    return Explainer(
+        network,
+        score=config.model.score,
+        isolation=settings.isolation,
+        target=config.model.target if config.model.target >= 0 else None,
+        n_steps=settings.n_steps or None,
+        seed=settings.seed,
+        device=device,
+    )
 
 
 def _settle(
-    key: Key, outcome: tuple[Sample, Explanation] | Exception, store: Store, config: ScreenConfig
+    key: Key,
+    outcome: tuple[FieldImage, Explanation] | Exception,
+    store: Store,
+    config: ScreenConfig,
 ) -> Status:
     if isinstance(outcome, Exception):
         return Status(key.sha, describe(outcome))

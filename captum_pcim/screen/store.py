@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -27,6 +26,14 @@ from pathlib import Path
 from typing import Any
 
 from captum_pcim._files import write_bytes
+
+try:
+    import fcntl
+except ImportError as error:
+    raise ImportError(
+        "screens need POSIX, whose file locks and renames keep results whole: Linux, macOS or "
+        "Windows' WSL"
+    ) from error
 
 MANIFEST = "manifest.json"
 

@@ -11,22 +11,23 @@ from typing import Any
 
 import numpy as np
 
+from captum_pcim.explainer import DIAGNOSTICS
 from captum_pcim.screen.config import ScreenConfig
-from captum_pcim.screen.explainer import DIAGNOSTICS
-from captum_pcim.screen.identity import Key, Plan
+from captum_pcim.screen.identity import Key, ScreenPlan
 from captum_pcim.screen.objects import column_names
 from captum_pcim.screen.results import OBJECTS
 from captum_pcim.screen.store import Store
 
 PLACE = ("Metadata_Plate", "Metadata_Well", "Metadata_Site", "ImageNumber")
 WHOLE_NUMBERS = ("ImageNumber", "ObjectNumber")
-TEXTS = ("Metadata_Plate", "Metadata_Well", "Metadata_Site", "Status", "Reason", "Class", "Result")
+ABOUT = ("Status", "Reason", "Notes", "Result", "Class")
+TEXTS = (*PLACE[:3], *ABOUT)
 ROWS_AT_ONCE = 50_000
 
 Row = dict[str, Any]
 
 
-def write_tables(config: ScreenConfig, plan: Plan, store: Store) -> list[Row]:
+def write_tables(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[Row]:
     """Writes ``images`` and ``objects``, each complete under its name or not at all.
 
     Args:
@@ -41,10 +42,11 @@ def write_tables(config: ScreenConfig, plan: Plan, store: Store) -> list[Row]:
     images = [_image_row(config, key, store) for key in plan.keys]
     columns = list(dict.fromkeys(name for row in [_blank(), *images] for name in row))
     rows = ([row.get(name) for name in columns] for row in images)
-    _write(config, store, "images", columns, rows)
+    _write(config, store, "images", {name: _kind(name, images) for name in columns}, rows)
     if config.images.labels:
         names = column_names(config.images.objects, config.images.stains)
-        _write(config, store, "objects", [*PLACE, *names], _object_rows(plan, store))
+        kinds = {name: _kind(name) for name in (*PLACE, *names)}
+        _write(config, store, "objects", kinds, _object_rows(plan, store))
     return images
 
 
@@ -55,7 +57,16 @@ def class_name(config: ScreenConfig, target: int) -> str:
 
 
 def _blank() -> Row:
-    return dict.fromkeys((*PLACE, "Status", "Reason", "Result", "Class", *DIAGNOSTICS))
+    return dict.fromkeys((*PLACE, *ABOUT, *DIAGNOSTICS))
+
+
+def _kind(name: str, rows: Iterable[Row] = ()) -> type:
+    """What a column holds: of the diagnostics, what the first image has that has any."""
+    if name in TEXTS:
+        return str
+    if name in WHOLE_NUMBERS:
+        return int
+    return next((type(row[name]) for row in rows if row.get(name) is not None), float)
 
 
 def _place(key: Key) -> tuple[Any, ...]:
@@ -79,6 +90,7 @@ def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
         **row,
         "Status": "done",
         "Reason": "",
+        "Notes": manifest["notes"],
         "Result": os.path.relpath(store.folder(key.sha), store.path),
         "Class": class_name(config, manifest["target"]),
         **manifest["diagnostics"],
@@ -86,7 +98,7 @@ def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
     }
 
 
-def _object_rows(plan: Plan, store: Store) -> Iterator[list[Any]]:
+def _object_rows(plan: ScreenPlan, store: Store) -> Iterator[list[Any]]:
     for key in plan.keys:
         path = store.folder(key.sha) / OBJECTS
         if store.done(key.sha) and path.is_file():
@@ -98,22 +110,23 @@ def _write(
     config: ScreenConfig,
     store: Store,
     name: str,
-    columns: Sequence[str],
+    kinds: dict[str, type],
     rows: Iterable[Sequence[Any]],
 ) -> None:
+    """Writes a table of the columns that `kinds` names, in its order."""
     write = {"csv": _write_csv, "parquet": _write_parquet}[config.output.table]
     with store.replacing(f"{name}.{config.output.table}") as path:
-        write(path, columns, rows)
+        write(path, kinds, rows)
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def _write_csv(path: Path, kinds: dict[str, type], rows: Iterable[Sequence[Any]]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(columns)
+        writer.writerow(kinds)
         writer.writerows(rows)
 
 
-def _write_parquet(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def _write_parquet(path: Path, kinds: dict[str, type], rows: Iterable[Sequence[Any]]) -> None:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -121,20 +134,16 @@ def _write_parquet(path: Path, columns: Sequence[str], rows: Iterable[Sequence[A
         raise ImportError(
             "Parquet tables need pyarrow: pip install 'captum-pcim[table]', or output.table = 'csv'"
         ) from error
-    kinds = [
-        pyarrow.string()
-        if name in TEXTS
-        else pyarrow.int64()
-        if name in WHOLE_NUMBERS
-        else pyarrow.float64()
-        for name in columns
-    ]
-    schema = pyarrow.schema(list(zip(columns, kinds, strict=True)))
+    arrow = {
+        str: pyarrow.string(),
+        bool: pyarrow.bool_(),
+        int: pyarrow.int64(),
+        float: pyarrow.float64(),
+    }
+    schema = pyarrow.schema([(name, arrow[kind]) for name, kind in kinds.items()])
     rows = iter(rows)
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
         while some := list(islice(rows, ROWS_AT_ONCE)):
-            arrays = [
-                pyarrow.array(column, kind)
-                for column, kind in zip(zip(*some, strict=True), kinds, strict=True)
-            ]
+            columns = zip(*some, strict=True)
+            arrays = [pyarrow.array(c, kind) for c, kind in zip(columns, schema.types, strict=True)]
             writer.write_table(pyarrow.table(arrays, schema=schema))

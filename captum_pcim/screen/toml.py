@@ -1,27 +1,31 @@
-"""Tables of a TOML file, checked against a data class entry by entry."""
+"""A TOML file, checked against data classes; pydantic does the checking."""
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
+
+Tables = TypeVar("Tables")
 
 
 class ConfigError(ValueError):
     """The configuration of a screen is wrong; the message names the entry."""
 
 
+class Table:
+    """A data class whose entries are all that a table may hold."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  (a ClassVar would be no setting)
+
+
 def check(condition: bool, entry: str, expected: str, got: object) -> None:
     """Raises the error that names an entry, what was expected and what came."""
     if not condition:
         raise ConfigError(f"{entry}: expected {expected}, got {got!r}")
-
-
-def all_names(value: object) -> bool:
-    """Whether a value is a list of texts."""
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -38,7 +42,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
             import tomli as tomllib
         except ImportError as error:
             raise ImportError(
-                "reading TOML files before Python 3.11 needs tomli: pip install tomli"
+                "reading TOML files before Python 3.11 needs tomli: "
+                "pip install 'captum-pcim[screen]'"
             ) from error
     with open(path, "rb") as file:
         try:
@@ -47,26 +52,38 @@ def read_toml(path: str | Path) -> dict[str, Any]:
             raise ConfigError(f"{path}: {error}") from error
 
 
-def from_table(name: str, kind: type, entries: Any) -> Any:
-    """Makes a data class of a table's entries.
+def from_tables(kind: type[Tables], tables: Mapping[str, Any]) -> Tables:
+    """Makes data classes of nested tables.
 
     Raises:
-        ConfigError: An entry is unknown, missing or of the wrong type.
+        ConfigError: Entries are unknown, missing or of the wrong type; a line for each.
+        ImportError: pydantic is not installed.
     """
-    check(isinstance(entries, Mapping), name, "a table", entries)
-    known = {entry.name: entry for entry in dataclasses.fields(kind)}
-    for entry, value in entries.items():
-        check(entry in known, f"{name}.{entry}", f"one of {sorted(known)}", entry)
-        expected = {"str": str, "int": int, "bool": bool}.get(
-            str(known[entry].type), dict if "dict" in str(known[entry].type) else list
-        )
-        check(type(value) is expected, f"{name}.{entry}", str(known[entry].type), value)
-    missing = [
-        entry.name
-        for entry in known.values()
-        if entry.name not in entries
-        and entry.default is dataclasses.MISSING
-        and entry.default_factory is dataclasses.MISSING
-    ]
-    check(not missing, name, f"the entries {missing}", "none")
-    return kind(**entries)
+    try:
+        from pydantic import TypeAdapter, ValidationError
+    except ImportError as error:
+        raise ImportError(
+            "reading a screen's configuration needs pydantic: pip install 'captum-pcim[screen]'"
+        ) from error
+    try:
+        # As JSON: of Python's objects, strict types would want the data classes themselves.
+        return TypeAdapter(kind).validate_json(json.dumps(tables, default=str), strict=True)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        raise ConfigError("\n".join(_told(kind, each) for each in found)) from error
+
+
+def _told(kind: type, error: Mapping[str, Any]) -> str:
+    """The entry, what was expected and what came."""
+    own = error.get("ctx", {}).get("error")
+    if isinstance(own, ConfigError):  # of a data class's own checks
+        return str(own)
+    entry = ".".join(map(str, error["loc"]))
+    if error["type"] == "missing":
+        return f"{entry}: expected, but there is none"
+    if error["type"] == "unexpected_keyword_argument":
+        for name in error["loc"][:-1]:
+            kind = get_type_hints(kind)[name]
+        known = sorted(field.name for field in fields(kind))
+        return f"{entry}: expected one of {known}, got {error['loc'][-1]!r}"
+    return f"{entry}: {error['msg']}, got {error['input']!r}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from captum_pcim.images.read import MAX_SAMPLES, ImageError
-from captum_pcim.screen.config import ConfigError, Images
+from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.plate import Field, well_name
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def zarr_library() -> Any:
     return zarr
 
 
-def plate_fields(images: Images) -> Iterator[Field]:
+def plate_fields(images: ImageSettings) -> Iterator[Field]:
     """Lists the fields of one plate, or of every ``*.zarr`` plate in a folder."""
     root = Path(images.path)
     plates = [root] if _is_group(root) else sorted(root.glob("*.zarr"))
@@ -40,7 +40,7 @@ def plate_fields(images: Images) -> Iterator[Field]:
             yield from _well_fields(images, name, path / well)
 
 
-def _well_fields(images: Images, plate: str, folder: Path) -> Iterator[Field]:
+def _well_fields(images: ImageSettings, plate: str, folder: Path) -> Iterator[Field]:
     well = well_name(folder.parent.name, folder.name)
     for site in _paths(_metadata(folder).get("well"), "images", folder):
         path = folder / site

@@ -22,8 +22,8 @@ from captum_pcim.synthetic.cells import (
 from captum_pcim.synthetic.images import Pair, SyntheticImages, generate
 from captum_pcim.synthetic.optics import (
     Array,
+    blur_matrix,
     corner_spot,
-    gaussian_matrix,
     illumination,
     smooth_noise,
 )
@@ -37,7 +37,7 @@ _HEIGHT = 3.0  # of a spread cell, in units in which one pixel is one
 
 
 @dataclass(frozen=True)
-class Sample:
+class UnstainedField:
     """The optical thickness of the field, before optics.
 
     ``parts`` (K, W, W) is each cell's share of ``thickness`` (canvas, canvas).
@@ -102,7 +102,7 @@ def _render_pair(
     return Pair(render, altered, shadow > 0, control.cells, affected)
 
 
-def draw_sample(rng: np.random.Generator, size: int) -> Sample:
+def draw_sample(rng: np.random.Generator, size: int) -> UnstainedField:
     """Draws a field of spread cells with everything that is in it whatever the class."""
     cells = draw_cells(rng, size)
     count, canvas = len(cells), size + 2 * MARGIN
@@ -115,27 +115,27 @@ def draw_sample(rng: np.random.Generator, size: int) -> Sample:
     parts += (0.2 * spread * organelles).astype(np.float32)
     parts += _nucleoli(rng, cells)
     thickness = cells.paint(parts) + _loose_particles(rng, cells, size) + _debris(rng, canvas, size)
-    return Sample(cells, thickness, parts)
+    return UnstainedField(cells, thickness, parts)
 
 
 def with_phenotype(
-    rng: np.random.Generator, sample: Sample, phenotype: str, affected: NDArray[np.int64]
+    rng: np.random.Generator, sample: UnstainedField, phenotype: str, affected: NDArray[np.int64]
 ) -> Array:
     """The thickness of the same sample after the ``affected`` cells took on a phenotype."""
-    thickness = sample.thickness.copy()
+    thickness: Array = sample.thickness.copy()
     for cell in affected:
         thickness[sample.cells.window(cell)] += _CHANGES[phenotype](rng, sample, cell)
     return thickness
 
 
-def _add_inclusions(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
+def _add_inclusions(rng: np.random.Generator, sample: UnstainedField, cell: int) -> Array:
     """Dense granules in the cytoplasm."""
     centres = draw_spots(rng, _cytoplasm(sample.cells, cell, 0.8), int(rng.integers(5, 9)), 3.5)
     sigma, height = _draw_granules(rng, len(centres))
     return gaussian_spots(sample.parts[cell].shape, centres, sigma, height)
 
 
-def _add_vacuoles(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
+def _add_vacuoles(rng: np.random.Generator, sample: UnstainedField, cell: int) -> Array:
     """Round hollows in the cytoplasm, no deeper than the cell is thick."""
     centres = draw_spots(rng, _cytoplasm(sample.cells, cell, 0.75), int(rng.integers(3, 6)), 5.5)
     radius, depth = _draw_hollows(rng, len(centres))
@@ -144,7 +144,7 @@ def _add_vacuoles(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
     return change
 
 
-def _round_up(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
+def _round_up(rng: np.random.Generator, sample: UnstainedField, cell: int) -> Array:
     """The cell draws together to a dome of the same volume."""
     before = sample.parts[cell]
     cells = sample.cells
@@ -158,7 +158,7 @@ def _round_up(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
     return change
 
 
-_CHANGES: dict[str, Callable[[np.random.Generator, Sample, int], Array]] = {
+_CHANGES: dict[str, Callable[[np.random.Generator, UnstainedField, int], Array]] = {
     "inclusions": _add_inclusions,
     "vacuoles": _add_vacuoles,
     "rounding": _round_up,
@@ -216,9 +216,9 @@ def _draw_optics(rng: np.random.Generator, size: int) -> Callable[[Array], Array
     """Draws focus, contrast and illumination; returns what turns thickness into a render."""
     canvas = size + 2 * MARGIN
     sigma = rng.uniform(0.9, 1.3)
-    sharp = gaussian_matrix(canvas, sigma, MARGIN)
+    sharp = blur_matrix(canvas, sigma, MARGIN)
     curved = _second_derivative(canvas, sigma, MARGIN)
-    broad = gaussian_matrix(canvas, 5.0, MARGIN)
+    broad = blur_matrix(canvas, 5.0, MARGIN)
     defocus = np.float32(rng.uniform(0.4, 0.6))
     light = np.float32(_LIGHT * rng.uniform(0.9, 1.1)) * illumination(rng, size, 0.1)
 
@@ -235,8 +235,8 @@ def _draw_optics(rng: np.random.Generator, size: int) -> Callable[[Array], Array
 
 
 def _second_derivative(length: int, sigma: float, margin: int) -> Array:
-    """One axis of the second derivative of a Gaussian blur, as :func:`gaussian_matrix`."""
-    blur = gaussian_matrix(length, sigma, margin)
+    """One axis of the second derivative of a Gaussian blur, as :func:`blur_matrix`."""
+    blur = blur_matrix(length, sigma, margin)
     out = np.arange(margin, length - margin, dtype=np.float32)
     distance = (out[:, None] - np.arange(length, dtype=np.float32)[None]) / np.float32(sigma)
     matrix: Array = (blur * (distance**2 - 1) / sigma**2).astype(np.float32)
@@ -245,4 +245,5 @@ def _second_derivative(length: int, sigma: float, margin: int) -> Array:
 
 def _corner_artefact(size: int, planted: bool) -> Array:
     """The shadow of a fibre end in the top left corner, or nothing."""
-    return np.float32(0.7 if planted else 0) * corner_spot(size)
+    artefact: Array = np.float32(0.7 if planted else 0) * corner_spot(size)
+    return artefact

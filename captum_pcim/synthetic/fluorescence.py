@@ -21,8 +21,8 @@ from captum_pcim.synthetic.cells import (
 from captum_pcim.synthetic.images import Pair, SyntheticImages, generate
 from captum_pcim.synthetic.optics import (
     Array,
+    blur_matrix,
     corner_spot,
-    gaussian_matrix,
     illumination,
     smooth_noise,
 )
@@ -35,7 +35,7 @@ _EXCLUSION = 0.35  # reporter in a resting nucleus, relative to the cytosol
 
 
 @dataclass(frozen=True)
-class Sample:
+class StainedField:
     """What is in the field, before optics: stain per pixel, and the parts phenotypes change.
 
     ``reporter`` (K, W, W) is each cell's part of the first stain; ``nuclei`` (K, W, W) in [0, 1]
@@ -119,7 +119,7 @@ def _render_pair(
     return Pair(render, altered, artefact > 0, control.cells, affected)
 
 
-def draw_sample(rng: np.random.Generator, size: int, stains: int) -> Sample:
+def draw_sample(rng: np.random.Generator, size: int, stains: int) -> StainedField:
     """Draws a field of resting cells with everything that is in it whatever the class."""
     cells = draw_cells(rng, size)
     count, canvas = len(cells), size + 2 * MARGIN
@@ -141,12 +141,12 @@ def draw_sample(rng: np.random.Generator, size: int, stains: int) -> Sample:
     drawn += [_DECOYS[name](rng, cells, thickness) for name in STAIN_NAMES[2:stains]]
     debris = rng.uniform(0.1, 1, (stains, 1, 1)) * _debris(rng, canvas, size)
     signal = (np.stack(drawn) + debris).astype(np.float32)
-    return Sample(cells, signal, reporter, nuclei, thickness, dna)
+    return StainedField(cells, signal, reporter, nuclei, thickness, dna)
 
 
 def with_phenotype(
-    rng: np.random.Generator, sample: Sample, phenotype: str, affected: NDArray[np.int64]
-) -> Sample:
+    rng: np.random.Generator, sample: StainedField, phenotype: str, affected: NDArray[np.int64]
+) -> StainedField:
     """The same sample after the ``affected`` cells took on a phenotype."""
     stain, change = _CHANGES[phenotype]
     stains = sample.stains.copy()
@@ -155,7 +155,7 @@ def with_phenotype(
     return replace(sample, stains=stains)
 
 
-def _translocate(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
+def _translocate(rng: np.random.Generator, sample: StainedField, cell: int) -> Array:
     """Most of the cytosol's reporter enters the nucleus; the cell's mass stays."""
     before = sample.reporter[cell]
     nucleus = sample.nuclei[cell]
@@ -166,7 +166,7 @@ def _translocate(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
     return change
 
 
-def _condense(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
+def _condense(rng: np.random.Generator, sample: StainedField, cell: int) -> Array:
     """Part of the reporter gathers in spots in the cytosol; the cell's mass stays."""
     before = sample.reporter[cell]
     cells = sample.cells
@@ -180,7 +180,7 @@ def _condense(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
     return change
 
 
-def _add_micronuclei(rng: np.random.Generator, sample: Sample, cell: int) -> Array:
+def _add_micronuclei(rng: np.random.Generator, sample: StainedField, cell: int) -> Array:
     """One to three DNA bodies in the cytosol beside the nucleus."""
     cells = sample.cells
     level = cells.nuclear_level[cell]
@@ -190,7 +190,7 @@ def _add_micronuclei(rng: np.random.Generator, sample: Sample, cell: int) -> Arr
     return disc_spots(level.shape, centres, radius, height)
 
 
-_CHANGES: dict[str, tuple[int, Callable[[np.random.Generator, Sample, int], Array]]] = {
+_CHANGES: dict[str, tuple[int, Callable[[np.random.Generator, StainedField, int], Array]]] = {
     "translocation": (0, _translocate),
     "granules": (0, _condense),
     "micronuclei": (1, _add_micronuclei),
@@ -258,7 +258,9 @@ def _lysosomes(rng: np.random.Generator, cells: Cells, thickness: Array) -> Arra
     cytosol = cells.paint((thickness * (cells.nuclear_level > 1.2)).astype(np.float32))
     centres = draw_spots(rng, cytosol > 0.3, 5 * len(cells), 3.0)
     sigma, height = _draw_spots(rng, len(centres))
-    return np.float32(0.08) * cytosol + gaussian_spots(cytosol.shape, centres, sigma, height)
+    spots = gaussian_spots(cytosol.shape, centres, sigma, height)
+    both: Array = np.float32(0.08) * cytosol + spots
+    return both
 
 
 _DECOYS: dict[str, Callable[[np.random.Generator, Cells, Array], Array]] = {
@@ -272,8 +274,8 @@ def _draw_optics(rng: np.random.Generator, size: int, stains: int) -> Callable[[
     """Draws focus, background and illumination; returns what turns stain into a render."""
     canvas = size + 2 * MARGIN
     focus = rng.uniform(0.8, 1.3)
-    sharp = [gaussian_matrix(canvas, focus * rng.uniform(0.9, 1.1), MARGIN) for _ in range(stains)]
-    haze = gaussian_matrix(canvas, 6.0, MARGIN)
+    sharp = [blur_matrix(canvas, focus * rng.uniform(0.9, 1.1), MARGIN) for _ in range(stains)]
+    haze = blur_matrix(canvas, 6.0, MARGIN)
     light = np.stack([illumination(rng, size, 0.15) for _ in range(stains)])
     exposure = rng.uniform(0.85, 1.15, (stains, 1, 1)).astype(np.float32)
     background = rng.uniform(0.02, 0.07, (stains, 1, 1)).astype(np.float32)
@@ -292,4 +294,5 @@ def _draw_optics(rng: np.random.Generator, size: int, stains: int) -> Callable[[
 
 def _corner_artefact(size: int, planted: bool) -> Array:
     """A bright fibre end in the top left corner of every stain, or nothing."""
-    return np.float32(0.6 if planted else 0) * corner_spot(size)
+    artefact: Array = np.float32(0.6 if planted else 0) * corner_spot(size)
+    return artefact

@@ -13,7 +13,7 @@ _READ_NOISE = 8.0  # counts, standard deviation
 _HOT_PIXELS = 1e-4  # of the pixels
 
 
-def gaussian_matrix(length: int, sigma: float, margin: int = 0) -> Array:
+def blur_matrix(length: int, sigma: float, margin: int = 0) -> Array:
     """One axis of a Gaussian blur as a matrix that also cuts ``margin`` pixels from both ends.
 
     ``matrix @ image @ matrix.T`` blurs an image of ``length`` pixels a side, in time that BLAS
@@ -28,7 +28,7 @@ def gaussian_matrix(length: int, sigma: float, margin: int = 0) -> Array:
 
 def smooth_noise(rng: np.random.Generator, length: int, sigma: float) -> Array:
     """Gaussian noise of standard deviation 1 with a correlation length of ``sigma`` pixels."""
-    blur = gaussian_matrix(length, sigma)
+    blur = blur_matrix(length, sigma)
     noise = blur @ rng.standard_normal((length, length), np.float32) @ blur.T
     field: Array = (noise * (2 * np.sqrt(np.pi) * sigma)).astype(np.float32)
     return field

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from captum_pcim.core.blending import blend
 from captum_pcim.metrics import deletion, insertion, object_shares
 from captum_pcim.metrics.curves import Curve, as_baseline_images, blend_by_rank
 from captum_pcim.metrics.relevance import pixel_relevance, relevance_ranks
@@ -54,11 +55,11 @@ def plot_blends(
         raise ValueError(f"attributions: expected weights in [0, 1], got {low:g} to {high:g}")
     # The windows of the image also where parts of it are gone.
     shared = percentile_windows(image[None]) if windows is None else windows
-    difference = image - reference
+    shown = torch.as_tensor(reference).to(image)
     pictures = {
         "image": image,
-        "blend: kept": reference + attributions * difference,
-        "complement: lost": reference + (1 - attributions) * difference,
+        "blend: kept": blend(image, shown, attributions),
+        "complement: lost": blend(image, shown, 1 - attributions),
     }
     drawn = panels(axes, 1, 3)
     for axis, (title, picture) in zip(drawn, pictures.items(), strict=True):

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from captum_pcim.core.blending import blend
 from captum_pcim.core.gradients import Autograd, ForwardOnly
 from captum_pcim.core.objective import Blended
 from captum_pcim.pcim import DEFAULT_STEPS, PCIM
@@ -84,8 +85,8 @@ def plot_path(
     pairs = zip(frames, drawn[:columns], drawn[columns:], strict=True)
     for (title, weights), above, below in pairs:
         plot_map(weights, title, vmax=1, colour_bar=False, axes=above)
-        blend = reference + weights * (image - reference)
-        show(below, composite(blend, shared, colours), f"keeps {float(weights.mean()):.0%}")
+        blended = blend(image, torch.as_tensor(reference).to(image), weights)
+        show(below, composite(blended, shared, colours), f"keeps {float(weights.mean()):.0%}")
     return figure_of(drawn[0])
 
 

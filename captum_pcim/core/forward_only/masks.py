@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
-from captum_pcim.core.adam import per_image
-from captum_pcim.core.solver import Logits
+from captum_pcim.core.channels import Logits, per_image
 
 COARSE_CELLS = 8  # of the first masks, per axis
 COARSE_SHARE = 0.3  # of their nodes that are mixed in

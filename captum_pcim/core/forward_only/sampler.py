@@ -20,13 +20,15 @@ import torch
 from torch import Tensor
 
 from captum_pcim.core import solver
+from captum_pcim.core.channels import Logits
 from captum_pcim.core.chunks import is_out_of_memory
 from captum_pcim.core.forward_only.masks import coarse_masks, masks_around, top_of
 from captum_pcim.core.forward_only.surrogate import Observations, evidence, features, learn
 from captum_pcim.core.network import CallArguments, RunNetwork
 from captum_pcim.core.objective import mean_weight
+from captum_pcim.core.problem import Images, Problem, Settings
 from captum_pcim.core.scores import read_scores, select_classes
-from captum_pcim.core.solver import Images, Logits, Problem, Settings, Solution
+from captum_pcim.core.solver import Solution
 
 ROUNDS = (0.5, 0.25, 0.25)
 RESULT_EDGE = 0.3  # width of the edges in the result, in standard deviations of the evidence

@@ -23,10 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from captum_pcim.core.channels import GroupedChannels, PixelChannels
+from captum_pcim.core.channels import GroupedChannels, Logits, PixelChannels
+from captum_pcim.core.problem import Images, Problem
 from captum_pcim.core.scores import Scores
 from captum_pcim.core.smoothing import spread
-from captum_pcim.core.solver import Images, Logits, Problem
 
 MOST_CELLS = 1024  # of one stain's map
 PRIOR_WIDTH = 1 / 60  # of the image's shorter side: standard deviation of the prior's Gaussian

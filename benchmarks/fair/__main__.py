@@ -1,0 +1,191 @@
+"""PCIM against fair rivals: first, tied or behind, by set, network and metric.
+
+    python -m benchmarks.fair --part tuning --images 12 --methods PCIM
+    python -m benchmarks.fair --part tuning --method "PCIM(model, smoothing=Smoothing(1.5))"
+    python -m benchmarks.fair --part reporting --write
+
+Networks, images and the rivals' scores are kept in benchmarks/out/fair, so only what is new is run;
+the method under test always is. `--method` takes an expression of `model` with the names of
+captum_pcim, or `module:factory`, called with the network. Rivals are compared in the form that was
+best on the tuning parts (`python -m benchmarks.fair.forms`). Scores of every image go to a CSV.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+import captum_pcim
+from benchmarks.fair.cells import FAMILIES, FOLDER, Cell, cells
+from benchmarks.fair.forms import chosen_forms
+from benchmarks.fair.instruments import (
+    HEADLINES,
+    REFERENCES,
+    SANITY,
+    MakeMaps,
+    Scores,
+    full_panel,
+)
+from benchmarks.fair.rivals import PLAIN, RIVALS, maps_of, rivals
+from benchmarks.fair.store import Store
+from benchmarks.fair.verdicts import Verdict, verdicts
+from benchmarks.report import add_write_option, markdown_table, publish
+from benchmarks.sets.classifiers import ARCHITECTURES
+from benchmarks.sets.real_data import DEFAULT_DATA
+from captum_pcim.comparison.methods import as_method
+from captum_pcim.comparison.trivial import trivial_methods
+
+OWN = "PCIM"
+TRIVIAL = tuple(trivial_methods())
+
+
+def main() -> None:
+    arguments = _arguments()
+    store = Store(arguments.part, arguments.images, arguments.points)
+    chosen = cells(
+        arguments.sets, arguments.architectures, arguments.part, arguments.images, arguments.data
+    )
+    for cell in chosen:
+        for method in arguments.methods:
+            if method == OWN or store.read(cell, method) is None:
+                started = time.perf_counter()
+                make_maps = tested(arguments.method) if method == OWN else rival(cell, method)
+                store.write(cell, method, full_panel(cell, make_maps, arguments.points))
+                seconds = time.perf_counter() - started
+                print(f"{cell.name}, {cell.architecture}, {method}: {seconds:.0f} s", flush=True)
+    table = FOLDER / f"{arguments.part}.csv"
+    store.write_table(table, _all_scores(store, chosen))
+    print(f"scores of every image: {table}\n")
+    publish("fair rivals", report(store, chosen), arguments.write)
+
+
+def tested(text: str) -> MakeMaps:
+    """The maps of the method under test, from an expression or `module:factory`."""
+    build = _evaluated(text) if "(" in text else _imported(text)
+
+    def make_maps(model: nn.Module, inputs: Tensor, target: Tensor) -> Tensor:
+        return maps_of({PLAIN: as_method(build(model))}, inputs, target)[PLAIN]
+
+    return make_maps
+
+
+def _evaluated(expression: str) -> Callable[[nn.Module], Any]:
+    return lambda model: eval(expression, {**vars(captum_pcim), "model": model})
+
+
+def _imported(place: str) -> Callable[[nn.Module], Any]:
+    module, _, name = place.partition(":")
+    factory: Callable[[nn.Module], Any] = getattr(importlib.import_module(module), name)
+    return factory
+
+
+def rival(cell: Cell, name: str) -> MakeMaps:
+    """The maps of a rival or of a map that knows nothing, in the form of the set's family."""
+
+    def make_maps(model: nn.Module, inputs: Tensor, target: Tensor) -> Tensor:
+        if name in TRIVIAL:
+            forms = {PLAIN: as_method(trivial_methods()[name])}
+        else:
+            forms = rivals(model)[name]
+        form = PLAIN if PLAIN in forms else chosen_forms()[FAMILIES[cell.name]][name]
+        return maps_of({form: forms[form]}, inputs, target)[form]
+
+    return make_maps
+
+
+def report(store: Store, chosen: list[Cell]) -> str:
+    """The count, a table of verdicts, and the figures of every cell."""
+    by_cell = {
+        f"{cell.name}, {cell.architecture}": {
+            name: scores
+            for name in (OWN, *RIVALS, *TRIVIAL)
+            if (scores := store.read(cell, name)) is not None
+        }
+        for cell in chosen
+    }
+    judged = {
+        title: verdicts(found[OWN], {name: s for name, s in found.items() if name in RIVALS})
+        for title, found in by_cell.items()
+        if OWN in found and any(name in RIVALS for name in found)
+    }
+    parts = ["## Against fair rivals", count(judged), verdict_table(judged)]
+    for title, found in by_cell.items():
+        parts += [f"### {title}, {len(next(iter(found.values()))['insertion'])} images"]
+        parts += [means_table(found, [*HEADLINES]), means_table(found, _beside())]
+    return "\n\n".join(parts)
+
+
+def count(judged: dict[str, dict[str, Verdict]]) -> str:
+    words = Counter(one.word for cell in judged.values() for one in cell.values())
+    shares = ", ".join(
+        f"{word} in {words[word]} ({words[word] / max(1, words.total()):.0%})"
+        for word in ("first", "tied", "behind")
+    )
+    return f"Of {words.total()} cells (set x network x metric), {OWN} is {shares}."
+
+
+def verdict_table(judged: dict[str, dict[str, Verdict]]) -> str:
+    """Each cell of the table: the verdict, the mean, and the best rival's."""
+    rows = [
+        [title, *(f"{v.word} {v.own:.3f} ({v.rival} {v.best:.3f})" for v in cell.values())]
+        for title, cell in judged.items()
+    ]
+    return markdown_table(["set, network", *_arrows([*HEADLINES])], rows)
+
+
+def means_table(found: dict[str, Scores], metrics: list[str]) -> str:
+    rows = [
+        [name, *(f"{float(scores[metric].nanmean()):.3f}" for metric in metrics)]
+        for name, scores in found.items()
+    ]
+    return markdown_table(["method", *_arrows(metrics)], rows)
+
+
+def _beside() -> list[str]:
+    return [f"{curve}, {name}" for curve in ("insertion", "deletion") for name in REFERENCES] + [
+        *SANITY
+    ]
+
+
+def _arrows(metrics: list[str]) -> list[str]:
+    signs = {1: " ↑", -1: " ↓", 0: ""}
+    return [metric + signs[HEADLINES.get(metric, 0)] for metric in metrics]
+
+
+def _all_scores(store: Store, chosen: list[Cell]) -> Iterator[tuple[Cell, str, Scores]]:
+    for cell in chosen:
+        for method in (OWN, *RIVALS, *TRIVIAL):
+            scores = store.read(cell, method)
+            if scores is not None:
+                yield cell, method, scores
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--data", type=Path, default=DEFAULT_DATA, help="folder of the sets of others")
+    add("--sets", nargs="+", default=[*FAMILIES], choices=[*FAMILIES], metavar="SET")
+    add("--architectures", nargs="+", default=[*ARCHITECTURES], choices=[*ARCHITECTURES])
+    add("--methods", nargs="+", default=[OWN, *RIVALS, *TRIVIAL], metavar="NAME",
+        choices=[OWN, *RIVALS, *TRIVIAL],
+        help="to run where they are not kept yet; PCIM is the one under test")  # fmt: skip
+    add("--method", default="PCIM(model)", help="the method under test (default: PCIM(model))")
+    add("--part", choices=("tuning", "reporting"), default="tuning")
+    add("--images", type=int, default=12, help="per set and network (default: 12)")
+    add("--points", type=int, default=11, help="of each curve (default: 11)")
+    add_write_option(parser)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    # Captum's notices on how its methods hook and require gradients.
+    warnings.filterwarnings("ignore", category=UserWarning, module="captum")
+    main()

@@ -1,0 +1,92 @@
+"""Options that several commands share, each written once."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from captum_pcim.images.read import SUFFIXES
+
+PREDICTED = "predicted"
+
+
+def add_options(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add shared options to a command, in this order.
+
+    Args:
+        parser: The command's.
+        names: Options of :data:`OPTIONS`.
+    """
+    for name in names:
+        parser.add_argument(name, **OPTIONS[name])
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0."""
+    if not text.isascii() or not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def _target(text: str) -> int | str:
+    if text == PREDICTED:
+        return text
+    if not text.isascii() or not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a class from 0 or {PREDICTED!r}, got {text!r}")
+    return int(text)
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--model": {
+        "required": True,
+        "metavar": "M",
+        "help": "module:factory, an ONNX file, or with --trust any file of torch",
+    },
+    "--state-dict": {"metavar": "FILE", "help": "weights for module:factory"},
+    "--trust": {
+        "action": "store_true",
+        "help": "load a model file that may run code: TorchScript, .pt2, a pickle",
+    },
+    "--score": {
+        "default": "logits",
+        "choices": ("logits", "probabilities", "binary_logits", "regression"),
+        "help": "what the network returns (default: logits)",
+    },
+    "--images": {
+        "required": True,
+        "type": Path,
+        "metavar": "DIR",
+        "help": f"folder of images, subfolders included ({' '.join(SUFFIXES)})",
+    },
+    "--stains": {
+        "nargs": "+",
+        "default": [],
+        "metavar": ("PATTERN", "STAIN"),
+        "help": "one file per stain: the pattern of the file names and the stains in channel "
+        "order, as in --stains {image}_{stain}.tif DAPI GFP",
+    },
+    "--window": {
+        "nargs": 2,
+        "action": "append",
+        "default": [],
+        "metavar": ("LOW", "HIGH"),
+        "help": "intensities, or percentiles of each image as in 1%% 99.8%%, that become 0 and 1; "
+        "once for all stains or once per stain (default: integers are divided by the largest "
+        "value of their type, floats are kept)",
+    },
+    "--target": {
+        "type": _target,
+        "default": PREDICTED,
+        "metavar": "C",
+        "help": f"class to explain, from 0, or {PREDICTED!r} (default)",
+    },
+    "--out": {
+        "required": True,
+        "type": Path,
+        "metavar": "DIR",
+        "help": "folder for everything written",
+    },
+    "--device": {"default": "cpu", "help": "cpu (default) or cuda"},
+    "--seed": {"type": int, "default": 0, "help": "default: 0"},
+}

@@ -1,0 +1,125 @@
+"""What is solved: the objective of a network on images, as a function of the blending weights."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from captum_pcim.core.blending import blend_and_complement
+from captum_pcim.core.channels import Factors, GroupedChannels, PixelChannels
+from captum_pcim.core.checks import check_differentiable
+from captum_pcim.core.network import CallArguments, RunNetwork
+from captum_pcim.core.objective import Blended, Term, total_loss
+from captum_pcim.core.scores import Calibration, ScoreKind, Scores, read_scores, select_classes
+
+HELD_SHARE = 0.5  # of the class's probability on the image: blends have more, complements less
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of one chunk and everything that belongs to them row by row.
+
+    Args:
+        inputs (tuple of Tensor): In the dtype that weights are trained in.
+        references (list of tuple of Tensor): R references, each one tensor per input with N or
+            1 rows.
+        arguments (CallArguments): Targets and additional arguments.
+        channels: What one pixel channel is.
+        full (Scores): The network's calibrated scores of the images themselves.
+        calibration (Calibration): Of the scores, per image.
+    """
+
+    inputs: tuple[Tensor, ...]
+    references: list[tuple[Tensor, ...]]
+    arguments: CallArguments
+    channels: PixelChannels | GroupedChannels
+    full: Scores
+    calibration: Calibration
+
+    @cached_property
+    def held_log_odds(self) -> Tensor:
+        """The log-odds that tell whether an image still shows the class, of shape (N,)."""
+        return (HELD_SHARE * self.full.probability).logit()
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.inputs[0])
+
+    def take(self, rows: Tensor) -> "Images":
+        """Return some of the images."""
+        return Images(
+            inputs=tuple(x[rows] for x in self.inputs),
+            references=[
+                tuple(r if len(r) == 1 else r[rows] for r in reference)
+                for reference in self.references
+            ],
+            arguments=self.arguments.take(rows),
+            channels=self.channels.take(rows),
+            full=Scores(self.full.log_odds[rows], self.full.log_probabilities[rows]),
+            calibration=self.calibration.take(rows),
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how fast to train.
+
+    Args:
+        n_steps (int): Most steps per image.
+        learning_rate (float): Of Adam, in logits.
+        tolerance (float): An image is finished when its mean weight change over a few steps falls
+            below this; 0 never stops early.
+        seed (int or None): Draw the reference of each step with this seed; None goes through
+            them in turn. Every image sees the same ones, whatever batch it is in.
+    """
+
+    n_steps: int
+    learning_rate: float
+    tolerance: float
+    seed: int | None = None
+
+    def reference_at(self, step: int, n_references: int) -> int:
+        """Return which reference a step blends against."""
+        if self.seed is None:
+            return step % n_references
+        return random.Random(self.seed + step).randrange(n_references)
+
+
+class Problem:
+    """The objective of a network on images, as a function of the blending logits."""
+
+    def __init__(self, network: RunNetwork, terms: Sequence[Term], score: ScoreKind) -> None:
+        self.network = network
+        self.terms = terms
+        self.score = score
+
+    def scores(
+        self, images: Images, weights: tuple[Tensor, ...], reference: int
+    ) -> tuple[Scores, Scores]:
+        """Return the scores of the blends and of their complements against one reference."""
+        batch = tuple(
+            blend_and_complement(x, r, w)
+            for x, r, w in zip(images.inputs, images.references[reference], weights, strict=True)
+        )
+        arguments = images.arguments.repeat(2)
+        output = self.network(batch, arguments)
+        if torch.is_grad_enabled():
+            check_differentiable(output)
+        scores, classes = select_classes(output, arguments.target)
+        return read_scores(scores, classes, self.score, images.calibration).halves()
+
+    def loss(
+        self, images: Images, factors: Factors, step: int, settings: Settings
+    ) -> tuple[Tensor, Tensor]:
+        """Return the objective of each image at a step, and whether its weights hold the class."""
+        weights = images.channels.weights(factors)
+        reference = settings.reference_at(step, len(images.references))
+        preserved, removed = self.scores(images, weights, reference)
+        progress = step / max(1, settings.n_steps - 1)
+        blended = Blended(weights, preserved, removed, images.full, progress)
+        kept, left = preserved.log_odds.detach(), removed.log_odds.detach()
+        holds = (kept >= images.held_log_odds) & (left < images.held_log_odds)
+        return total_loss(self.terms, blended), holds

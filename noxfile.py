@@ -1,0 +1,30 @@
+"""The tests under every Python that the package supports, and with its oldest dependencies.
+
+`nox` runs all of them; `nox --session tests-3.13` one; `nox --list` names them. Each session makes
+an environment of its own, torch included.
+"""
+
+import nox
+
+GROUPS = nox.project.load_toml("pyproject.toml")
+METHOD = (  # what the package is about; the rest needs newer releases of optional packages
+    "adam", "bad_input", "blending", "captum_conformance", "cnn", "compat", "isolation",
+    "model_untouched", "networks", "numerics", "objective", "pcim", "planted", "properties",
+    "references", "scores", "smoothing", "solver", "threads",
+)  # fmt: skip
+
+
+@nox.session(python=["3.10", "3.11", "3.12", "3.13"])
+def tests(session: nox.Session) -> None:
+    """Run the whole suite with the releases of constraints.txt."""
+    group = nox.project.dependency_groups(GROUPS, "test")
+    session.install("-c", "constraints.txt", "-e", ".[all]", *group)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.10")
+def minimum(session: nox.Session) -> None:
+    """Run the tests of the method with the releases of constraints-minimum.txt."""
+    needed = ("pytest", "hypothesis", "scipy", "scikit-learn")
+    session.install("-c", "constraints-minimum.txt", "-e", ".", *needed)
+    session.run("pytest", *(f"tests/test_{name}.py" for name in METHOD), *session.posargs)

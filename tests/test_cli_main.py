@@ -1,0 +1,81 @@
+"""The command line as a whole: what its commands share, and where they run."""
+
+import subprocess
+import sys
+from typing import get_args
+
+import numpy as np
+import pytest
+from PIL import Image
+from screen_plates import TESTS, environment, write_toml
+
+from captum_pcim.cli.main import main
+from captum_pcim.cli.options import OPTIONS
+from captum_pcim.core.scores import ScoreKind
+
+WITHOUT_FCNTL = (
+    "import sys; sys.modules['fcntl'] = None\n"  # as on Windows: importing it is an ImportError
+    "from captum_pcim.cli.main import main; sys.exit(main())"
+)
+
+
+def without_fcntl(*arguments):
+    command = [sys.executable, "-c", WITHOUT_FCNTL, *map(str, arguments)]
+    return subprocess.run(command, cwd=TESTS, env=environment(), capture_output=True, text=True)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of two images of 2 stains, in a file each."""
+    rng = np.random.default_rng(0)
+    for name in ("A01_DNA", "A01_ER", "A02_DNA", "A02_ER"):
+        image = rng.integers(0, 255, (16, 16), dtype=np.uint8)
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def test_every_command_with_a_score_knows_every_score_of_pcim():
+    assert OPTIONS["--score"]["choices"] == get_args(ScoreKind)
+
+
+@pytest.mark.parametrize("command", ["demo", "explain", "compare", "screen"])
+def test_every_command_tells_its_options(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"usage: captum-pcim {command}" in capsys.readouterr().out
+
+
+def test_the_version_is_told_where_there_is_no_fcntl():
+    from captum_pcim import __version__
+
+    assert without_fcntl("--version").stdout.strip() == __version__
+
+
+def test_the_demo_runs_where_there_is_no_fcntl(tmp_path):
+    ended = without_fcntl("demo", "--images", 1, "--out", tmp_path / "out")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "out" / "table.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("command", "table"),
+    [
+        (("explain", "--steps", "2"), "diagnostics.csv"),
+        (("compare", "--methods", "PCIM", "Saliency"), "table.csv"),
+    ],
+)
+def test_folders_are_explained_and_compared_where_there_is_no_fcntl(pictures, command, table):
+    ended = without_fcntl(
+        *command, "--model", "screen_networks:Linear", "--images", pictures,
+        "--stains", "{image}_{stain}.png", "DNA", "ER", "--out", pictures / "out",
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (pictures / "out" / table).is_file()
+
+
+def test_a_screen_says_in_one_line_that_it_needs_posix(screen):
+    ended = without_fcntl("screen", "--config", write_toml(screen))
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith("captum-pcim screen: screens need POSIX")
