@@ -105,11 +105,11 @@ def test_infidelity_does_not_depend_on_batch_or_chunk(limit):
 
 def test_infidelity_removes_every_image_towards_its_own_baseline():
     baselines = torch.tensor([0.0, 1.0, -2.0]).view(3, 1, 1, 1)
-    batch = image_infidelity(linear, images(), images(), baselines=baselines, score="output")
+    batch = image_infidelity(linear, images(), images(), baselines=baselines, score="regression")
     for i in range(3):
         one = slice(i, i + 1)
         alone = image_infidelity(
-            linear, images()[one], images()[one], baselines=baselines[one], score="output"
+            linear, images()[one], images()[one], baselines=baselines[one], score="regression"
         )
         torch.testing.assert_close(batch[one], alone, rtol=1e-4, atol=1e-4)
 
