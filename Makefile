@@ -20,9 +20,10 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
-# Which lines and branches of the package the tests reach, in a table.
+# Which lines and branches of the package the tests reach; docs/testing.md takes the sums.
 coverage: $(VENV)/.installed
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python docs/covered.py
 
 # The oldest releases that setup.cfg allows, in an environment of their own. Not part of .ci/run:
 # it downloads a second torch, 3 GB, each time. Run it before a release and when ranges change.

@@ -1,6 +1,7 @@
 """Rooms import downwards only, modules stay short, and the drawings show what there is."""
 
 import graphlib
+import re
 import sys
 from pathlib import Path
 
@@ -73,6 +74,13 @@ def test_imports_within_functions_are_seen(architecture, tmp_path):
     module.write_text("def f():\n    from captum_pcim.cli import main\n")
     known = architecture.modules()
     assert architecture.imported(module, known) == {"captum_pcim.cli.main"}
+
+
+def test_modules_that_the_page_names_exist():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:\w+/)*\w+(?:\.py|/))`", page)
+    places = ROOT, ROOT / "captum_pcim"
+    assert named and all(any((place / name).exists() for place in places) for name in named)
 
 
 @pytest.mark.parametrize("name", ["rooms.svg", "call.svg"])

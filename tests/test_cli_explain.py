@@ -230,6 +230,28 @@ def test_maps_can_be_tiff(working_folder):
     assert weights.dtype == np.float32 and weights.shape == (24, 24)
 
 
+def write_stack(path):
+    """Planes along z of a grey image, as ImageJ writes them."""
+    tifffile.imwrite(path, np.stack([bright(i) for i in range(3)]), imagej=True,
+                     metadata={"axes": "ZYX"})  # fmt: skip
+
+
+def test_planes_along_z_are_never_taken_for_stains(working_folder):
+    write_stack("images/stack.tif")
+    assert explain() == 1
+    assert rows()["stack.tif"]["reason"].startswith("planes along z: 1, 2, 3. Say which by z")
+
+
+def test_the_plane_or_projection_that_is_asked_for_is_explained(working_folder):
+    write_stack("images/stack.tif")
+    (working_folder / "images" / "flat.png").write_bytes(
+        png(np.max([bright(i) for i in range(3)], axis=0))
+    )
+    assert explain("--z", "max") == 0
+    flat, projected = (np.load(f"out/maps/{name}.npy") for name in ("flat.png", "stack.tif"))
+    np.testing.assert_allclose(projected, flat, atol=1e-6)
+
+
 def test_images_of_several_sizes_are_all_explained(working_folder):
     for i, shape in enumerate([(24, 24), (30, 20), (24, 24), (20, 30)]):
         (working_folder / "images" / f"{i}.png").write_bytes(png(bright(i, shape)))

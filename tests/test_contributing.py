@@ -37,5 +37,8 @@ def test_commands_that_are_named_exist():
 
 def test_files_that_are_named_exist():
     named = re.findall(r"`((?:\w+/)+\w+\.py|tests/\w+\.py)`", PAGE)
+    named += [
+        f"{name.replace('.', '/')}.py" for name in re.findall(r"python -m (benchmarks[\w.]+)", PAGE)
+    ]
     missing = [n for n in named if not ((ROOT / n).exists() or (ROOT / "captum_pcim" / n).exists())]
     assert named and not missing

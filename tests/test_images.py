@@ -89,6 +89,229 @@ def test_a_palette_is_resolved_to_its_colours(tmp_path):
     np.testing.assert_array_equal(read_image([tmp_path / "a.png"]), expected)
 
 
+def test_a_palette_that_holds_grey_is_one_stain(tmp_path):
+    image = Image.fromarray(GREY % 4).convert("P")
+    image.putpalette([0, 0, 0, 9, 9, 9, 50, 50, 50, 255, 255, 255])
+    image.save(tmp_path / "a.png")
+    greys = np.array([0, 9, 50, 255], np.uint8)
+    np.testing.assert_array_equal(read_image([tmp_path / "a.png"]), greys[GREY % 4][None])
+
+
+def palette_tiff(indices, colours):
+    """Of 8 bits; tifffile takes the colours as 16-bit numbers, as the file has them."""
+    table = np.zeros((3, 256), np.uint16)
+    table[:, : len(colours)] = np.array(colours, np.uint16).T * 257
+    return tiff(indices, photometric="palette", colormap=table, metadata=None)
+
+
+COLOURS = [[0, 0, 0], [9, 8, 7], [50, 60, 70], [255, 255, 255]]
+ONE_BIT = GREY > 127
+
+
+def paletted(indices, colours):
+    image = Image.fromarray(indices).convert("P")
+    image.putpalette([number for colour in colours for number in colour])
+    return image
+
+
+def png_of(image):
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def png_of_four_bits(values):
+    """Pillow reads such files but does not write them."""
+    height, width = values.shape
+    pairs = np.pad(values, ((0, 0), (0, width % 2))).reshape(height, -1, 2)
+    packed = (pairs[..., 0] << 4 | pairs[..., 1]).astype(np.uint8)
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
+    header = struct.pack(">IIBBBBB", width, height, 4, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+
+
+@pytest.mark.parametrize(
+    ("as_png", "as_tiff"),
+    [
+        (lambda: png(GREY), lambda: tiff(GREY)),
+        (lambda: png(DEEP), lambda: tiff(DEEP)),
+        (lambda: png(COLOUR), lambda: tiff(COLOUR, photometric="rgb")),
+        (
+            lambda: png(pixels((7, 5, 4))),
+            lambda: tiff(pixels((7, 5, 4)), photometric="rgb", extrasamples=["unassalpha"]),
+        ),
+        (
+            lambda: png(pixels((7, 5, 2))),
+            lambda: tiff(pixels((7, 5, 2)), planarconfig="contig", extrasamples=["unassalpha"]),
+        ),
+        (
+            lambda: png_of(paletted(GREY % 4, COLOURS)),
+            lambda: palette_tiff(GREY % 4, COLOURS),
+        ),
+        (lambda: png_of(Image.fromarray(ONE_BIT)), lambda: tiff(ONE_BIT)),
+        (
+            lambda: png_of(Image.fromarray(ONE_BIT)),
+            lambda: tiff(~ONE_BIT, photometric="miniswhite"),
+        ),
+        (lambda: png(GREY), lambda: tiff(255 - GREY, photometric="miniswhite")),
+        (
+            lambda: png_of_four_bits(GREY // 16),
+            lambda: tiff(GREY // 16, bitspersample=4),
+        ),
+    ],
+    ids=["grey", "16-bit", "rgb", "rgba", "grey-alpha", "palette", "1-bit", "1-bit-inverse",
+         "inverse", "4-bit"],
+)  # fmt: skip
+def test_a_picture_is_the_same_as_tiff_and_as_png(tmp_path, as_png, as_tiff):
+    one = read_image([write(tmp_path / "a.png", as_png())])
+    other = read_image([write(tmp_path / "a.tif", as_tiff())])
+    assert one.dtype == other.dtype
+    np.testing.assert_array_equal(one, other)
+
+
+PLANES = pixels((2, 3, 4, 20, 24), np.uint16)  # T, Z, C, Y, X
+
+
+def with_axes(kind, axes):
+    """A file of the planes that its axes have, in the order in which the program writes them."""
+    order = "TZCYX"
+    index = tuple(slice(None) if axis in axes else 0 for axis in order)
+    kept = [axis for axis in order if axis in axes]
+    data = np.transpose(PLANES[index], [kept.index(axis) for axis in axes])
+    if kind == "ome":
+        return tiff(data, ome=True, metadata={"axes": axes})
+    if kind == "imagej":
+        return tiff(data, imagej=True, metadata={"axes": axes})
+    return tiff(data, metadata={"axes": axes})
+
+
+AXES = [
+    ("ome", "CZYX"), ("ome", "ZCYX"), ("ome", "TCZYX"), ("ome", "ZYX"), ("ome", "TYX"),
+    ("imagej", "ZCYX"), ("imagej", "TZCYX"), ("imagej", "ZYX"), ("imagej", "TYX"),
+    ("shaped", "ZYX"), ("shaped", "TCYX"), ("shaped", "ZCYX"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "axes"), AXES)
+def test_a_stack_is_never_taken_for_stains(tmp_path, kind, axes):
+    path = write(tmp_path / "a.tif", with_axes(kind, axes))
+    what = "planes along z: 1, 2, 3" if "Z" in axes else "time points: 1, 2"
+    with pytest.raises(ImageError, match=what):
+        read_image([path])
+
+
+@pytest.mark.parametrize(("kind", "axes"), AXES)
+@pytest.mark.parametrize("z", [2, "max", "mean"])
+def test_the_plane_and_the_time_point_that_are_asked_for_are_read(tmp_path, kind, axes, z):
+    path = write(tmp_path / "a.tif", with_axes(kind, axes))
+    stack = PLANES[1 if "T" in axes else 0][:, : 4 if "C" in axes else 1]
+    stack = stack if "Z" in axes else stack[:1]
+    expected = {
+        2: lambda: stack[1],
+        "max": lambda: stack.max(0),
+        "mean": lambda: np.rint(stack.mean(0)).astype(np.uint16),
+    }[z if "Z" in axes else "max"]()
+    read = read_image([path], z=z if "Z" in axes else None, t=2 if "T" in axes else None)
+    np.testing.assert_array_equal(read, expected)
+
+
+@pytest.mark.parametrize("number", [4, 99])
+def test_a_plane_that_is_not_there_is_named_with_those_that_are(tmp_path, number):
+    path = write(tmp_path / "a.tif", with_axes("imagej", "ZYX"))
+    with pytest.raises(ImageError, match=f"no plane {number} along z; there are 1, 2, 3"):
+        read_image([path], z=number)
+
+
+def test_a_stack_of_one_directory_is_read_plane_by_plane(tmp_path):
+    """As ImageJ writes what is larger than 4 GB."""
+    data = tiff(PLANES[0].transpose(1, 0, 2, 3)[0], imagej=True, metadata={"axes": "ZYX"})
+    stream = io.BytesIO(data)
+    with tifffile.TiffFile(stream) as file:
+        first, offset = file.pages[0], file.pages[0].offset
+        n_entries = struct.unpack(file.byteorder + "H", data[offset : offset + 2])[0]
+        start = first.dataoffsets[0]
+    link = offset + 2 + 12 * n_entries
+    whole = bytearray(data)
+    whole[link : link + 4] = bytes(4)  # no directory follows
+    assert start > link
+    path = write(tmp_path / "a.tif", bytes(whole))
+    with tifffile.TiffFile(path) as file:
+        assert len(file.pages) == 1
+    np.testing.assert_array_equal(read_image([path], z=3), PLANES[0, 2, :1])
+    write(path, bytes(whole[: start + 20 * 24 * 2 * 2]))
+    with pytest.raises(ImageError, match="ends before the last plane"):
+        read_image([path], z=1)
+
+
+def test_pages_without_axes_are_stains(tmp_path):
+    path = write(tmp_path / "a.tif", tiff(STAINS, metadata=None))
+    np.testing.assert_array_equal(read_image([path]), STAINS)
+
+
+def test_pages_without_axes_are_planes_where_the_file_shows_one_stain(tmp_path):
+    path = write(tmp_path / "a.tif", tiff(STAINS, metadata=None))
+    with pytest.raises(ImageError, match="planes along z: 1, 2, 3"):
+        read_image([path], one_stain=True)
+    np.testing.assert_array_equal(read_image([path], z="max")[0], STAINS.max(0))
+
+
+def test_channels_last_are_stains(tmp_path):
+    image = pixels((7, 5, 6), np.uint16)
+    path = write(tmp_path / "a.tif", tiff(image, planarconfig="contig"))
+    np.testing.assert_array_equal(read_image([path]), image.transpose(2, 0, 1))
+
+
+def test_channels_are_taken_by_their_names(tmp_path):
+    for name, options in (
+        ("ome", {"ome": True, "metadata": {"axes": "CYX", "Channel": {"Name": list("abc")}}}),
+        ("imagej", {"imagej": True, "metadata": {"axes": "CYX", "Labels": list("abc")}}),
+    ):
+        path = write(tmp_path / f"{name}.tif", tiff(STAINS, **options))
+        read = read_image([path], channels=["c", "a"])
+        np.testing.assert_array_equal(read, STAINS[[2, 0]])
+
+
+def test_smaller_copies_are_no_images(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(DEEP, photometric="minisblack", metadata=None)
+        file.write(DEEP[::2, ::2].copy(), photometric="minisblack", metadata=None, subfiletype=1)
+    np.testing.assert_array_equal(read_image([tmp_path / "a.tif"]), DEEP[None])
+
+
+def test_one_file_of_an_ome_set_with_several_pages_is_refused(tmp_path):
+    blocks = "".join(
+        f'<TiffData FirstZ="{2 * i}" IFD="0" PlaneCount="2">'
+        f'<UUID FileName="{name}">urn:uuid:{i}</UUID></TiffData>'
+        for i, name in enumerate(("a.ome.tif", "b.ome.tif"))
+    )
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0">'
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" '
+        f'SizeX="24" SizeY="20" SizeC="1" SizeZ="4" SizeT="1">{blocks}</Pixels></Image></OME>'
+    )
+    path = write(tmp_path / "a.ome.tif", tiff(STAINS[:2], description=xml, metadata=None))
+    with pytest.raises(ImageError, match="one of several files"):
+        read_image([path])
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits", "jpeg"])
+@pytest.mark.parametrize("left", [0, 0.5])
+def test_a_cut_strip_inside_a_file_is_never_filled_up(tmp_path, compression, left):
+    image = np.tile(np.arange(64, dtype=np.uint8) * 3, (64, 1))
+    data = bytearray(tiff(image, compression=compression, rowsperstrip=16, metadata=None))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages[0]
+        tag, sizes, order = page.tags["StripByteCounts"], page.databytecounts, file.byteorder
+    width = {3: 2, 4: 4}[int(tag.dtype)]
+    place = tag.valueoffset + 2 * width
+    data[place : place + width] = int(sizes[2] * left).to_bytes(
+        width, "little" if order == "<" else "big"
+    )
+    with pytest.raises(ImageError, match="cannot be read"):
+        read_image([write(tmp_path / "a.tif", bytes(data))])
+
+
 def test_an_image_that_claims_an_absurd_size_is_refused_unread(tmp_path):
     header = b"\x89PNG\r\n\x1a\n" + png_chunk(
         b"IHDR", struct.pack(">IIBBBBB", 2**15, 2**15, 8, 0, 0, 0, 0)
@@ -322,6 +545,23 @@ def test_links_are_followed_inside_the_folder_only(tmp_path):
     assert "cannot be read" in found["loop.png"]
     assert "link to a folder" in found["folder"]
     assert len(found) == 6
+
+
+def test_a_folder_that_is_linked_inside_is_read_once(tmp_path):
+    write(tmp_path / "real" / "a.png", b"")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "up").symlink_to(tmp_path)
+    assert problems(find_images(tmp_path)) == {"real/a.png": None}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["._a.png", ".git/b.png", ".snapshot/c.tif", "d_thumb4BFD4018-E675-475E.tif", "e_thumb.tif"],
+)
+def test_hidden_files_and_folders_and_thumbnails_are_passed_over(tmp_path, name):
+    write(tmp_path / name, b"")
+    (found,) = find_images(tmp_path)
+    assert not found.is_image and found.problem in ("hidden", "thumbnail")
 
 
 def test_what_is_not_a_regular_file_is_not_opened(tmp_path):

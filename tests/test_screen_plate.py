@@ -1,21 +1,18 @@
 """Fields of view found in folders and load files."""
 
 import csv
-import re
+import gzip
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from screen_plates import LABELS, STAINS, write_plate
 
-from captum_pcim.screen.config import ConfigError, ImageSettings
-from captum_pcim.screen.plate import (
-    PATTERNS,
-    row_and_column,
-    row_letters,
-    well_name,
-)
-from captum_pcim.screen.sources import find_fields
+from captum_pcim.images.walk import ELSEWHERE
+from captum_pcim.screen.config import ConfigError, ImageSettings, ScreenConfig
+from captum_pcim.screen.layouts import Layout
+from captum_pcim.screen.plate import row_and_column, row_letters, well_name
+from captum_pcim.screen.sources import find_fields, survey
 
 
 @given(st.integers(0, 31), st.integers(0, 47))
@@ -47,13 +44,274 @@ def test_what_is_no_well_is_refused(text):
         ("imagexpress", "P1/Week1_B03_s4_w2E1A0B6AE-F1.tif", "B03", "4", "2"),
         ("cellvoyager", "P1/Exp_B03_T0001F002L01A02Z01C03.tif", "B03", "002", "03"),
         ("incell", "P1/B - 03(fld 5 wv DAPI - DAPI).tif", "B03", "5", "DAPI - DAPI"),
+        ("incell", "P1/B - 3(fld 05 wv Cy3 - Cy3 z 12).tif", "B03", "05", "Cy3 - Cy3"),
+        ("plain", "P1/b3_DNA.TIF", "B03", "1", "DNA"),
+        ("imagexpress", "P1/9987_B03.TIF", "B03", "1", ""),
+        ("imagexpress", "P1/9987_B03_w2.TIF", "B03", "1", "2"),
+        ("imagexpress", "P1/x_B03_s1E78EB128-BD0D-4D94-A6AD-3FF28BB1B105.tif", "B03", "1", ""),
+        ("imagexpress", "P1/x_B03_s12_w10E78EB128-BD0D-4D94.tif", "B03", "12", "10"),
+        ("scanr", "x/data/B3--W00015--P00002--Z00000--T00000--DAPI.tif", "", "00002", "DAPI"),
+        ("cellomics", "x/AS_09125_050116030001_B03f05d2.TIF", "B03", "05", "2"),
     ],
 )
 def test_vendors_names_are_read(vendor, path, well, field, channel):
-    groups = re.fullmatch(f"(?:.*/)?{PATTERNS[vendor]}", path).groupdict()
-    found = groups.get("well") or (groups["row"], groups["col"])
-    assert well_name(*([found] if isinstance(found, str) else found)) == well
-    assert (groups["field"], groups["channel"]) == (field, channel)
+    name = Layout(vendor).read(path)
+    assert (name.well, name.field, name.channel) == (well, field, channel)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "path", "z", "t"),
+    [
+        ("opera", "Images/r02c03f07p04-ch4sk2fk1fl1.tiff", 4, 2),
+        ("imagexpress", "TimePoint_3/ZStep_2/x_B03_s1_w1.TIF", 2, 3),
+        ("imagexpress", "x_B03_s1_w1.TIF", None, None),
+        ("cellvoyager", "x_B03_T0002F002L01A02Z05C03.tif", 5, 2),
+        ("incell", "B - 3(fld 05 wv Cy3 - Cy3 z 12).tif", 12, None),
+        ("scanr", "--W00015--P00002--Z00003--T00001--DAPI.tif", 3, 1),
+        ("plain", "B03_f1_t2_z3_DNA.tif", 3, 2),
+    ],
+)
+def test_planes_and_time_points_are_read_from_names(vendor, path, z, t):
+    name = Layout(vendor).read(path)
+    assert (name.z, name.t) == (z, t)
+
+
+def folder(tmp_path, *names, **settings):
+    """The survey of a folder of empty files."""
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    settings.setdefault("stains", ["1"])
+    return survey(ImageSettings(str(settings.pop("path", tmp_path)), **settings))
+
+
+def remarks(found):
+    return {remark.what: (remark.count, remark.missing) for remark in found.remarks}
+
+
+HARMONY = "P1__2026-01-05T10_00_00-Measurement 1"
+OPERA = "r01c01f01p01-ch1sk1fk1fl1.tiff"
+
+
+@pytest.mark.parametrize("inside", ["", HARMONY, f"{HARMONY}/Images"])
+def test_a_plate_has_one_name_from_wherever_it_is_looked_at(tmp_path, inside):
+    found = folder(
+        tmp_path,
+        f"project/{HARMONY}/Images/{OPERA}",
+        path=tmp_path / "project" / inside,
+        pattern="opera",
+    )
+    assert [field.plate for field in found.fields] == ["P1"]
+
+
+def test_two_measurements_of_a_plate_keep_what_tells_them_apart(tmp_path):
+    other = HARMONY.replace("Measurement 1", "Measurement 2")
+    found = folder(
+        tmp_path, f"{HARMONY}/Images/{OPERA}", f"{other}/Images/{OPERA}", pattern="opera"
+    )
+    assert [field.plate for field in found.fields] == [HARMONY, other]
+
+
+def test_plates_of_one_name_are_told_apart_by_the_folder_above(tmp_path):
+    found = folder(tmp_path, "day1/P1/A01_f1_1.tif", "day2/P1/A01_f1_1.tif")
+    assert [field.plate for field in found.fields] == ["day1/P1", "day2/P1"]
+
+
+def test_the_days_numbers_and_steps_of_imagexpress_are_no_plates(tmp_path):
+    found = folder(
+        tmp_path,
+        "P1/2026-02-21/1334/TimePoint_1/ZStep_1/x_A01_s1_w1.tif",
+        "P2/2026-02-21/1335/TimePoint_1/ZStep_1/x_A01_s1_w1.tif",
+        pattern="imagexpress",
+    )
+    assert [field.plate for field in found.fields] == ["P1", "P2"]
+
+
+def test_plates_in_one_folder_are_told_apart_by_what_their_names_begin_with(tmp_path):
+    found = folder(tmp_path, "x/P1_A01_s1_w1.tif", "x/P2_A01_s1_w1.tif", pattern="imagexpress")
+    assert [field.plate for field in found.fields] == ["P1", "P2"]
+
+
+def test_a_folder_for_each_stain_is_one_plate(tmp_path):
+    found = folder(
+        tmp_path, "P1/DNA/A01_f1_DNA.tif", "P1/ER/A01_f1_ER.tif", "P2/DNA/A01_f1_DNA.tif",
+        "P2/ER/A01_f1_ER.tif", stains=STAINS,
+    )  # fmt: skip
+    assert [(field.plate, field.problem) for field in found.fields] == [("P1", ""), ("P2", "")]
+
+
+def test_links_are_followed_within_the_root_and_told_where_they_leave_it(tmp_path):
+    for name in ("root/P1/A01_f1_1.tif", "root/store/P2/B02_f1_1.tif", "outside/P3/C03_f1_1.tif"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "root" / "P2").symlink_to("store/P2")
+    (tmp_path / "root" / "P3").symlink_to("../outside/P3")
+    found = folder(tmp_path / "root")
+    assert [(field.plate, field.well) for field in found.fields] == [("P1", "A01"), ("P2", "B02")]
+    assert remarks(found) == {f"passed over ({ELSEWHERE})": (1, True)}
+
+
+def test_what_is_passed_over_is_counted_with_an_example(tmp_path):
+    found = folder(
+        tmp_path, "P1/A01_f1_1.tif", "P1/._A01_f1_1.tif", ".git/P1/A02_f1_1.tif", "P1/notes.txt",
+        "P1/overview.tif", "P1/A01_f1_9.tif", "P1/A01_f1_1_thumb.tif", "plate.zarr/0/A01_f1_1.tif",
+    )  # fmt: skip
+    assert len(found.fields) == 1
+    assert remarks(found) == {
+        "passed over (hidden)": (2, False),
+        "passed over (thumbnail)": (1, False),
+        "passed over (a Zarr store)": (1, False),
+        "files that are no images": (1, False),
+        "images whose names do not fit the pattern": (1, False),
+        "images of channels that are not asked for": (1, False),
+    }
+    examples = {remark.example for remark in found.remarks}
+    assert {"P1/notes.txt", "P1/overview.tif", "P1/A01_f1_9.tif", "plate.zarr"} < examples
+
+
+@pytest.mark.parametrize(
+    "entry", [{"z": 0}, {"z": "3"}, {"z": "min"}, {"t": 0}, {"illumination": "times"}]
+)
+def test_an_impossible_choice_is_refused_by_its_name(entry):
+    (name,) = entry
+    tables = {
+        "images": {"path": "x", "stains": ["DNA"], **entry},
+        "model": {"path": "x"},
+        "output": {"path": "y"},
+    }
+    with pytest.raises(ConfigError, match=rf"images\.{name}"):
+        ScreenConfig.from_dict(tables)
+
+
+def opera(z, t=1, channel=1, field=1):
+    return f"r01c01f{field:02d}p{z:02d}-ch{channel}sk{t}fk1fl1.tiff"
+
+
+def test_several_planes_and_no_choice_are_an_error_that_names_them(tmp_path):
+    with pytest.raises(ConfigError, match=r"planes along z: 1, 2\. Say which by z"):
+        folder(tmp_path, opera(1), opera(2), pattern="opera")
+
+
+def test_several_time_points_and_no_choice_are_an_error_that_names_them(tmp_path):
+    with pytest.raises(ConfigError, match=r"time points: 1, 2\. Say which by t"):
+        folder(tmp_path, opera(1), opera(1, t=2), pattern="opera")
+
+
+@pytest.mark.parametrize(("z", "planes"), [(2, [2]), ("max", [1, 2]), ("mean", [1, 2])])
+def test_the_files_of_the_planes_that_are_asked_for_are_taken(tmp_path, z, planes):
+    found = folder(tmp_path, opera(1), opera(2), opera(1, t=2), pattern="opera", z=z, t=1)
+    (field,) = found.fields
+    assert field.files == (tuple(str(tmp_path / opera(plane)) for plane in planes),)
+    assert (field.plane, field.time) == (str(z), "1")
+
+
+def test_a_plane_that_one_field_lacks_fails_that_field_alone(tmp_path):
+    names = (opera(1), opera(2), opera(1, field=2))
+    found = folder(tmp_path, *names, pattern="opera", z="max")
+    assert [field.problem for field in found.fields] == ["", "no file for stain 1 at plane 2"]
+
+
+def test_planes_that_names_count_from_0_are_counted_from_1(tmp_path):
+    names = [f"A1--W00001--P00001--Z0000{z}--T00000--1.tif" for z in (0, 1)]
+    (field,) = folder(tmp_path, *names, pattern="scanr", z=2).fields
+    assert field.files == ((str(tmp_path / names[1]),),)
+    assert (field.plane, field.time) == ("2", "1")
+
+
+STEPS = ("x_A01_s1_w1.tif", "ZStep_1/x_A01_s1_w1.tif", "ZStep_2/x_A01_s1_w1.tif")
+
+
+@pytest.mark.parametrize(
+    ("z", "files"), [("projection", STEPS[:1]), (2, STEPS[2:]), ("max", STEPS[1:])]
+)
+def test_the_microscopes_projection_is_no_plane(tmp_path, z, files):
+    (field,) = folder(tmp_path, *STEPS, pattern="imagexpress", z=z).fields
+    assert field.files == (tuple(str(tmp_path / name) for name in files),)
+
+
+def test_step_0_of_imagexpress_is_its_projection(tmp_path):
+    names = [name if "/" in name else f"ZStep_0/{name}" for name in STEPS]
+    with pytest.raises(ConfigError, match="1, 2, and the microscope's own projection"):
+        folder(tmp_path, *names, pattern="imagexpress")
+
+
+@pytest.mark.parametrize(("number", "well"), [(1, "A01"), (13, "B01"), (96, "H12")])
+def test_wells_of_scanr_that_have_numbers_are_counted_and_it_is_said(tmp_path, number, well):
+    name = f"--W{number:05d}--P00001--Z00000--T00000--1.tif"
+    found = folder(tmp_path, f"x/data/{name}", pattern="scanr")
+    assert [(field.plate, field.well) for field in found.fields] == [("x", well)]
+    assert any("row by row over 12 columns" in what for what in remarks(found))
+
+
+MASKS = r"masks/(?P<well>\w\d\d)_f(?P<field>\d+)\.tif"
+
+
+def test_masks_in_another_folder_belong_to_the_plate_around_them(tmp_path):
+    found = folder(tmp_path, "P1/images/A01_f1_1.tif", "P1/masks/A01_f1.tif", labels=MASKS)
+    (field,) = found.fields
+    assert (field.plate, field.labels) == ("P1", str(tmp_path / "P1/masks/A01_f1.tif"))
+    assert found.remarks == []
+
+
+def test_masks_that_match_no_image_and_fields_without_a_mask_are_told(tmp_path):
+    found = folder(tmp_path, "P1/images/A01_f01_1.tif", "P1/masks/A01_f1.tif", labels=MASKS)
+    assert remarks(found) == {
+        "label images that match no image": (1, True),
+        "fields without a label image": (1, True),
+    }
+    assert "an image is P1 A01 field 01" in str(found.remarks[0])
+
+
+def test_two_masks_of_a_field_are_refused(tmp_path):
+    names = ("P1/A01_f1_1.tif", "P1/a/masks/A01_f1.tif", "P1/b/masks/A01_f1.tif")
+    with pytest.raises(ConfigError, match="two label images"):
+        folder(tmp_path, *names, labels=MASKS)
+
+
+HARMONY_XML = """<?xml version="1.0"?>
+<EvaluationInputData xmlns="http://www.perkinelmer.com/PEHH/HarmonyV5"><Images><Image>
+<ChannelID>1</ChannelID><ChannelName>Alexa 488</ChannelName>
+<ImageResolutionX Unit="m">5E-07</ImageResolutionX>
+<ImageResolutionY Unit="m">6E-07</ImageResolutionY></Image></Images></EvaluationInputData>"""
+YOKOGAWA_MRF = """<?xml version="1.0"?>
+<bts:MeasurementDetail xmlns:bts="http://www.yokogawa.co.jp/BTS/BTSSchema/1.0">
+<bts:MeasurementChannel bts:Ch="1" bts:HorizontalPixelDimension="0.5"
+ bts:VerticalPixelDimension="0.6"/></bts:MeasurementDetail>"""
+YOKOGAWA_MES = """<?xml version="1.0"?>
+<bts:MeasurementSetting xmlns:bts="http://www.yokogawa.co.jp/BTS/BTSSchema/1.0">
+<bts:Channel bts:Ch="1" bts:Acquisition="Alexa 488" bts:Fluorophore=""/></bts:MeasurementSetting>"""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "image", "files", "size"),
+    [
+        ("opera", f"P1/Images/{OPERA}", {"P1/Images/Index.idx.xml": HARMONY_XML}, (0.6, 0.5)),
+        ("imagexpress", "P1/x_A01_s1_w1.tif", {"P1/x.HTD": '"WaveName1", "Alexa 488"'}, ()),
+        (
+            "cellvoyager",
+            "P1/x_A01_T0001F001L01A01Z01C01.tif",
+            {"P1/MeasurementDetail.mrf": YOKOGAWA_MRF, "P1/x.mes": YOKOGAWA_MES},
+            (0.6, 0.5),
+        ),
+    ],
+)
+def test_the_instruments_own_files_name_channels_and_pixels(tmp_path, pattern, image, files, size):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = folder(tmp_path, image, pattern=pattern, channels=["Alexa 488"])
+    (field,) = found.fields
+    assert not field.problem
+    assert field.pixel_size == pytest.approx(size)
+    assert any("(Alexa 488)" in channel for channel in found.channels)
+    assert found.remarks == []
+
+
+def test_a_damaged_file_of_the_instrument_says_nothing(tmp_path):
+    (tmp_path / "Images").mkdir()
+    (tmp_path / "Images" / "Index.idx.xml").write_text("<broken")
+    assert len(folder(tmp_path, f"Images/{OPERA}", pattern="opera").fields) == 1
 
 
 def test_a_folder_gives_fields_in_plate_order(tmp_path):
@@ -62,7 +320,7 @@ def test_a_folder_gives_fields_in_plate_order(tmp_path):
     assert [f.well for f in fields[::10]] == ["A02", "A10", "B01"]
     assert [f.site for f in fields[:10]] == [str(site) for site in range(1, 11)]
     first = fields[0]
-    assert first.planes == tuple(str(tmp_path / "P1" / f"A02_f1_{s}.png") for s in STAINS)
+    assert first.files == tuple((str(tmp_path / "P1" / f"A02_f1_{s}.png"),) for s in STAINS)
     assert first.labels == str(tmp_path / "P1" / "A02_f1_labels.png")
 
 
@@ -71,7 +329,7 @@ def test_stains_come_in_the_networks_order_under_the_files_names(tmp_path):
         (tmp_path / f"r01c01f01p01-ch{channel}sk1fk1fl1.tiff").touch()
     images = ImageSettings(str(tmp_path), ["ER", "DNA"], channels=["2", "1"], pattern="opera")
     (field,) = find_fields(images)
-    assert ["-ch2" in field.planes[0], "-ch1" in field.planes[1]] == [True, True]
+    assert ["-ch2" in field.files[0][0], "-ch1" in field.files[1][0]] == [True, True]
     assert field.plate == tmp_path.name
 
 
@@ -79,13 +337,14 @@ def test_a_pattern_without_channel_means_all_stains_in_one_file(tmp_path):
     (tmp_path / "A01_1.tif").touch()
     pattern = r"(?P<well>\w\d\d)_(?P<field>\d)\.tif"
     (field,) = find_fields(ImageSettings(str(tmp_path), STAINS, pattern=pattern))
-    assert field.planes == (str(tmp_path / "A01_1.tif"),)
+    assert (field.files, field.together) == (((str(tmp_path / "A01_1.tif"),),), True)
 
 
 def test_a_missing_channel_leaves_its_place_empty(tmp_path):
     (write_plate(tmp_path, wells=("A01",), sites=1) / "P1" / "A01_f1_ER.png").unlink()
     (field,) = find_fields(ImageSettings(str(tmp_path), STAINS, labels=LABELS))
-    assert field.planes == (str(tmp_path / "P1" / "A01_f1_DNA.png"), "")
+    assert field.files == ((str(tmp_path / "P1" / "A01_f1_DNA.png"),), ())
+    assert field.problem == "no file for stain ER"
 
 
 def test_two_files_for_one_plane_are_refused(tmp_path):
@@ -148,7 +407,7 @@ def test_a_load_file_is_read_in_cellprofilers_columns(tmp_path, prefix):
     ]
     fields = find_fields(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
     assert [(f.plate, f.well, f.site) for f in fields] == [("P9", "B02", "1"), ("P9", "B02", "2")]
-    assert fields[0].planes == (str(tmp_path / "raw" / "d1.tif"), "/data/e1.tif")
+    assert fields[0].files == ((str(tmp_path / "raw" / "d1.tif"),), ("/data/e1.tif",))
     assert fields[0].labels == "/labels/c1.png"
 
 
@@ -169,8 +428,66 @@ def test_a_load_file_without_a_column_names_line_and_column(tmp_path):
 
 def test_a_load_file_without_the_stains_says_what_it_expected(tmp_path):
     images = ImageSettings(write_csv(tmp_path / "load.csv", ROWS), ["Mito"], source="load_file")
-    with pytest.raises(ConfigError, match="FileName_Mito"):
+    with pytest.raises(
+        ConfigError, match=r"FileName_Mito; the channels are \['OrigDNA', 'OrigER'\]"
+    ):
         find_fields(images)
+
+
+def test_a_rows_number_is_kept_in_whatever_order_the_fields_come(tmp_path):
+    rows = [{**ROWS[0], "Metadata_Well": well} for well in ("C03", "A01", "B02")]
+    fields = find_fields(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
+    assert [(field.well, field.number) for field in fields] == [("A01", 2), ("B02", 3), ("C03", 1)]
+
+
+@pytest.mark.parametrize("url", ["file:///data/a%20b%25.tif", "file:/data/a%20b%25.tif"])
+def test_urls_are_decoded(tmp_path, url):
+    rows = [{**ROWS[0], "URL_OrigER": url}]
+    (field,) = find_fields(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
+    assert field.files[1] == ("/data/a b%.tif",)
+
+
+def test_an_empty_cell_fails_its_row_alone(tmp_path):
+    rows = [{**ROWS[0], "FileName_OrigDNA": ""}, ROWS[1]]
+    fields = find_fields(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
+    assert [field.problem for field in fields] == ["no file for stain DNA", ""]
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [("s3://bucket/images", "s3://bucket"), ("file://server/share", "file://server")],
+)
+def test_files_elsewhere_are_told_once_and_clearly(tmp_path, path, place):
+    rows = [{**row, "PathName_OrigDNA": path} for row in ROWS]
+    found = survey(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
+    (remark,) = found.remarks
+    assert remark.count == 2 and remark.missing
+    assert f"not on this machine but at {place}: copy them" in str(remark)
+
+
+def test_other_metadata_columns_are_kept(tmp_path):
+    rows = [{**row, "Metadata_Batch": "7", "Metadata_Compound": "DMSO"} for row in ROWS]
+    field = find_fields(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))[0]
+    assert field.metadata == (("Metadata_Batch", "7"), ("Metadata_Compound", "DMSO"))
+
+
+def test_a_compressed_load_file_gives_the_same_fields(tmp_path):
+    write_csv(tmp_path / "load.csv", ROWS)
+    packed = tmp_path / "load.csv.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "load.csv").read_bytes()))
+    assert find_fields(ImageSettings(str(packed), **LOAD_FILE)) == find_fields(
+        ImageSettings(str(tmp_path / "load.csv"), **LOAD_FILE)
+    )
+
+
+def test_illumination_images_are_never_passed_over_in_silence(tmp_path):
+    path = write_csv(tmp_path / "load.csv", [{**ROWS[0], "FileName_IllumDNA": "dna.npy"}])
+    with pytest.raises(ConfigError, match=r"images.illumination: .*'divide' or 'subtract'"):
+        find_fields(ImageSettings(path, **LOAD_FILE))
+    (field,) = find_fields(ImageSettings(path, **LOAD_FILE, illumination="none"))
+    assert (field.illumination, field.problem) == ((), "")
+    (field,) = find_fields(ImageSettings(path, **LOAD_FILE, illumination="divide"))
+    assert field.problem == "no illumination image for stain ER"
 
 
 @pytest.mark.parametrize("name", ["load.csv", "load.parquet"])

@@ -102,14 +102,16 @@ def test_objects_are_listed_with_cellprofilers_names(screen):
     run_screen(config(screen))
     found = rows(screen, "objects")
     assert len(found) == 12
-    assert list(found[0])[:5] == [
+    assert list(found[0])[:7] == [
         "Metadata_Plate",
         "Metadata_Well",
         "Metadata_Site",
+        "Metadata_Z",
+        "Metadata_T",
         "ImageNumber",
         "ObjectNumber",
     ]
-    assert list(found[0])[5:] == [
+    assert list(found[0])[7:] == [
         f"Cells_Attribution_{measure}_{stain}"
         for stain, measure in itertools.product(("DNA", "ER"), ("Mean", "Sum", "Share", "Max"))
     ]

@@ -1,6 +1,7 @@
 """OME-Zarr plates in, OME-Zarr maps out."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from captum_pcim.screen.config import ImageSettings
 from captum_pcim.screen.identity import stamp
 from captum_pcim.screen.maps import write_map
 from captum_pcim.screen.plate import Field
-from captum_pcim.screen.sources import find_fields
+from captum_pcim.screen.sources import find_fields, survey
+from captum_pcim.screen.zarr_plate import read_field, read_labels
 
 zarr = pytest.importorskip("zarr", minversion="3")
 
@@ -70,8 +72,9 @@ def write_zarr_plate(path, version="0.5", channels=("ER", "DNA", "Mito")):
     return path
 
 
-def zarr_config(folder, **changes):
+def zarr_config(folder, acquisition=None, **changes):
     images = {"source": "ome_zarr", "path": str(folder / "plate.zarr"), "labels": "cells"}
+    images |= changes.pop("images", {}) | ({"acquisition": acquisition} if acquisition else {})
     return config(folder, images=images, **changes)
 
 
@@ -88,23 +91,19 @@ def test_a_plate_is_explained_as_the_same_pixels_in_files_are(screen, version):
     assert [(f.plate, f.well, f.site) for f in fields] == [
         ("Z1", "A01", "0"), ("Z1", "A01", "1"), ("Z1", "B12", "0"), ("Z1", "B12", "1"),
     ]  # fmt: skip
-    from captum_pcim.screen.zarr_plate import read_field
-
     for number, field in enumerate(fields, start=1):
-        np.testing.assert_array_equal(read_field(field.planes[0], STAINS), pixels(number))
+        np.testing.assert_array_equal(read_field(field.files[0][0], STAINS), pixels(number))
     assert run_screen(zarr_config(screen)).failures == {}
     objects = (screen / "results" / "objects.csv").read_text().splitlines()
     assert len(objects) == 1 + 4
 
 
 def test_channels_without_names_are_taken_in_order(screen):
-    from captum_pcim.screen.zarr_plate import read_field
-
     write_zarr_plate(screen / "plate.zarr", channels=())
     field = find_fields(zarr_config(screen).images)[0]
-    np.testing.assert_array_equal(read_field(field.planes[0], STAINS), pixels(1))
+    np.testing.assert_array_equal(read_field(field.files[0][0], STAINS), pixels(1))
     with pytest.raises(ImageError, match=r"no channel DNA, ER, Golgi; the image has 2"):
-        read_field(field.planes[0], [*STAINS, "Golgi"])
+        read_field(field.files[0][0], [*STAINS, "Golgi"])
 
 
 def test_a_missing_channel_is_named(screen):
@@ -122,8 +121,8 @@ def test_a_changed_chunk_changes_the_stamp_and_changed_labels_the_labels(screen)
     middle = stamp(field)
     os.utime(path / "A" / "1" / "0" / "labels" / "cells" / "0" / "c" / "0" / "0" / "0", (1, 1))
     after = stamp(field)
-    assert [one == other for one, other in zip(before, middle, strict=True)][3:] == [False, True]
-    assert [one == other for one, other in zip(middle, after, strict=True)][3:] == [True, False]
+    assert [one == other for one, other in zip(before, middle, strict=True)][-2:] == [False, True]
+    assert [one == other for one, other in zip(middle, after, strict=True)][-2:] == [True, False]
 
 
 def test_a_folder_of_plates_is_read_as_all_of_them(screen):
@@ -151,11 +150,156 @@ def test_a_plate_whose_wells_lie_elsewhere_is_refused(screen):
         find_fields(zarr_config(screen).images)
 
 
-def test_a_well_that_lists_no_images_is_named(screen):
+def test_a_well_that_does_not_list_its_images_is_a_row_of_its_own(screen):
     path = write_zarr_plate(screen / "plate.zarr")
     zarr.open_group(path / "B" / "12").attrs["ome"] = {}
-    with pytest.raises(ConfigError, match=r"B/12 lists no images"):
-        find_fields(zarr_config(screen).images)
+    fields = find_fields(zarr_config(screen).images)
+    assert [(f.well, f.problem) for f in fields] == [
+        ("A01", ""), ("A01", ""), ("B12", "the well does not list its images"),
+    ]  # fmt: skip
+
+
+def test_a_listed_well_without_a_folder_is_a_row_and_an_empty_one_is_told(screen):
+    path = write_zarr_plate(screen / "plate.zarr")
+    shutil.rmtree(path / "B" / "12")
+    well = zarr.open_group(path / "A" / "1")
+    well.attrs["ome"] = {"version": "0.5", "well": {"images": []}}
+    found = survey(zarr_config(screen, images={"labels": ""}).images)
+    assert [(f.well, f.problem) for f in found.fields] == [
+        ("B12", "the plate lists the well, but it has no folder")
+    ]
+    assert "wells that list no image: 1, for example Z1 A01" in map(str, found.remarks)
+
+
+def test_a_field_without_its_label_image_is_told(screen):
+    path = write_zarr_plate(screen / "plate.zarr")
+    shutil.rmtree(path / "A" / "1" / "0" / "labels")
+    found = survey(zarr_config(screen).images)
+    assert "fields without a label image: 1, for example Z1 A01 field 0" in map(str, found.remarks)
+    assert len(found.fields) == 4
+
+
+def test_a_plate_is_found_below_other_folders_and_other_stores_are_told(screen):
+    (screen / "plates" / "day1").mkdir(parents=True)
+    write_zarr_plate(screen / "plates" / "day1" / "one.zarr")
+    zarr.create_group(screen / "plates" / "image.zarr")
+    found = survey(ImageSettings(str(screen / "plates"), STAINS, source="ome_zarr"))
+    assert len(found.fields) == 4
+    assert [remark.what for remark in found.remarks] == ["Zarr stores that are no plate"]
+
+
+def array_image(path, array, axes, channels=(), version="0.5"):
+    """An OME-Zarr image of an array whose axes are given as OME-Zarr has them."""
+    group = zarr.create_group(path, zarr_format=3 if version == "0.5" else 2)
+    scale = [{"type": "scale", "scale": [1.0] * len(axes)}]
+    dataset = {"path": "0", "coordinateTransformations": scale}
+    attributes = {"multiscales": [{"axes": axes, "datasets": [dataset]}]}
+    if channels:
+        attributes["omero"] = {"channels": [{"label": name} for name in channels]}
+    put(group, attributes, version)
+    made = group.create_array("0", shape=array.shape, chunks=array.shape, dtype=array.dtype)
+    made[...] = array
+    return str(path)
+
+
+def typed(names):
+    types = {"t": "time", "c": "channel"}
+    return [{"name": name, "type": types.get(name.lower(), "space")} for name in names]
+
+
+STACK = np.arange(2 * 2 * 3 * 4 * 5, dtype=np.uint16).reshape(2, 2, 3, 4, 5)  # t, c, z, y, x
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        typed("tczyx"),
+        typed("TCZYX"),
+        list("tczyx"),
+        [{"name": name} for name in "TCZYX"],
+        [
+            {"name": "frame", "type": "time"},
+            {"name": "stain", "type": "Channel"},
+            *({"name": name, "type": "space"} for name in ("depth", "height", "width")),
+        ],
+    ],
+    ids=["lower", "upper", "0.3", "untyped", "by type"],
+)
+def test_axes_are_known_by_their_type_in_any_case(tmp_path, axes):
+    path = array_image(tmp_path / "a.zarr", STACK, axes, ("DNA", "ER"))
+    np.testing.assert_array_equal(read_field(path, ["ER", "DNA"], z=3, t=2), STACK[1, [1, 0], 2])
+    np.testing.assert_array_equal(read_field(path, ["DNA"], z="max", t=1)[0], STACK[0, 0].max(0))
+
+
+def test_planes_and_time_points_to_choose_from_are_named(tmp_path):
+    path = array_image(tmp_path / "a.zarr", STACK, typed("tczyx"), ("DNA", "ER"))
+    with pytest.raises(ImageError, match="planes along z: 1, 2, 3"):
+        read_field(path, STAINS)
+    with pytest.raises(ImageError, match="time points: 1, 2"):
+        read_field(path, STAINS, z=1)
+
+
+@pytest.mark.parametrize("names", ["yx", "cyx", "zyx", "czyx", "tczyx"])
+def test_labels_are_read_with_and_without_an_axis_of_channels(tmp_path, names):
+    labels = np.array([[0, 70000], [1, 4000000000]], np.uint32)
+    array = labels.reshape([1] * (len(names) - 2) + [2, 2])
+    path = array_image(tmp_path / "a.zarr", array, typed(names))
+    np.testing.assert_array_equal(read_labels(path), labels.astype(np.int64))
+
+
+def test_labels_of_several_channels_are_refused(tmp_path):
+    path = array_image(tmp_path / "a.zarr", np.ones((2, 4, 4), np.uint16), typed("cyx"))
+    with pytest.raises(ImageError, match="one channel, this one 2"):
+        read_labels(path)
+
+
+def two_acquisitions(path):
+    write_zarr_plate(path)
+    group = zarr.open_group(path)
+    ome = group.attrs["ome"]
+    ome["plate"]["acquisitions"] = [{"id": 0, "name": "first"}, {"id": 1, "name": "second"}]
+    group.attrs["ome"] = ome
+    for well in WELLS:
+        images = [{"path": str(i), "acquisition": i} for i in (0, 1)]
+        zarr.open_group(path / well).attrs["ome"] = {"version": "0.5", "well": {"images": images}}
+
+
+@pytest.mark.parametrize("acquisition", [1, "second"])
+def test_acquisitions_are_told_apart(screen, acquisition):
+    two_acquisitions(screen / "plate.zarr")
+    fields = find_fields(zarr_config(screen, acquisition=acquisition).images)
+    assert [(f.well, f.site) for f in fields] == [("A01", "1"), ("B12", "1")]
+
+
+@pytest.mark.parametrize("acquisition", [None, 7])
+def test_acquisitions_to_choose_from_are_named(screen, acquisition):
+    two_acquisitions(screen / "plate.zarr")
+    with pytest.raises(ConfigError, match=r"the acquisitions 0 \(first\), 1 \(second\)"):
+        find_fields(zarr_config(screen, acquisition=acquisition).images)
+
+
+@pytest.mark.parametrize("compressor", ["zstd", "gzip", "blosc", "none"])
+def test_a_chunk_that_is_cut_off_is_never_filled_up(tmp_path, compressor):
+    codecs = {
+        "zstd": zarr.codecs.ZstdCodec(),
+        "gzip": zarr.codecs.GzipCodec(),
+        "blosc": zarr.codecs.BloscCodec(),
+        "none": None,
+    }
+    image = np.tile(np.arange(64, dtype=np.uint16), (1, 64, 1))
+    path = tmp_path / "a.zarr"
+    array_image(path, image, typed("cyx"))
+    array = zarr.create_array(
+        path / "0", shape=image.shape, chunks=image.shape, dtype=image.dtype,
+        compressors=codecs[compressor], overwrite=True,
+    )  # fmt: skip
+    array[...] = image
+    chunk = path / "0" / "c" / "0" / "0" / "0"
+    whole = chunk.read_bytes()
+    for part in (0, len(whole) // 2, len(whole) - 1):
+        chunk.write_bytes(whole[:part])
+        with pytest.raises(ImageError, match="cannot be read"):
+            read_field(str(path), ["DNA"])
 
 
 def test_an_image_that_is_not_finite_is_listed_and_left_out_of_the_windows(screen):
@@ -191,14 +335,14 @@ def test_maps_are_written_beside_the_image_at_its_scale(screen):
 
 def test_a_map_holds_the_weights_as_float16(tmp_path):
     attributions = np.random.default_rng(0).random((2, 5, 7), dtype=np.float32)
-    write_map(tmp_path / "map.zarr", attributions, Field("P", "A01", "1", ("x.png",)), STAINS)
+    write_map(tmp_path / "map.zarr", attributions, Field("P", "A01", "1", (("x.png",),)), STAINS)
     found = zarr.open_array(tmp_path / "map.zarr" / "0", mode="r")[...]
     np.testing.assert_array_equal(found, attributions.astype(np.float16))
 
 
 def test_weights_that_all_stains_share_are_written_once(tmp_path):
     plane = np.random.default_rng(0).random((1, 5, 7), dtype=np.float32)
-    field = Field("P", "A01", "1", ("x.png",))
+    field = Field("P", "A01", "1", (("x.png",),))
     write_map(tmp_path / "map.zarr", np.repeat(plane, 2, axis=0), field, STAINS)
     found = zarr.open_array(tmp_path / "map.zarr" / "0", mode="r")[...]
     np.testing.assert_array_equal(found, plane.astype(np.float16))
@@ -207,7 +351,7 @@ def test_weights_that_all_stains_share_are_written_once(tmp_path):
 def test_maps_follow_the_specification(tmp_path):
     models = pytest.importorskip("ome_zarr_models.v05.image")
     attributions = np.random.default_rng(0).random((2, 5, 7), dtype=np.float32)
-    write_map(tmp_path / "map.zarr", attributions, Field("P", "A01", "1", ("x.png",)), STAINS)
+    write_map(tmp_path / "map.zarr", attributions, Field("P", "A01", "1", (("x.png",),)), STAINS)
     models.Image.from_zarr(zarr.open_group(tmp_path / "map.zarr", mode="r"))
 
 
@@ -215,7 +359,7 @@ def test_maps_are_read_by_ome_zarr(tmp_path):
     reader = pytest.importorskip("ome_zarr.reader")
     location = pytest.importorskip("ome_zarr.io")
     attributions = np.random.default_rng(0).random((2, 5, 7), dtype=np.float32)
-    write_map(tmp_path / "map.zarr", attributions, Field("P", "A01", "1", ("x.png",)), STAINS)
+    write_map(tmp_path / "map.zarr", attributions, Field("P", "A01", "1", (("x.png",),)), STAINS)
     (node,) = reader.Reader(location.parse_url(tmp_path / "map.zarr"))()
     np.testing.assert_array_equal(np.asarray(node.data[0]), attributions.astype(np.float16))
     assert node.metadata["channel_names"] == STAINS

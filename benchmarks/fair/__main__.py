@@ -24,6 +24,7 @@ from typing import Any
 from torch import Tensor, nn
 
 import captum_pcim
+from benchmarks.bootstrap import estimate
 from benchmarks.fair.cells import FAMILIES, FOLDER, Cell, cells
 from benchmarks.fair.forms import chosen_forms
 from benchmarks.fair.instruments import (
@@ -37,13 +38,19 @@ from benchmarks.fair.instruments import (
 from benchmarks.fair.rivals import PLAIN, RIVALS, maps_of, rivals
 from benchmarks.fair.store import Store
 from benchmarks.fair.verdicts import Verdict, verdicts
-from benchmarks.report import add_write_option, markdown_table, publish
+from benchmarks.results import Table, add_write_option, publish, write
 from benchmarks.sets.classifiers import ARCHITECTURES
 from benchmarks.sets.real_data import DEFAULT_DATA
 from captum_pcim.comparison.methods import as_method
 from captum_pcim.comparison.trivial import trivial_methods
 
 OWN = "PCIM"
+NOTE = (
+    "At most {n} rightly classified images of each {part} part, curves of {points} points. First "
+    "or behind: the 95 % bootstrap interval of the paired difference from the rival of the best "
+    "mean leaves out 0. Insertion and deletion are means over five references."
+)
+WORDS = ("first", "tied", "behind")
 TRIVIAL = tuple(trivial_methods())
 
 
@@ -61,10 +68,21 @@ def main() -> None:
                 store.write(cell, method, full_panel(cell, make_maps, arguments.points))
                 seconds = time.perf_counter() - started
                 print(f"{cell.name}, {cell.architecture}, {method}: {seconds:.0f} s", flush=True)
-    table = FOLDER / f"{arguments.part}.csv"
-    store.write_table(table, _all_scores(store, chosen))
-    print(f"scores of every image: {table}\n")
-    publish("fair rivals", report(store, chosen), arguments.write)
+    keep = arguments.write and arguments.part == "reporting"
+    path = FOLDER / f"{arguments.part}.csv"
+    store.write_table(path, _all_scores(store, chosen))
+    print(f"scores of every image: {path}\n")
+    note = NOTE.format(n=arguments.images, part=arguments.part, points=arguments.points)
+    by_cell = found_scores(store, chosen)
+    for title, found in by_cell.items():
+        name = title.replace(", ", "_").replace(" ", "_")
+        table = means_table(title, found, note)
+        print(f"{title}\n\n{table.markdown(intervals=False)}\n")
+        if keep:
+            write(f"fair/{name}", table)
+    judged = judge(by_cell)
+    publish("fair/verdicts", verdict_table(judged, note), keep)
+    publish("fair/counts", count_table(judged, note), keep)
 
 
 def tested(text: str) -> MakeMaps:
@@ -101,63 +119,58 @@ def rival(cell: Cell, name: str) -> MakeMaps:
     return make_maps
 
 
-def report(store: Store, chosen: list[Cell]) -> str:
-    """The count, a table of verdicts, and the figures of every cell."""
-    by_cell = {
-        f"{cell.name}, {cell.architecture}": {
+def found_scores(store: Store, chosen: list[Cell]) -> dict[str, dict[str, Scores]]:
+    """By cell and method what is kept."""
+    return {
+        cell.title: {
             name: scores
             for name in (OWN, *RIVALS, *TRIVIAL)
             if (scores := store.read(cell, name)) is not None
         }
         for cell in chosen
     }
-    judged = {
+
+
+def judge(by_cell: dict[str, dict[str, Scores]]) -> dict[str, dict[str, Verdict]]:
+    """By cell and metric the verdict on the method under test, where it has met a rival."""
+    return {
         title: verdicts(found[OWN], {name: s for name, s in found.items() if name in RIVALS})
         for title, found in by_cell.items()
         if OWN in found and any(name in RIVALS for name in found)
     }
-    parts = ["## Against fair rivals", count(judged), verdict_table(judged)]
-    for title, found in by_cell.items():
-        parts += [f"### {title}, {len(next(iter(found.values()))['insertion'])} images"]
-        parts += [means_table(found, [*HEADLINES]), means_table(found, _beside())]
-    return "\n\n".join(parts)
 
 
-def count(judged: dict[str, dict[str, Verdict]]) -> str:
-    words = Counter(one.word for cell in judged.values() for one in cell.values())
-    shares = ", ".join(
-        f"{word} in {words[word]} ({words[word] / max(1, words.total()):.0%})"
-        for word in ("first", "tied", "behind")
-    )
-    return f"Of {words.total()} cells (set x network x metric), {OWN} is {shares}."
-
-
-def verdict_table(judged: dict[str, dict[str, Verdict]]) -> str:
-    """Each cell of the table: the verdict, the mean, and the best rival's."""
+def verdict_table(judged: dict[str, dict[str, Verdict]], note: str) -> Table:
+    """One row per cell: the verdict, the mean, and the best rival's."""
     rows = [
-        [title, *(f"{v.word} {v.own:.3f} ({v.rival} {v.best:.3f})" for v in cell.values())]
+        [title, *(f"{v.word} {v.own:.3f}: {v.rival} {v.best:.3f}" for v in cell.values())]
         for title, cell in judged.items()
     ]
-    return markdown_table(["set, network", *_arrows([*HEADLINES])], rows)
+    return Table(f"{OWN} against the best fair rival", ["set, network", *HEADLINES], rows, note)
 
 
-def means_table(found: dict[str, Scores], metrics: list[str]) -> str:
+def count_table(judged: dict[str, dict[str, Verdict]], note: str) -> Table:
+    """How often the method is first, tied and behind, by metric and in all."""
+    rows = []
+    for metric in (*HEADLINES, "all"):
+        wanted = HEADLINES if metric == "all" else [metric]
+        words = Counter(cell[name].word for cell in judged.values() for name in wanted)
+        shares = (f"{words[w]} ({words[w] / max(1, words.total()):.0%})" for w in WORDS)
+        rows.append([metric, *shares])
+    return Table(f"{OWN} against the best fair rival, counted", ["metric", *WORDS], rows, note)
+
+
+def means_table(title: str, found: dict[str, Scores], note: str) -> Table:
+    """One row per method, means over images with their intervals."""
+    beside = [f"{curve}, {name}" for curve in ("insertion", "deletion") for name in REFERENCES]
+    metrics = [*HEADLINES, *beside, *SANITY]
     rows = [
-        [name, *(f"{float(scores[metric].nanmean()):.3f}" for metric in metrics)]
+        [name, *(estimate(scores[metric]).spread for metric in metrics)]
         for name, scores in found.items()
     ]
-    return markdown_table(["method", *_arrows(metrics)], rows)
-
-
-def _beside() -> list[str]:
-    return [f"{curve}, {name}" for curve in ("insertion", "deletion") for name in REFERENCES] + [
-        *SANITY
-    ]
-
-
-def _arrows(metrics: list[str]) -> list[str]:
-    signs = {1: " ↑", -1: " ↓", 0: ""}
-    return [metric + signs[HEADLINES.get(metric, 0)] for metric in metrics]
+    arrows = {1: " ↑", -1: " ↓", 0: ""}
+    columns = [metric + arrows[HEADLINES.get(metric, 0)] for metric in metrics]
+    return Table(f"{title}: fair rivals", ["method", *columns], rows, note)
 
 
 def _all_scores(store: Store, chosen: list[Cell]) -> Iterator[tuple[Cell, str, Scores]]:

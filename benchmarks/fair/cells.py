@@ -53,6 +53,10 @@ class Cell:
     others: Tensor
 
     @property
+    def title(self) -> str:
+        return f"{self.name}, {self.architecture}"
+
+    @property
     def background(self) -> Tensor:
         return Background()(self.inputs)[0]
 

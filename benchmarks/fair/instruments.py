@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -98,14 +99,12 @@ def fidelity(
         "noisy background": [noisy_background(cell.inputs)],
         "donors": [*cell.others[:, :2].unbind(1)],
     }
+    fast = fused(network, cell.inputs)
     scores = {}
     for curve in (insertion, deletion):
         areas = {
             name: [
-                curve(
-                    network, cell.inputs, maps, cell.target, image, n_points,
-                    perturbations_per_eval=4,
-                ).auc
+                curve(fast, cell.inputs, maps, cell.target, image, n_points).auc
                 for image in images[name]
             ]
             for name in references
@@ -114,6 +113,14 @@ def fidelity(
         scores |= {f"{curve.__name__}, {name}": area for name, area in own.items()}
         scores[curve.__name__] = torch.stack([*own.values()]).mean(0)
     return scores
+
+
+def fused(network: nn.Module, inputs: Tensor) -> nn.Module:
+    """The network with its normalisations folded into its convolutions: half the time, to score."""
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        traced = torch.jit.trace(network, inputs[:1])
+        return torch.jit.optimize_for_inference(traced)
 
 
 def sanity(cell: Cell, make_maps: MakeMaps, maps: Tensor) -> Scores:

@@ -37,9 +37,6 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, **{name: values.numpy() for name, values in scores.items()})
 
-    def methods(self, cell: Cell) -> list[str]:
-        return sorted(path.stem for path in self._path(cell, "any").parent.glob("*.npz"))
-
     def write_table(self, path: Path, rows: Iterator[tuple[Cell, str, Scores]]) -> None:
         """Write one row per set, network, method and image."""
         with open(path, "w", newline="") as stream:
@@ -55,4 +52,4 @@ class Store:
                     writer.writerow(row)
 
     def _path(self, cell: Cell, method: str) -> Path:
-        return self.folder / f"{cell.name}, {cell.architecture}" / f"{method}.npz"
+        return self.folder / cell.title / f"{method}.npz"

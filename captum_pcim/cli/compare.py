@@ -42,6 +42,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "--trust",
             "--images",
             "--stains",
+            "--z",
+            "--t",
             "--window",
             "--target",
             "--out",
@@ -71,7 +73,7 @@ def _run(args: argparse.Namespace) -> None:
     from captum_pcim.comparison.result import write_figure, write_table
 
     images = _images(args)
-    inputs = _stacked({image.name: _pixels(image, args.window) for image in images}, args.device)
+    inputs = _stacked({image.name: _pixels(image, args) for image in images}, args.device)
     masks = None if args.masks is None else _masks(args.masks, images, inputs)
     model = load_model(args.model, args.state_dict, args.device, args.trust)
     methods = _methods(model, args)
@@ -102,12 +104,13 @@ def _images(args: argparse.Namespace) -> list[ImageFiles]:
     return images
 
 
-def _pixels(image: ImageFiles, windows: list[list[str]]) -> Tensor:
+def _pixels(image: ImageFiles, args: argparse.Namespace) -> Tensor:
     import torch
 
     try:
-        parsed = [Window.parse(*ends) for ends in windows]
-        return torch.from_numpy(scale(read_image(image.paths), parsed))
+        parsed = [Window.parse(*ends) for ends in args.window]
+        pixels = read_image(image.paths, args.z, args.t, one_stain=bool(args.stains))
+        return torch.from_numpy(scale(pixels, parsed))
     except ImageError as error:
         raise UsageError(f"images: {image.name!r}: {error}") from error
     except ValueError as error:

@@ -47,7 +47,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_options(
         parser,
-        *("--model", "--state-dict", "--trust", "--score", "--images", "--stains", "--window"),
+        *("--model", "--state-dict", "--trust", "--score", "--images", "--stains", "--z", "--t"),
+        "--window",
         *("--target", "--out", "--device", "--seed"),
     )
     add = parser.add_argument
@@ -90,7 +91,7 @@ def _run(args: argparse.Namespace) -> int:
         seed=args.seed,
         device=args.device,
     )
-    for batch in _batches(_pending(images, windows, out), args.batch_size):
+    for batch in _batches(_pending(images, windows, args, out), args.batch_size):
         _explain(explainer, batch, out)
         out.write_tables()
     out.write_tables()
@@ -105,6 +106,8 @@ def _settings(args: argparse.Namespace, windows: Sequence[Window]) -> dict[str, 
         "target": args.target,
         "score": args.score,
         "stains": args.stains,
+        "z": args.z,
+        "t": args.t,
         "window": [[window.low, window.high, window.percent] for window in windows],
         "per_stain": args.per_stain,
         "steps": _steps(args),
@@ -121,7 +124,10 @@ def _steps(args: argparse.Namespace) -> int:
 
 
 def _pending(
-    images: Iterable[ImageFiles], windows: Sequence[Window], out: OutFolder
+    images: Iterable[ImageFiles],
+    windows: Sequence[Window],
+    args: argparse.Namespace,
+    out: OutFolder,
 ) -> Iterator[LoadedImage]:
     """Read the images that have no map yet; note the others."""
     for image in images:
@@ -131,7 +137,8 @@ def _pending(
         try:
             sha256 = _content_hash(image.paths)
             if not out.is_done(image.name, sha256):
-                yield LoadedImage(image.name, sha256, scale(read_image(image.paths), windows))
+                pixels = read_image(image.paths, args.z, args.t, one_stain=bool(args.stains))
+                yield LoadedImage(image.name, sha256, scale(pixels, windows))
         except (ImageError, OutputError, OSError, ImportError) as error:
             reason = str(error) if isinstance(error, ImageError) else describe(error)
             out.add_other(image.name, "error", reason)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from captum_pcim.images.read import SUFFIXES
+from captum_pcim.images.stack import PROJECTIONS
 
 PREDICTED = "predicted"
 
@@ -26,6 +27,14 @@ def positive(text: str) -> int:
     """Read a whole number above 0."""
     if not text.isascii() or not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def _plane(text: str) -> int | str:
+    if text in PROJECTIONS:
+        return text
+    if not text.isascii() or not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a plane from 1, 'max' or 'mean', got {text!r}")
     return int(text)
 
 
@@ -65,6 +74,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": ("PATTERN", "STAIN"),
         "help": "one file per stain: the pattern of the file names and the stains in channel "
         "order, as in --stains {image}_{stain}.tif DAPI GFP",
+    },
+    "--z": {
+        "type": _plane,
+        "metavar": "Z",
+        "help": "of several planes along z the number of one, from 1, or 'max' or 'mean' of all",
+    },
+    "--t": {
+        "type": positive,
+        "metavar": "T",
+        "help": "of several time points the number of one, from 1",
     },
     "--window": {
         "nargs": 2,

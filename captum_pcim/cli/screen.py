@@ -10,6 +10,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from captum_pcim.screen.config import ScreenConfig
+    from captum_pcim.screen.plate import Field
     from captum_pcim.screen.run import Summary
 
 FAILED, REFUSED, STOPPED = 1, 2, 130
@@ -22,7 +24,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "screen",
         help="explain a plate or a whole screen; run it again to resume",
         description="Explains what is missing of a screen, then writes its tables and overview.",
-        epilog="Exit status: 0 all images done, 1 some failed, 2 nothing could be done, "
+        epilog="Exit status: 0 all images done, 1 some failed or lack what was asked for, 2 "
+        "nothing could be done, "
         "130 stopped; running the same command again resumes.",
     )
     parser.add_argument("--config", required=True, metavar="TOML", help="what the screen is")
@@ -35,6 +38,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=(0, 1),
         metavar="I/N",
         help="do only the I-th of N parts, I from 0, as one job of a SLURM array",
+    )
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="compute nothing, only say what would be done and what is missing",
     )
     parser.add_argument(
         "--collect",
@@ -69,6 +77,8 @@ def _run(arguments: argparse.Namespace) -> int:
             if getattr(arguments, name) is not None
         }
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, **changed))
+        if arguments.list:
+            return _list(config)
         if arguments.collect:
             collect(config)
             return 0
@@ -85,16 +95,35 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _report(summary: Summary, folder: str) -> int:
-    for key, reason in list(summary.failures.items())[:MOST_FAILURES]:
-        _say(f"{key.field.plate} {key.field.well} field {key.field.site}: {reason}")
-    if len(summary.failures) > MOST_FAILURES:
-        _say(f"and {len(summary.failures) - MOST_FAILURES} more, see the image table")
+    from captum_pcim.screen.plate import UNREADABLE
+
+    failed: dict[str, list[Field]] = {}
+    for key, reason in summary.failures.items():
+        failed.setdefault(reason, []).append(key.field)
+    for reason, fields in list(failed.items())[:MOST_FAILURES]:
+        others = f" and {len(fields) - 1} more" if len(fields) > 1 else ""
+        _say(f"{fields[0]}{others}: {reason}")
+    if len(failed) > MOST_FAILURES:
+        _say(f"and {len(failed) - MOST_FAILURES} more reasons, see the image table")
+    for remark in summary.remarks:
+        if not remark.what.startswith(UNREADABLE):  # these are failures, told above
+            _say(str(remark))
     done = summary.total - len(summary.failures)
     print(
         f"{done} of {summary.total} images done, {summary.computed} in this run, "
         f"{len(summary.failures)} failed: {folder}"
     )
-    return FAILED if summary.failures else 0
+    missing = any(remark.missing for remark in summary.remarks)
+    return FAILED if summary.failures or missing else 0
+
+
+def _list(config: ScreenConfig) -> int:
+    from captum_pcim.screen.listing import list_screen
+    from captum_pcim.screen.sources import survey_screen
+
+    found = survey_screen(config)
+    print("\n".join(list_screen(config, found)))
+    return FAILED if any(remark.missing for remark in found.remarks) else 0
 
 
 def _shard(text: str) -> tuple[int, int]:

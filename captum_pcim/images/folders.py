@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from captum_pcim._errors import describe
 from captum_pcim.images.read import SUFFIXES
+from captum_pcim.images.walk import ELSEWHERE, walk
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ def find_images(
 ) -> list[ImageFiles]:
     """List the images below a folder, sorted by name, with those that cannot be used and why.
 
-    Symbolic links to files are followed only when they stay inside the folder; links to folders
-    never are.
+    Symbolic links are followed only where they stay inside the folder; hidden files and folders and
+    thumbnails are passed over (:func:`captum_pcim.images.walk.walk`).
 
     Args:
         folder: The folder; its subfolders are looked through as well.
@@ -54,33 +53,17 @@ def find_images(
             no stain.
     """
     match = _stain_pattern(stains) if stains else None
-    found = [_checked(path, folder) for path in _walk(folder, exclude)]
+    found = [_checked(path, reason, folder) for path, reason in walk(folder, exclude)]
     if match is None:
         return sorted(found, key=lambda image: image.name)
     return sorted(_group_stains(found, match, stains[1:]), key=lambda image: image.name)
 
 
-def _walk(folder: Path, exclude: Path | None) -> Iterator[Path]:
-    excluded = exclude.resolve() if exclude is not None else None
-    for root, subfolders, files in os.walk(folder, followlinks=False, onerror=_raise):
-        links = [name for name in subfolders if os.path.islink(os.path.join(root, name))]
-        subfolders[:] = [
-            name
-            for name in subfolders
-            if name not in links and Path(root, name).resolve() != excluded
-        ]
-        yield from (Path(root, name) for name in files + links)
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise error
-
-
-def _checked(path: Path, folder: Path) -> ImageFiles:
+def _checked(path: Path, reason: str, folder: Path) -> ImageFiles:
     name = path.relative_to(folder).as_posix()
-    if path.is_symlink() and path.is_dir():
-        return ImageFiles(name, problem="symbolic link to a folder: not followed")
-    if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+    if reason:
+        return ImageFiles(name, problem=reason, is_image=reason == ELSEWHERE)
+    if path.suffix.lower() not in SUFFIXES:
         known = " ".join(SUFFIXES)
         return ImageFiles(name, problem=f"not the name of an image ({known})", is_image=False)
     try:

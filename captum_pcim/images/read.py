@@ -1,35 +1,31 @@
 """Image files in, arrays of floats out: reading and scaling them.
 
-PNG and JPEG are read with Pillow, TIFF with tifffile (``pip install 'captum-pcim[tiff]'``).
+PNG and JPEG are read with Pillow, TIFF as :mod:`captum_pcim.images.tiff` says.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captum_pcim._errors import describe, silenced
+from captum_pcim._errors import describe
+from captum_pcim.images.stack import MAX_SAMPLES, ImageError, Plane
+from captum_pcim.images.tiff import open_tiff
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from captum_pcim.images.stack import FloatPixels as FloatPixels
+    from captum_pcim.images.stack import Pixels as Pixels
 
-    Pixels = npt.NDArray[Any]
-    FloatPixels = npt.NDArray[np.float32]
+__all__ = ["MAX_SAMPLES", "SUFFIXES", "ImageError", "Window", "read_image", "scale"]
 
 PILLOW_SUFFIXES = (".png", ".jpg", ".jpeg")
 TIFF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = PILLOW_SUFFIXES + TIFF_SUFFIXES
-MAX_SAMPLES = 2**28  # pixels times stains; a header can claim any size
-
-
-class ImageError(ValueError):
-    """An image file cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -67,33 +63,57 @@ class Window:
             raise ValueError(f"window: expected two numbers, got {low!r} and {high!r}") from None
 
 
-def read_image(paths: Sequence[Path]) -> Pixels:
+def read_image(
+    paths: Sequence[Path],
+    z: Plane = None,
+    t: int | None = None,
+    channels: Sequence[str] = (),
+    one_stain: bool = False,
+) -> Pixels:
     """Read one image in the type it is stored in.
 
-    A colour file gives its three colours (an alpha channel is dropped), a TIFF of several pages
-    one stain a page, several files one stain each.
+    A colour file gives its three colours and a palette what it stands for, one stain if that is
+    grey; an alpha channel is dropped. A TIFF gives its channels. Pages of which it says nothing are
+    channels, or planes where the file shows one stain or a plane is asked for. Planes along z and
+    time points are never taken for stains.
 
     Args:
         paths: The image's files.
+        z: The plane along z from 1, ``"max"`` or ``"mean"``; None where there is only one.
+        t: The time point from 1; None where there is only one.
+        channels: Names of the wanted channels of a single file; empty for all. A file that names
+            none gives its channels in order.
+        one_stain: Whether each file shows one stain. Several files always do.
 
     Returns:
         Array of shape (C, H, W).
 
     Raises:
-        ImageError: If a file is damaged, not an image, of a kind that would lose bits, or if the
-            stains' files differ in size or type.
+        ImageError: If a file is damaged, not an image, of a kind that would lose bits, if it holds
+            planes or time points and none was chosen, or if the stains' files differ in size or
+            type.
         ImportError: If a TIFF is to be read and tifffile is not installed.
+    """
+    one_stain = one_stain or len(paths) > 1
+    files = [_read_file(path, z, t, channels, one_stain) for path in paths]
+    if one_stain and any(len(file) != 1 for file in files):
+        raise ImageError("a file of one stain must be grey, but one has several channels")
+    return joined(files)
+
+
+def joined(files: Sequence[Pixels]) -> Pixels:
+    """Put the stains of several files, each of shape (C, H, W), after one another.
+
+    Raises:
+        ImageError: If they differ in size or type.
     """
     import numpy as np
 
-    planes = [_read_file(path) for path in paths]
-    first = planes[0]
-    if any(plane.shape[1:] != first.shape[1:] or plane.dtype != first.dtype for plane in planes):
-        kinds = ", ".join(f"{_size(plane)} {plane.dtype}" for plane in planes)
+    first = files[0]
+    if any(file.shape[1:] != first.shape[1:] or file.dtype != first.dtype for file in files):
+        kinds = ", ".join(f"{_size(file)} {file.dtype}" for file in files)
         raise ImageError(f"the stains' files differ: {kinds}")
-    if len(paths) > 1 and any(len(plane) != 1 for plane in planes):
-        raise ImageError("a file of one stain must be grey, but one has several channels")
-    return np.concatenate(planes)
+    return np.concatenate(files)
 
 
 def scale(pixels: Pixels, windows: Sequence[Window] = ()) -> FloatPixels:
@@ -139,15 +159,25 @@ def _apply_windows(pixels: Pixels, windows: Sequence[Window]) -> FloatPixels:
     return scaled
 
 
-def _read_file(path: Path) -> Pixels:
-    """Read one file as (C, H, W); whatever a decoder raises becomes an ImageError."""
+def _read_file(
+    path: Path, z: Plane, t: int | None, channels: Sequence[str], one_stain: bool
+) -> Pixels:
+    with decoding():
+        if path.suffix.lower() in TIFF_SUFFIXES:
+            with open_tiff(path) as stack:
+                stack = stack.as_one_stain() if one_stain else stack
+                return _usable(stack.image(z, t, channels))
+        return _usable(_decode(path.read_bytes()))
+
+
+@contextlib.contextmanager
+def decoding() -> Iterator[None]:
+    """Turn whatever a decoder raises into an ImageError: that is nearly any type."""
     try:
-        data = path.read_bytes()
-        pixels = _decode_tiff(data) if path.suffix.lower() in TIFF_SUFFIXES else _decode(data)
-        return _usable(pixels)
+        yield
     except (ImageError, ImportError):
         raise
-    except Exception as error:  # decoders raise nearly any type on damaged bytes
+    except Exception as error:
         raise ImageError(f"cannot be read: {describe(error)}") from error
 
 
@@ -165,9 +195,26 @@ def _usable(pixels: Pixels) -> Pixels:
 
 
 def _decode(data: bytes) -> Pixels:
+    import numpy as np
+
+    with open_picture(data) as image:
+        if image.format == "PNG":
+            _refuse_lossy_png(data)
+        image.load()
+        if image.mode not in ("L", "I;16", "I"):
+            # Palette, bilevel, alpha and CMYK images: their grey or their three colours.
+            image = image.convert("L" if _is_grey(image) else "RGB")
+        pixels = np.asarray(image)
+        if image.mode == "I":  # how older Pillow releases hold 16-bit grey
+            pixels = pixels.astype(np.uint16)
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+
+
+@contextlib.contextmanager
+def open_picture(data: bytes) -> Iterator[Any]:
+    """Open a PNG or JPEG with Pillow, its warnings of absurd sizes as errors."""
     import warnings
 
-    import numpy as np
     from PIL import Image, UnidentifiedImageError
 
     with warnings.catch_warnings():
@@ -178,16 +225,14 @@ def _decode(data: bytes) -> Pixels:
         except UnidentifiedImageError:
             raise ImageError("not a PNG or JPEG image") from None
         with image:
-            if image.format == "PNG":
-                _refuse_lossy_png(data)
-            image.load()
-            if image.mode not in ("L", "I;16", "I"):
-                # Palette, bilevel, alpha and CMYK images: their grey or their three colours.
-                image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
-            pixels = np.asarray(image)
-            if image.mode == "I":  # how older Pillow releases hold 16-bit grey
-                pixels = pixels.astype(np.uint16)
-    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+            yield image
+
+
+def _is_grey(image: Any) -> bool:
+    if image.mode == "P":
+        colours = image.getpalette("RGB")
+        return bool(colours[::3] == colours[1::3] == colours[2::3])
+    return image.mode in ("1", "LA")
 
 
 def _refuse_lossy_png(data: bytes) -> None:
@@ -195,53 +240,6 @@ def _refuse_lossy_png(data: bytes) -> None:
     depth, colour = data[24], data[25]  # of the header chunk, which comes first
     if depth == 16 and colour != 0:
         raise ImageError("a 16-bit colour PNG would be cut to 8 bit: save it as TIFF")
-
-
-def _decode_tiff(data: bytes) -> Pixels:
-    try:
-        import tifffile
-    except ImportError:
-        raise ImportError(
-            "reading TIFF files needs tifffile: pip install 'captum-pcim[tiff]'"
-        ) from None
-    import numpy as np
-
-    # Pages, not series: a series may name further files, anywhere on the disk.
-    with silenced("tifffile"), tifffile.TiffFile(io.BytesIO(data)) as file:
-        pages = list(file.pages)
-        _require_last_page(file, pages[-1])
-        shapes = {page.shape for page in pages}
-        if len(shapes) != 1:
-            raise ImageError(f"the pages differ in size: {sorted(map(str, shapes))}")
-        if math.prod(pages[0].shape) * len(pages) > MAX_SAMPLES:
-            raise ImageError(f"{len(pages)} pages of {pages[0].shape} are too large")
-        planes = [_channels_first(page.asarray(), page.axes) for page in pages]
-    return np.concatenate(planes)
-
-
-def _require_last_page(file: Any, page: Any) -> None:
-    """tifffile drops the pages that it cannot read, which are then missing from the image.
-
-    TIFF 6.0, section 2: a directory is a count, its entries, and the offset of the next directory,
-    0 after the last.
-    """
-    layout, stream = file.tiff, file.filehandle
-    stream.seek(page.offset)
-    (n_entries,) = struct.unpack(layout.tagnoformat, stream.read(layout.tagnosize))
-    stream.seek(n_entries * layout.tagsize, 1)
-    (following,) = struct.unpack(layout.offsetformat, stream.read(layout.offsetsize))
-    if following != 0:
-        raise ImageError("cannot be read: the file ends before its last page")
-
-
-def _channels_first(pixels: Pixels, axes: str) -> Pixels:
-    import numpy as np
-
-    if axes not in ("YX", "YXS", "SYX"):
-        raise ImageError(f"a page with the axes {axes} is not a flat image")
-    if axes == "YX":
-        return pixels[None]
-    return np.moveaxis(pixels, axes.index("S"), 0)
 
 
 def _size(pixels: Pixels) -> str:

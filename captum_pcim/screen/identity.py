@@ -24,7 +24,8 @@ class Key:
     Args:
         sha: SHA-256 (hex) of the image's identity and content stamp, its plate's windows and
             controls, the weights, the configuration and the package's version.
-        number: Position in the whole screen, from 1 (CellProfiler's ImageNumber).
+        number: CellProfiler's ImageNumber: the image's row in the load file, else its position in
+            the whole screen, from 1.
         field: The image.
     """
 
@@ -72,10 +73,13 @@ def make_plan(config: ScreenConfig, fields: Sequence[Field], shard: tuple[int, i
     by_plate: dict[str, list[Field]] = {}
     for field in fields:
         by_plate.setdefault(field.plate, []).append(field)
-    mine = [(i + 1, field) for i, field in enumerate(fields) if i % shard[1] == shard[0]]
+    mine = [
+        (field.number or i + 1, field) for i, field in enumerate(fields) if i % shard[1] == shard[0]
+    ]
     names = {field.plate for _, field in mine}
-    plates = {name: _plate_fields(config, by_plate[name]) for name in sorted(names)}
-    behind = _sha(config.digest(), network_digest(config.model), __version__)
+    plates = {name: plate_fields(config, by_plate[name]) for name in sorted(names)}
+    read_as = (str(config.images.acquisition), str(config.images.illumination))
+    behind = _sha(config.digest(), network_digest(config.model), __version__, *read_as)
     keys = (
         Key(_sha(behind, plates[field.plate].sha, *stamp(field)), number, field)
         for number, field in mine
@@ -89,8 +93,10 @@ def stamp(field: Field) -> tuple[str, ...]:
     Content is not read: a screen's terabytes would be read twice. Folders do not count, so moved
     or copied files (with their times, as ``rsync -t`` does) keep their results.
     """
-    files = [*field.planes, field.labels]
-    return (field.plate, field.well, field.site, *(_file_stamp(path) for path in files))
+    files = [path for stain in field.files for path in stain or ("",)]
+    files += [*field.illumination, field.labels]
+    place = (field.plate, field.well, field.site, field.plane, field.time)
+    return (*place, *(_file_stamp(path) for path in files))
 
 
 def network_digest(model: ModelSettings) -> str:
@@ -113,7 +119,8 @@ def evenly(fields: Sequence[Field], count: int) -> tuple[Field, ...]:
     return tuple(fields[i * len(fields) // count] for i in range(count))
 
 
-def _plate_fields(config: ScreenConfig, fields: Sequence[Field]) -> PlateFields:
+def plate_fields(config: ScreenConfig, fields: Sequence[Field]) -> PlateFields:
+    """The fields of a plate that decide how all its images are read."""
     wells = {well_name(well) for well in config.controls.wells}
     controls = evenly([f for f in fields if f.well in wells], config.controls.fields)
     windows = evenly(fields, config.windows.fields) if config.windows.percentiles else ()

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captum_pcim.screen.ome_tiff import pixel_axes
+from captum_pcim.images.pixel_size import pixel_size
+from captum_pcim.images.read import TIFF_SUFFIXES
 from captum_pcim.screen.plate import Field
 from captum_pcim.screen.zarr_plate import axes_of, scale_of, zarr_library
 
@@ -42,8 +43,7 @@ def write_map(path: Path, attributions: FloatPixels, field: Field, stains: Seque
 
 
 def _metadata(field: Field, stains: Sequence[str]) -> dict[str, Any]:
-    image = field.planes[0]
-    scale, axes = (scale_of(image), axes_of(image)) if os.path.isdir(image) else pixel_axes(image)
+    scale, axes = _pixels(field)
     window = {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}
     return {
         "version": "0.5",
@@ -63,3 +63,19 @@ def _metadata(field: Field, stains: Sequence[str]) -> dict[str, Any]:
             "channels": [{"label": stain, "color": "FFFFFF", "window": window} for stain in stains]
         },
     }
+
+
+def _pixels(field: Field) -> tuple[list[float], list[dict[str, Any]]]:
+    """The size of the image's pixels in y and x, and these two axes.
+
+    The size is 1 without a unit where neither the file nor the instrument tells.
+    """
+    image = field.files[0][0]
+    if os.path.isdir(image):
+        return scale_of(image), axes_of(image)
+    told = pixel_size(Path(image)) if image.lower().endswith(TIFF_SUFFIXES) else None
+    if told is None and field.pixel_size:
+        told = (field.pixel_size[0], field.pixel_size[1]), "micrometer"
+    size, unit = told or ((1.0, 1.0), "")
+    named = {"unit": unit} if unit else {}
+    return list(size), [{"name": name, "type": "space", **named} for name in "yx"]

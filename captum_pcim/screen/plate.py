@@ -1,33 +1,15 @@
-"""Wells and fields of view, found in folders of files or listed in a load file."""
+"""Wells, fields of view, and what a search for them found."""
 
 from __future__ import annotations
 
-import csv
-import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
-from captum_pcim.screen.config import ConfigError, ImageSettings
+from captum_pcim.images.stack import Plane
+from captum_pcim.screen.config import ConfigError
 
-PATTERNS = {
-    "plain": r"(?:(?P<plate>[^/]+)/)?(?P<well>[A-Za-z]{1,2}\d{1,2})_f?(?P<field>\d+)"
-    r"_(?P<channel>[^/_.]+)\.(?:png|tiff?)",
-    "opera": r"r(?P<row>\d+)c(?P<col>\d+)f(?P<field>\d+)p\d+-ch(?P<channel>\d+)"
-    r"sk\d+fk\d+fl\d+\.tiff?",
-    "imagexpress": r"(?P<plate>[^/]+)_(?P<well>[A-Z]{1,2}\d{2})_s(?P<field>\d+)"
-    r"_w(?P<channel>\d)(?!_thumb)[^/_]*\.tiff?",
-    "cellvoyager": r"(?P<plate>[^/]+)_(?P<well>[A-Z]{1,2}\d{2})_T\d{4}F(?P<field>\d{3})"
-    r"L\d{2}A\d{2}Z\d{2}C(?P<channel>\d{2})\.tiff?",
-    "incell": r"(?P<row>[A-Z]{1,2}) - (?P<col>\d{1,2})\(fld (?P<field>\d+) "
-    r"wv (?P<channel>[^)]+)\)\.tiff?",
-}
-"""Patterns of file names: this package's own plain one and common vendors' (Opera/Operetta,
-ImageXpress, CellVoyager, IN Cell). They are matched at the end of a path; the plate, where the
-name does not tell it, is the folder."""
-
+UNREADABLE = "fields that cannot be read"
+Place = tuple[str, str, str]  # plate, well, field
 WELL = re.compile(r"([A-Za-z]{1,2})[ -]*0*(\d{1,2})")
 
 
@@ -39,16 +21,86 @@ class Field:
         plate: Name of the plate.
         well: ``A01`` to ``AF48``.
         site: Name of the field within the well.
-        planes: One file per stain in the network's order, one file for all stains, or one
-            OME-Zarr image folder. A missing file is an empty name.
+        files: The files of each stain in the network's order, several where its planes along z are
+            files of their own, none where a file is missing. If ``together``, the one file or
+            OME-Zarr image folder of all stains.
         labels: The label image, or an empty name.
+        together: Whether one file or folder holds all stains.
+        z: The plane or projection that is still to be taken, within a file or over a stain's files.
+        t: The time point that is still to be taken within a file.
+        plane: What the image is along z, for the tables.
+        time: Its time point, for the tables.
+        number: Its row in a load file, from 1; 0 where there is none.
+        metadata: Further columns of the tables and their values.
+        illumination: Each stain's illumination image, or an empty name.
+        pixel_size: Micrometers in y and x, where the instrument's files tell; or empty.
+        problem: Why it cannot be read, as far as is known without opening a file.
     """
 
     plate: str
     well: str
     site: str
-    planes: tuple[str, ...]
+    files: tuple[tuple[str, ...], ...]
     labels: str = ""
+    together: bool = False
+    z: Plane = None
+    t: int | None = None
+    plane: str = "1"
+    time: str = "1"
+    number: int = 0
+    metadata: tuple[tuple[str, str], ...] = ()
+    illumination: tuple[str, ...] = ()
+    pixel_size: tuple[float, ...] = ()
+    problem: str = ""
+
+    def __str__(self) -> str:
+        """Names the field as messages do."""
+        return f"{self.plate} {self.well}" + (f" field {self.site}" if self.site else "")
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something that was found and passed over, or asked for and not found.
+
+    Args:
+        what: What it is, in the plural.
+        count: How many.
+        example: One of them.
+        missing: Whether it was asked for.
+    """
+
+    what: str
+    count: int
+    example: str
+    missing: bool = False
+
+    def __str__(self) -> str:
+        """Counts and names it."""
+        return f"{self.what}: {self.count}, for example {self.example}"
+
+
+@dataclass
+class Survey:
+    """What a screen's images are, before any is opened.
+
+    Args:
+        fields: Its fields, in order.
+        channels: What is known of the channels that there are, for a person to read.
+    """
+
+    fields: list[Field] = field(default_factory=list)
+    channels: dict[str, None] = field(default_factory=dict)
+    _remarks: dict[str, Remark] = field(default_factory=dict)
+
+    @property
+    def remarks(self) -> list[Remark]:
+        """What was passed over and what is missing, the missing first."""
+        return sorted(self._remarks.values(), key=lambda remark: not remark.missing)
+
+    def remark(self, what: str, example: object, missing: bool = False) -> None:
+        """Counts one more of a kind; the first one is its example."""
+        known = self._remarks.get(what, Remark(what, 0, str(example), missing))
+        self._remarks[what] = Remark(what, known.count + 1, known.example, missing)
 
 
 def well_name(text: str, column: str = "") -> str:
@@ -72,134 +124,3 @@ def row_and_column(well: str) -> tuple[int, int]:
     for letter in letters:
         row = row * 26 + ord(letter) - 64
     return row - 1, int(digits) - 1
-
-
-# ---- folders -------------------------------------------------------------------------------------
-
-
-def folder_fields(images: ImageSettings) -> Iterator[Field]:
-    """Lists the fields whose files lie in a folder."""
-    root = Path(images.path)
-    planes: dict[tuple[str, str, str], dict[str, str]] = {}
-    labels: dict[tuple[str, str, str], str] = {}
-    pattern = _compiled(PATTERNS.get(images.pattern, images.pattern), "images.pattern")
-    label_pattern = _compiled(images.labels, "images.labels") if images.labels else None
-    for path in _files(root):
-        named = _named(label_pattern, root, path) if label_pattern else None
-        if named:
-            labels[named[0]] = path
-            continue
-        named = _named(pattern, root, path)
-        if named is None:
-            continue
-        place, channel = named
-        known = planes.setdefault(place, {})
-        if channel in known:
-            raise ConfigError(
-                f"two files are channel {channel!r} of {place}: {known[channel]} and {path}"
-            )
-        known[channel] = path
-    for place, channels in planes.items():
-        files = (
-            (channels[""],)
-            if "" in channels
-            else tuple(channels.get(name, "") for name in images.channels)
-        )
-        if any(files):
-            yield Field(*place, files, labels.get(place, ""))
-
-
-def _compiled(pattern: str, entry: str) -> re.Pattern[str]:
-    try:
-        compiled = re.compile(rf"(?:.*/)?{pattern}$")
-    except re.error as error:
-        raise ConfigError(f"{entry}: {pattern!r} is no regular expression: {error}") from error
-    groups = set(compiled.groupindex)
-    if "field" not in groups or not ("well" in groups or {"row", "col"} <= groups):
-        raise ConfigError(
-            f"{entry}: expected the groups field and well (or row and col), "
-            f"got {sorted(groups)}; ready-made patterns: {sorted(PATTERNS)}"
-        )
-    return compiled
-
-
-def _files(root: Path) -> Iterator[str]:
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        for name in sorted(names):
-            yield os.path.join(folder, name)
-
-
-def _named(
-    pattern: re.Pattern[str], root: Path, path: str
-) -> tuple[tuple[str, str, str], str] | None:
-    inner = os.path.relpath(path, root).replace(os.sep, "/")
-    match = pattern.match(inner)
-    if match is None:
-        return None
-    groups = match.groupdict()
-    well = (
-        well_name(groups["well"]) if groups.get("well") else well_name(groups["row"], groups["col"])
-    )
-    # Without a plate in the name the folder under the root is the plate, or the root itself.
-    plate = groups.get("plate") or (inner.split("/")[0] if "/" in inner else root.name)
-    return (plate, well, groups["field"]), groups.get("channel") or ""
-
-
-# ---- load files ----------------------------------------------------------------------------------
-
-
-def load_file_fields(images: ImageSettings) -> Iterator[Field]:
-    """Lists the fields that a load file names."""
-    folder = os.path.dirname(images.path)
-    for number, row in enumerate(_rows(images.path), start=2):
-        where = f"{images.path}, line {number}"
-        place = [_cell(row, f"Metadata_{name}", where) for name in ("Plate", "Well", "Site")]
-        planes = tuple(_file(row, "", name, folder) for name in images.channels)
-        if not any(planes):
-            raise ConfigError(f"{where}: expected columns such as FileName_{images.channels[0]}")
-        labels = _file(row, "Objects", images.labels, folder) if images.labels else ""
-        yield Field(place[0], well_name(place[1]), place[2], planes, labels)
-
-
-def _rows(path: str) -> Iterator[dict[str, Any]]:
-    if path.endswith((".parquet", ".pq")):
-        try:
-            import pyarrow.parquet
-        except ImportError as error:
-            raise ImportError(
-                "reading Parquet load files needs pyarrow: pip install 'captum-pcim[table]'"
-            ) from error
-        try:
-            for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
-                yield from batch.to_pylist()
-        except pyarrow.ArrowException as error:
-            raise ConfigError(f"images.path: {path} is no Parquet file: {error}") from error
-        return
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            yield from csv.DictReader(file)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"images.path: {path} is no CSV file: {error}") from error
-
-
-def _cell(row: dict[str, Any], column: str, where: str) -> str:
-    value = row.get(column)
-    if value in (None, ""):
-        raise ConfigError(
-            f"{where}: expected a value in column {column}, got none; the columns are {list(row)}"
-        )
-    return str(value)
-
-
-def _file(row: dict[str, Any], kind: str, name: str, folder: str) -> str:
-    """The file a row names, in CellProfiler's columns, with or without the ``Image_`` prefix."""
-    for prefix in ("", "Image_"):
-        file_name = row.get(f"{prefix}{kind}FileName_{name}")
-        if file_name:
-            path_name = row.get(f"{prefix}{kind}PathName_{name}") or ""
-            return os.path.join(folder, path_name, file_name)
-        url = row.get(f"{prefix}{kind}URL_{name}")
-        if url:
-            return os.path.join(folder, str(url).removeprefix("file://").removeprefix("file:"))
-    return ""

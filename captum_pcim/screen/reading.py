@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from captum_pcim.images.read import ImageError, Window, read_image, scale
+from captum_pcim.images.read import ImageError, Window, scale
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
-from captum_pcim.screen.ome_tiff import read_stains
+from captum_pcim.screen.planes import read_object_numbers, read_pixels
 from captum_pcim.screen.plate import Field
 from captum_pcim.screen.store import Store
 
@@ -63,26 +61,15 @@ class Reader:
             ImageError: A file is missing, damaged or of the wrong size.
         """
         windows, mean = self._plate(key.field.plate)
-        inputs = scale(self._pixels(key.field), windows)
-        labels = _labels(key.field, inputs.shape[1:]) if key.field.labels else None
+        inputs = scale(read_pixels(key.field, self.config.images), windows)
+        shape = inputs.shape[1:]
+        labels = read_object_numbers(key.field, shape) if key.field.labels else None
         reference = mean
         if self.config.controls.wells and self.config.controls.reference == "sample":
             reference = self._sampled(key, windows)
         if reference is not None and reference.shape != inputs.shape:
             raise ImageError(f"the image is {inputs.shape}, its controls {reference.shape}")
         return FieldImage(inputs, labels, reference)
-
-    def _pixels(self, field: Field) -> Pixels:
-        images = self.config.images
-        missing = [
-            stain for stain, path in zip(images.stains, field.planes, strict=False) if not path
-        ]
-        if missing:
-            raise ImageError(f"no file for stain {', '.join(missing)}")
-        pixels = _read(field.planes, images.channels)
-        if len(pixels) != len(images.stains):
-            raise ImageError(f"expected {len(images.stains)} stains, the file has {len(pixels)}")
-        return pixels
 
     def _plate(self, plate: str) -> tuple[Sequence[Window], FloatPixels | None]:
         if self._at is None or self._at[0] != plate:
@@ -93,12 +80,10 @@ class Reader:
         settings = self.config.windows
         mean_wanted = bool(self.config.controls.wells) and self.config.controls.reference == "mean"
         if not (settings.percentiles or mean_wanted):
-            return [
-                _window(settings.fixed[s]) for s in self.config.images.stains if settings.fixed
-            ], None
+            return measure_windows(self.config, plate, ()), None
         name = f"{self.plates[plate].sha}.npz"
         if not self.store.kept(name):
-            windows = self._windows(plate)
+            windows = measure_windows(self.config, plate, self.plates[plate].windows)
             mean = self._mean_control(plate, windows) if mean_wanted else np.zeros(0, np.float32)
             content = io.BytesIO()
             np.savez(content, windows=[(w.low, w.high) for w in windows], mean=mean)
@@ -107,24 +92,9 @@ class Reader:
             bounds = [Window(float(low), float(high)) for low, high in kept["windows"]]
             return bounds, kept["mean"] if mean_wanted else None
 
-    def _windows(self, plate: str) -> list[Window]:
-        settings, stains = self.config.windows, self.config.images.stains
-        if not settings.percentiles:
-            return [_window(settings.fixed[stain]) for stain in stains if settings.fixed]
-        seen = []
-        for pixels in self._readable(self.plates[plate].windows):
-            flat = pixels.reshape(len(pixels), -1)
-            seen.append(flat[:, :: max(1, flat.shape[1] // PIXELS_PER_FIELD)])
-        if not seen:
-            raise ImageError(f"no image to measure the windows of plate {plate} on can be read")
-        measured = np.percentile(np.concatenate(seen, axis=1), settings.percentiles, axis=1)
-        bounds = [settings.fixed.get(stain, measured[:, i]) for i, stain in enumerate(stains)]
-        # A stain of one single intensity becomes all 0: there is nothing to see in it.
-        return [Window(float(low), float(max(high, low + 1e-6))) for low, high in bounds]
-
     def _mean_control(self, plate: str, windows: Sequence[Window]) -> FloatPixels:
         total, count = np.zeros(0), 0
-        for pixels in self._readable(self.plates[plate].controls):
+        for pixels in _readable(self.config, self.plates[plate].controls):
             scaled = scale(pixels, windows).astype(np.float64)
             if count and scaled.shape != total.shape:
                 raise ImageError(f"the control images of plate {plate} differ in size")
@@ -136,44 +106,46 @@ class Reader:
     def _sampled(self, key: Key, windows: Sequence[Window]) -> FloatPixels:
         controls = self.plates[key.field.plate].controls
         first = key.seed % max(len(controls), 1)
-        for pixels in self._readable((*controls[first:], *controls[:first])):
+        for pixels in _readable(self.config, (*controls[first:], *controls[:first])):
             return scale(pixels, windows)
         raise ImageError(f"plate {key.field.plate} has no control image that can be read")
 
-    def _readable(self, fields: Sequence[Field]) -> Iterator[Pixels]:
-        """A damaged control must not fail its whole plate; it is listed as an image of its own."""
-        for field in fields:
-            try:
-                yield self._pixels(field)
-            except (ImageError, OSError):
-                continue
+
+def measure_windows(config: ScreenConfig, plate: str, fields: Sequence[Field]) -> list[Window]:
+    """The windows of a plate, one a stain; none where intensities are taken as they are.
+
+    Args:
+        config: The screen.
+        plate: The plate's name.
+        fields: The fields that percentiles are measured on.
+
+    Raises:
+        ImageError: None of these fields can be read.
+    """
+    settings, stains = config.windows, config.images.stains
+    if not settings.percentiles:
+        return [_window(settings.fixed[stain]) for stain in stains if settings.fixed]
+    seen = []
+    for pixels in _readable(config, fields):
+        flat = pixels.reshape(len(pixels), -1)
+        seen.append(flat[:, :: max(1, flat.shape[1] // PIXELS_PER_FIELD)])
+    if not seen:
+        raise ImageError(f"no image to measure the windows of plate {plate} on can be read")
+    measured = np.percentile(np.concatenate(seen, axis=1), settings.percentiles, axis=1)
+    bounds = [settings.fixed.get(stain, measured[:, i]) for i, stain in enumerate(stains)]
+    # A stain of one single intensity becomes all 0: there is nothing to see in it.
+    return [Window(float(low), float(max(high, low + 1e-6))) for low, high in bounds]
+
+
+def _readable(config: ScreenConfig, fields: Sequence[Field]) -> Iterator[Pixels]:
+    """A damaged control must not fail its whole plate; it is listed as an image of its own."""
+    for field in fields:
+        try:
+            yield read_pixels(field, config.images)
+        except (ImageError, OSError):
+            continue
 
 
 def _window(bounds: Sequence[float]) -> Window:
     low, high = bounds
     return Window(float(low), float(high))
-
-
-def _read(planes: Sequence[str], channels: list[str]) -> Pixels:
-    if os.path.isdir(planes[0]):
-        from captum_pcim.screen.zarr_plate import read_field
-
-        return read_field(planes[0], channels)
-    if len(planes) == 1:
-        return read_stains(planes[0], channels)
-    return read_image([Path(path) for path in planes])
-
-
-def _labels(field: Field, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    if os.path.isdir(field.labels):
-        from captum_pcim.screen.zarr_plate import read_labels
-
-        labels = read_labels(field.labels)
-    else:
-        labels = read_image([Path(field.labels)])[0]
-    if labels.shape != shape or not np.issubdtype(labels.dtype, np.integer):
-        raise ImageError(
-            f"labels: expected whole numbers of shape {shape}, "
-            f"got {labels.dtype} of shape {labels.shape}"
-        )
-    return labels.astype(np.int64)

@@ -7,15 +7,16 @@ import dataclasses
 import json
 import math
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan, make_plan
 from captum_pcim.screen.local import run_local
+from captum_pcim.screen.plate import Remark
 from captum_pcim.screen.progress import Progress
 from captum_pcim.screen.report import write_report
 from captum_pcim.screen.shard import Status
-from captum_pcim.screen.sources import find_fields
+from captum_pcim.screen.sources import survey_screen
 from captum_pcim.screen.store import Store
 from captum_pcim.screen.tables import write_tables
 
@@ -31,11 +32,13 @@ class Summary:
         total: Images of the screen, or of this shard.
         computed: Images done by this very run.
         failures: Why the others are not done, by image.
+        remarks: What was passed over, and what was asked for and is not there.
     """
 
     total: int
     computed: int
     failures: dict[Key, str]
+    remarks: list[Remark] = field(default_factory=list)
 
 
 def run_screen(config: ScreenConfig, shard: tuple[int, int] = (0, 1)) -> Summary:
@@ -63,10 +66,11 @@ def run_screen(config: ScreenConfig, shard: tuple[int, int] = (0, 1)) -> Summary
     """
     store = Store(config.output.path)
     store.sweep()
-    plan = make_plan(config, find_fields(config.images), shard)
+    found = survey_screen(config)
+    plan = make_plan(config, found.fields, shard)
     settings = json.dumps(dataclasses.asdict(config), indent=1)
     store.keep(f"configuration-{config.digest()}.json", settings.encode())
-    summary = _do(config, plan, store)
+    summary = dataclasses.replace(_do(config, plan, store), remarks=found.remarks)
     if shard == (0, 1):
         _collect(config, plan, store)
     return summary
@@ -74,7 +78,7 @@ def run_screen(config: ScreenConfig, shard: tuple[int, int] = (0, 1)) -> Summary
 
 def collect(config: ScreenConfig) -> None:
     """Writes tables and overview of what is done so far, without doing more."""
-    plan = make_plan(config, find_fields(config.images), (0, 1))
+    plan = make_plan(config, survey_screen(config).fields, (0, 1))
     _collect(config, plan, Store(config.output.path))
 
 

@@ -13,6 +13,7 @@ Source = Literal["folder", "load_file", "ome_zarr"]
 Engine = Literal["local", "ray"]
 TableFormat = Literal["csv", "parquet"]
 ControlReference = Literal["mean", "sample"]
+Illumination = Literal["divide", "subtract", "none"]
 Score = Literal["logits", "probabilities", "binary_logits"]
 IsolationName = Literal["shared", "per_stain", "factorised"]
 
@@ -23,18 +24,25 @@ class ImageSettings(Table):
 
     Args:
         source: ``"folder"``, ``"load_file"`` or ``"ome_zarr"``.
-        path: The folder, the load file (CSV or Parquet) or the OME-Zarr plate. A folder that
-            holds several ``*.zarr`` plates is read as all of them.
+        path: The folder, the load file (CSV, ``.csv.gz`` or Parquet) or the OME-Zarr plate. A
+            folder that holds several plates is read as all of them.
         stains: The stains in the order in which the network takes them.
         channels: What the file names, load-file columns, OME-TIFF or OME-Zarr channels call these
             stains, in the same order. Empty means the same names.
-        pattern: For folders: a name in :data:`captum_pcim.screen.plate.PATTERNS` or a regular
-            expression with the groups ``plate``, ``well`` (or ``row`` and ``col``), ``field``
-            and ``channel``. Without ``channel`` one file holds all stains; if it is an
-            OME-TIFF, they are found by their names.
+        pattern: For folders: a name in :data:`captum_pcim.screen.layouts.PATTERNS` or a regular
+            expression with the groups ``well`` (or ``row`` and ``col``) and ``field``, and where
+            names tell them ``plate``, ``channel``, ``z`` and ``t``. Without ``channel`` one file
+            holds all stains; if it names them, they are found by their names.
         labels: Label images of the objects: for folders a regular expression like ``pattern``,
             for load files and OME-Zarr the name of the label image. Empty means none.
         objects: What the labelled objects are called in the table (CellProfiler's object name).
+        z: The plane along z, counted from 1, ``"max"`` or ``"mean"`` over all planes, or
+            ``"projection"``, the one that the microscope wrote beside them. None where there is
+            only one plane.
+        t: The time point, counted from 1. None where there is only one.
+        acquisition: Which acquisition of an OME-Zarr plate that has several: its number or name.
+        illumination: ``"divide"`` by or ``"subtract"`` the illumination images that a load file
+            names, or ``"none"``.
     """
 
     path: str
@@ -44,6 +52,10 @@ class ImageSettings(Table):
     pattern: str = "plain"
     labels: str = ""
     objects: str = "Cells"
+    z: int | str | None = None
+    t: int | None = None
+    acquisition: int | str | None = None
+    illumination: Illumination | None = None
 
     def __post_init__(self) -> None:
         """Checks the entries."""
@@ -60,6 +72,13 @@ class ImageSettings(Table):
             f"{len(self.stains)} names, one per stain",
             self.channels,
         )
+        check(
+            self.z in (None, "max", "mean", "projection") or _counted(self.z),
+            "images.z",
+            "a plane's number from 1, 'max', 'mean' or 'projection'",
+            self.z,
+        )
+        check(self.t is None or _counted(self.t), "images.t", "a number from 1", self.t)
 
 
 @dataclass(frozen=True)
@@ -210,3 +229,7 @@ class RunSettings(Table):
 
 def _rising(ends: Sequence[float]) -> bool:
     return len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf
+
+
+def _counted(value: int | str | None) -> bool:
+    return isinstance(value, int) and value >= 1

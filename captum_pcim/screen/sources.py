@@ -1,31 +1,76 @@
-"""The fields of view of a screen, wherever they are listed."""
+"""The fields of view of a screen, wherever they are listed, and what is not right with them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import pairwise
 
-from captum_pcim.screen.config import ConfigError, ImageSettings
-from captum_pcim.screen.plate import Field, folder_fields, load_file_fields, row_and_column
-from captum_pcim.screen.zarr_plate import plate_fields
+from captum_pcim.screen.config import ConfigError, ImageSettings, ScreenConfig
+from captum_pcim.screen.folder import survey_folder
+from captum_pcim.screen.load_file import survey_load_file
+from captum_pcim.screen.plate import UNREADABLE, Field, Survey, row_and_column, well_name
+from captum_pcim.screen.zarr_plate import survey_zarr
 
 
 def find_fields(images: ImageSettings) -> list[Field]:
-    """Lists a screen's fields in a fixed order: by plate, well and site.
+    """Lists a screen's fields in a fixed order; see :func:`survey`."""
+    return survey(images).fields
+
+
+def survey(images: ImageSettings, exclude: str = "") -> Survey:
+    """Lists a screen's fields by plate, well and site, and what was passed over or is missing.
+
+    Args:
+        images: Where they are.
+        exclude: A folder that is not searched: the results, if they lie among the images.
 
     Raises:
-        ConfigError: No image was found, or two files claim to be the same plane.
+        ConfigError: No image was found, two claim to be the same, or there are planes or time
+            points and none was chosen.
         FileNotFoundError: ``images.path`` does not exist.
     """
     if not os.path.exists(images.path):
         raise FileNotFoundError(f"images.path: there is no {images.path}")
-    sources = {"folder": folder_fields, "load_file": load_file_fields, "ome_zarr": plate_fields}
-    found: Iterable[Field] = sources[images.source](images)
-    fields = sorted(found, key=lambda f: (f.plate, row_and_column(f.well), len(f.site), f.site))
+    if images.source == "folder":
+        found = survey_folder(images, exclude)
+    else:
+        found = {"load_file": survey_load_file, "ome_zarr": survey_zarr}[images.source](images)
+    found.fields.sort(key=lambda f: (f.plate, row_and_column(f.well), len(f.site), f.site))
+    _refuse_twins(found.fields)
+    _refuse_nothing(found, images.path)
+    for one in found.fields:
+        if one.problem:
+            found.remark(f"{UNREADABLE} ({one.problem})", one, missing=True)
+        elif images.labels and not one.labels:
+            found.remark("fields without a label image", one, missing=True)
+    return found
+
+
+def survey_screen(config: ScreenConfig) -> Survey:
+    """The same for a whole screen: with the control wells that a plate lacks."""
+    found = survey(config.images, config.output.path)
+    wells: dict[str, set[str]] = {}
+    for one in found.fields:
+        wells.setdefault(one.plate, set()).add(one.well)
+    for plate, there in wells.items():
+        for well in map(well_name, config.controls.wells):
+            if well not in there:
+                found.remark("control wells without an image", f"{plate} {well}", missing=True)
+    return found
+
+
+def _refuse_twins(fields: Sequence[Field]) -> None:
     for one, other in pairwise(fields):
         if (one.plate, one.well, one.site) == (other.plate, other.well, other.site):
-            raise ConfigError(f"two images are {one.plate} {one.well} field {one.site}")
-    if not fields:
-        raise ConfigError(f"images.path: no image that fits was found in {images.path}")
-    return fields
+            raise ConfigError(f"two images are {one}: {one.files[0]} and {other.files[0]}")
+
+
+def _refuse_nothing(found: Survey, path: str) -> None:
+    if found.fields:
+        return
+    told = [str(remark) for remark in found.remarks]
+    if found.channels:
+        told.append(f"channels: {', '.join(found.channels)}")
+    because = f" ({'; '.join(told)})" if told else ""
+    raise ConfigError(f"images.path: no image that fits was found in {path}{because}")

@@ -18,10 +18,17 @@ from captum_pcim.screen.objects import column_names
 from captum_pcim.screen.results import OBJECTS
 from captum_pcim.screen.store import Store
 
-PLACE = ("Metadata_Plate", "Metadata_Well", "Metadata_Site", "ImageNumber")
+PLACE = (
+    "Metadata_Plate",
+    "Metadata_Well",
+    "Metadata_Site",
+    "Metadata_Z",
+    "Metadata_T",
+    "ImageNumber",
+)
+METADATA = "Metadata_"  # what texts about a place begin with, a load file's own among them
 WHOLE_NUMBERS = ("ImageNumber", "ObjectNumber")
 ABOUT = ("Status", "Reason", "Notes", "Result", "Class")
-TEXTS = (*PLACE[:3], *ABOUT)
 ROWS_AT_ONCE = 50_000
 
 Row = dict[str, Any]
@@ -45,8 +52,9 @@ def write_tables(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[R
     _write(config, store, "images", {name: _kind(name, images) for name in columns}, rows)
     if config.images.labels:
         names = column_names(config.images.objects, config.images.stains)
-        kinds = {name: _kind(name) for name in (*PLACE, *names)}
-        _write(config, store, "objects", kinds, _object_rows(plan, store))
+        place = list(dict.fromkeys(name for key in plan.keys for name in _place(key))) or PLACE
+        kinds = {name: _kind(name) for name in (*place, *names)}
+        _write(config, store, "objects", kinds, _object_rows(plan, store, place))
     return images
 
 
@@ -62,19 +70,22 @@ def _blank() -> Row:
 
 def _kind(name: str, rows: Iterable[Row] = ()) -> type:
     """What a column holds: of the diagnostics, what the first image has that has any."""
-    if name in TEXTS:
+    if name.startswith(METADATA) or name in ABOUT:
         return str
     if name in WHOLE_NUMBERS:
         return int
     return next((type(row[name]) for row in rows if row.get(name) is not None), float)
 
 
-def _place(key: Key) -> tuple[Any, ...]:
-    return (key.field.plate, key.field.well, key.field.site, key.number)
+def _place(key: Key) -> Row:
+    """Where an image lies, and what its load file says beside that."""
+    field = key.field
+    place = (field.plate, field.well, field.site, field.plane, field.time, key.number)
+    return {**dict(zip(PLACE, place, strict=True)), **dict(field.metadata)}
 
 
 def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
-    row: Row = dict(zip(PLACE, _place(key), strict=True))
+    row = _place(key)
     if not store.done(key.sha):
         failure = store.failure(key.sha)
         return {
@@ -90,7 +101,7 @@ def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
         **row,
         "Status": "done",
         "Reason": "",
-        "Notes": manifest["notes"],
+        "Notes": _notes(config, key, manifest["notes"]),
         "Result": os.path.relpath(store.folder(key.sha), store.path),
         "Class": class_name(config, manifest["target"]),
         **manifest["diagnostics"],
@@ -98,12 +109,18 @@ def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
     }
 
 
-def _object_rows(plan: ScreenPlan, store: Store) -> Iterator[list[Any]]:
+def _notes(config: ScreenConfig, key: Key, notes: str) -> str:
+    unlabelled = bool(config.images.labels) and not key.field.labels
+    return "; ".join(filter(None, ["no label image" if unlabelled else "", notes]))
+
+
+def _object_rows(plan: ScreenPlan, store: Store, place: Sequence[str]) -> Iterator[list[Any]]:
     for key in plan.keys:
         path = store.folder(key.sha) / OBJECTS
         if store.done(key.sha) and path.is_file():
             for measured in np.load(path, allow_pickle=False).tolist():
-                yield [*_place(key), int(measured[0]), *measured[1:]]
+                here = _place(key)
+                yield [*(here.get(name) for name in place), int(measured[0]), *measured[1:]]
 
 
 def _write(

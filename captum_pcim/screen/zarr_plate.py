@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from captum_pcim.images.read import MAX_SAMPLES, ImageError
+from captum_pcim.images.labels import labels_of
+from captum_pcim.images.read import decoding
+from captum_pcim.images.stack import ImageError, Plane, Stack
 from captum_pcim.screen.config import ConfigError, ImageSettings
-from captum_pcim.screen.plate import Field, well_name
+from captum_pcim.screen.plate import Field, Survey, well_name
 
 if TYPE_CHECKING:
-    from captum_pcim.images.read import Pixels
+    from captum_pcim.images.labels import Labels
+    from captum_pcim.images.stack import Pixels
+
+TYPES = {"channel": "C", "time": "T"}
+SUFFIX = ".zarr"
 
 
 def zarr_library() -> Any:
@@ -27,83 +32,221 @@ def zarr_library() -> Any:
     return zarr
 
 
-def plate_fields(images: ImageSettings) -> Iterator[Field]:
-    """Lists the fields of one plate, or of every ``*.zarr`` plate in a folder."""
+# ---- plates --------------------------------------------------------------------------------------
+
+
+def survey_zarr(images: ImageSettings) -> Survey:
+    """Lists the fields of one plate, or of every plate below a folder.
+
+    Raises:
+        ConfigError: It is no plate, names what lies outside of it, or has several acquisitions and
+            none was chosen.
+    """
+    found = Survey()
     root = Path(images.path)
-    plates = [root] if _is_group(root) else sorted(root.glob("*.zarr"))
+    plates = [root] if _is_group(root) else list(_stores(root))
+    known: set[str] = set()
     for path in plates:
         plate = _metadata(path).get("plate")
-        if plate is None:
+        if plate is None and path == root:
             raise ConfigError(f"images.path: {path} is no OME-Zarr plate: it has no plate metadata")
-        name = str(plate.get("name") or path.name.removesuffix(".zarr"))
+        if plate is None:
+            found.remark("Zarr stores that are no plate", path)
+            continue
+        name = str(plate.get("name") or path.name.removesuffix(SUFFIX))
+        name = path.name.removesuffix(SUFFIX) if name in known else name
+        known.add(name)
+        acquisition = _acquisition(plate, images.acquisition, path)
         for well in _paths(plate, "wells", path):
-            yield from _well_fields(images, name, path / well)
+            _add_well(found, images, name, path / well["path"], acquisition)
+    if found.fields:
+        first = next((f for f in found.fields if not f.problem), found.fields[0])
+        found.channels.update(dict.fromkeys(_channel_names(Path(first.files[0][0]))))
+    return found
 
 
-def _well_fields(images: ImageSettings, plate: str, folder: Path) -> Iterator[Field]:
+def _stores(folder: Path) -> Iterator[Path]:
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith(".") or not entry.is_dir():
+            continue
+        if entry.name.endswith(SUFFIX) or _is_group(entry):
+            yield entry
+        else:
+            yield from _stores(entry)
+
+
+def _acquisition(plate: dict[str, Any], wanted: int | str | None, path: Path) -> int | None:
+    """The acquisition that is asked for, by its number or name; None where there is only one."""
+    listed = {a.get("id"): a.get("name", a.get("id")) for a in plate.get("acquisitions") or []}
+    if len(listed) < 2 and wanted is None:
+        return None
+    for number, name in listed.items():
+        if wanted is not None and wanted in (number, name):
+            return int(number)
+    told = ", ".join(f"{number} ({name})" for number, name in listed.items()) or "none"
+    came = "none was chosen" if wanted is None else f"got {wanted!r}"
+    raise ConfigError(
+        f"images.acquisition: {path} has the acquisitions {told}; expected one of them, {came}"
+    )
+
+
+def _add_well(
+    found: Survey, images: ImageSettings, plate: str, folder: Path, acquisition: int | None
+) -> None:
     well = well_name(folder.parent.name, folder.name)
-    for site in _paths(_metadata(folder).get("well"), "images", folder):
-        path = folder / site
-        labels = str(path / "labels" / images.labels) if images.labels else ""
-        yield Field(plate, well, site, (str(path),), labels)
+    if not folder.is_dir():
+        problem = "the plate lists the well, but it has no folder"
+        found.fields.append(
+            Field(plate, well, "", ((str(folder),),), together=True, problem=problem)
+        )
+        return
+    metadata = _metadata(folder).get("well")
+    if not isinstance(metadata, dict) or "images" not in metadata:
+        problem = "the well does not list its images"
+        found.fields.append(
+            Field(plate, well, "", ((str(folder),),), together=True, problem=problem)
+        )
+        return
+    listed = _paths(metadata, "images", folder)
+    if not listed:
+        found.remark("wells that list no image", f"{plate} {well}")
+    for image in listed:
+        if acquisition is not None and image.get("acquisition", acquisition) != acquisition:
+            continue
+        path = folder / image["path"]
+        labels = path / "labels" / images.labels if images.labels else None
+        found.fields.append(
+            Field(
+                plate,
+                well,
+                str(image["path"]),
+                ((str(path),),),
+                labels=str(labels) if labels and labels.is_dir() else "",
+                together=True,
+                z=images.z,
+                t=images.t,
+                plane=str(images.z or 1),
+                time=str(images.t or 1),
+                problem="" if path.is_dir() else "the well lists the image, but it has no folder",
+            )
+        )
 
 
-def _paths(metadata: Any, name: str, folder: Path) -> list[str]:
-    """The paths of a plate's wells or a well's images, which lie inside of it."""
+def _paths(metadata: Any, name: str, folder: Path) -> list[dict[str, Any]]:
+    """What a plate's wells or a well's images are, which lie inside of it."""
     try:
-        paths = [str(entry["path"]) for entry in metadata[name]]
+        entries = [{**entry, "path": str(entry["path"])} for entry in metadata[name]]
     except (KeyError, TypeError) as error:
         raise ConfigError(f"images.path: {folder} lists no {name} with paths") from error
-    for path in paths:
-        if ".." in Path(path).parts or os.path.isabs(path):
-            raise ConfigError(f"images.path: {folder} names {path!r}, which lies outside of it")
-    return paths
+    for entry in entries:
+        if ".." in Path(entry["path"]).parts or os.path.isabs(entry["path"]):
+            raise ConfigError(
+                f"images.path: {folder} names {entry['path']!r}, which lies outside of it"
+            )
+    return entries
 
 
-def read_field(path: str, channels: list[str]) -> Pixels:
+# ---- images --------------------------------------------------------------------------------------
+
+
+def read_field(path: str, channels: Sequence[str], z: Plane = None, t: int | None = None) -> Pixels:
     """Reads the full-resolution image of one field.
 
     Args:
         path: The image's folder.
-        channels: Labels of the wanted channels. Where the image names none, its channels are
-            taken in order and must be as many.
+        channels: Names of the wanted channels. Where the image names none, its channels are taken
+            in order and must be as many.
+        z: The plane along z, or the projection; None where there is only one.
+        t: The time point; None where there is only one.
 
     Returns:
         Array of shape (C, H, W) in the stored type.
 
     Raises:
-        ImageError: A channel is missing, or the image has several time points or z planes.
+        ImageError: A channel is missing, a chunk is damaged, or there are time points or planes
+            and none was chosen.
     """
-    metadata = _metadata(Path(path))
-    pixels = _full_resolution(Path(path), metadata)
-    if len(pixels) == 0:
-        raise ImageError("the image has no channels")
-    named = [str(c.get("label")) for c in metadata.get("omero", {}).get("channels", [])]
-    if not named and len(pixels) == len(channels):
-        return pixels
-    missing = [name for name in channels if name not in named]
-    if missing:
-        raise ImageError(f"no channel {', '.join(missing)}; the image has {named or len(pixels)}")
-    return np.stack([pixels[named.index(name)] for name in channels])
+    with decoding():
+        pixels = open_zarr(Path(path)).image(z, t, channels)
+    if not np.isfinite(pixels).all():
+        raise ImageError("the image holds values that are not finite")
+    return pixels
 
 
-def read_labels(path: str) -> Pixels:
-    """Reads a label image, shape (H, W)."""
-    pixels = _full_resolution(Path(path), _metadata(Path(path)))
-    if len(pixels) != 1:
-        raise ImageError(f"a label image has one channel, this one {len(pixels)}")
-    return np.asarray(pixels[0])
+def read_labels(path: str, z: Plane = None, t: int | None = None) -> Labels:
+    """Reads a label image, shape (H, W), with or without an axis of channels."""
+    with decoding():
+        return labels_of(open_zarr(Path(path)), z, t)
+
+
+def open_zarr(path: Path) -> Stack:
+    """Opens the full resolution of an OME-Zarr image as a stack.
+
+    Axes are known by their type, whatever they are called, and by their name where they have none.
+
+    Raises:
+        ImageError: It is no image.
+    """
+    metadata = _metadata(path)
+    multiscale = _multiscale(metadata)
+    array = zarr_library().open_array(path / multiscale["datasets"][0]["path"], mode="r")
+    axes = _axes(multiscale["axes"])
+    if len(axes) != array.ndim or not {"Y", "X"} <= set(axes):
+        raise ImageError(f"the axes {axes} are not those of an image of shape {array.shape}")
+    if array.dtype.kind not in "uifb":
+        raise ImageError(f"{array.shape} of type {array.dtype} is no image")
+    sizes = dict(zip(axes, array.shape, strict=True))
+    odd = [axis for axis, size in sizes.items() if axis not in "TCZYX" and size != 1]
+    if odd:
+        raise ImageError(f"expected one image along {odd[0]}, got {sizes[odd[0]]}")
+
+    def plane(time: int, stain: int, number: int) -> Pixels:
+        at = {"T": time, "C": stain, "Z": number, "Y": slice(None), "X": slice(None)}
+        pixels = np.asarray(array[tuple(at.get(axis, 0) for axis in axes)])
+        return pixels if axes.index("Y") < axes.index("X") else pixels.T
+
+    names = tuple(_channel_names(path))
+    size = sizes.get("C", 1)
+    return Stack(
+        sizes.get("T", 1), size, sizes.get("Z", 1), plane, names if len(names) == size else ()
+    )
+
+
+def _axes(axes: Sequence[Any]) -> list[str]:
+    """Letters T, C, Z, Y, X for an image's axes, others as they are called."""
+    letters = []
+    for axis in axes:
+        axis = axis if isinstance(axis, dict) else {"name": axis}  # 0.3 has names alone
+        name, kind = str(axis.get("name", "")), str(axis.get("type") or "").lower()
+        letters.append("space" if kind == "space" else TYPES.get(kind, name.upper()))
+    space = iter("ZYX"[-letters.count("space") :])
+    return [next(space) if letter == "space" else letter for letter in letters]
+
+
+def _channel_names(path: Path) -> list[str]:
+    channels = (_metadata(path).get("omero") or {}).get("channels") or []
+    names = [str(channel.get("label") or "") for channel in channels]
+    return names if any(names) else []
 
 
 def scale_of(path: str) -> list[float]:
-    """The size of a pixel in y and x, in the image's own units."""
-    scale = _multiscale(_metadata(Path(path)))["datasets"][0]["coordinateTransformations"][0]
-    return [float(value) for value in scale["scale"][-2:]]
+    """The size of a pixel in y and x, in the image's own units; 1 where it does not tell."""
+    for transformation in _transformations(_multiscale(_metadata(Path(path)))):
+        if transformation.get("type") == "scale":
+            return [float(value) for value in transformation["scale"][-2:]]
+    return [1.0, 1.0]
+
+
+def _transformations(multiscale: dict[str, Any]) -> list[dict[str, Any]]:
+    own = multiscale["datasets"][0].get("coordinateTransformations") or []
+    return [*own, *(multiscale.get("coordinateTransformations") or [])]
 
 
 def axes_of(path: str) -> list[dict[str, Any]]:
     """The image's y and x axes, with their units."""
-    return list(_multiscale(_metadata(Path(path)))["axes"][-2:])
+    axes = _multiscale(_metadata(Path(path)))["axes"][-2:]
+    found = [axis if isinstance(axis, dict) else {"type": "space"} for axis in axes]
+    return [{**axis, "name": name} for name, axis in zip("yx", found, strict=True)]
 
 
 def array_files(path: str) -> Iterator[str]:
@@ -113,21 +256,6 @@ def array_files(path: str) -> Iterator[str]:
         yield from (os.path.join(folder, name) for name in sorted(names))
 
 
-def _full_resolution(path: Path, metadata: dict[str, Any]) -> Pixels:
-    multiscale = _multiscale(metadata)
-    array = zarr_library().open_array(path / multiscale["datasets"][0]["path"], mode="r")
-    names = [axis["name"] for axis in multiscale["axes"]]
-    for name, size in zip(names, array.shape, strict=True):
-        if name not in ("c", "y", "x") and size != 1:
-            raise ImageError(f"expected one plane along {name}, got {size}")
-    if array.dtype.kind not in "uif" or math.prod(array.shape) > MAX_SAMPLES:
-        raise ImageError(f"{array.shape} of type {array.dtype} is no image or is too large")
-    pixels = np.asarray(array[...])
-    if not np.isfinite(pixels).all():
-        raise ImageError("the image holds values that are not finite")
-    return np.asarray(pixels.reshape(-1, *pixels.shape[-2:]))
-
-
 def _multiscale(metadata: dict[str, Any]) -> dict[str, Any]:
     if not metadata.get("multiscales"):
         raise ImageError("no OME-Zarr image: multiscales metadata is missing")
@@ -135,7 +263,10 @@ def _multiscale(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def _metadata(path: Path) -> dict[str, Any]:
-    attributes = dict(zarr_library().open_group(path, mode="r").attrs)
+    try:
+        attributes = dict(zarr_library().open_group(path, mode="r").attrs)
+    except FileNotFoundError:
+        return {}
     return dict(attributes.get("ome", attributes))
 
 

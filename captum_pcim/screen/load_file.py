@@ -1,0 +1,175 @@
+"""The fields of view that a CellProfiler load file lists: CSV, ``.csv.gz`` or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from captum_pcim.screen.config import ConfigError, ImageSettings
+from captum_pcim.screen.plate import Field, Survey, well_name
+
+Row = dict[str, Any]
+
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C: is a drive
+SITES = ("Metadata_Site", "Metadata_Field", "Metadata_FieldID")
+REMOTE = "its files are not on this machine but at {}: copy them and change the paths"
+
+
+def survey_load_file(images: ImageSettings) -> Survey:
+    """Lists the rows of a load file as fields.
+
+    Columns are CellProfiler's, with or without the prefix ``Image_``: ``FileName_`` and
+    ``PathName_``, or ``URL_``, with a channel's name; ``ObjectsFileName_`` and so on with that of
+    the label images; ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site``. Other ``Metadata_``
+    columns are kept. ``Illum`` images are those of ``FileName_IllumDNA`` for ``OrigDNA`` or
+    ``DNA``.
+
+    Raises:
+        ConfigError: It is no such file, or does not say where a row belongs.
+    """
+    found = Survey()
+    for number, row in enumerate(_rows(images.path), start=1):
+        row = {key.removeprefix("Image_"): value for key, value in row.items() if key}
+        if number == 1:
+            _check_columns(images, row, found)
+        where = f"{images.path}, line {number + 1}"
+        found.fields.append(_field(images, row, number, where))
+    return found
+
+
+def _field(images: ImageSettings, row: Row, number: int, where: str) -> Field:
+    folder = os.path.dirname(images.path)
+    site = next((name for name in SITES if name in row), "")
+    files = [_file(row, "", name, folder) for name in images.channels]
+    lights = [_file(row, "", _illumination(name), folder) for name in images.channels]
+    corrected = images.illumination in ("divide", "subtract")
+    labels = _file(row, "Objects", images.labels, folder) if images.labels else ""
+    lacking = [stain for stain, path in zip(images.stains, files, strict=True) if not path]
+    unlit = [stain for stain, path in zip(images.stains, lights, strict=True) if not path]
+    problem = ""
+    if lacking:
+        problem = f"no file for stain {', '.join(lacking)}"
+    elif corrected and unlit:
+        problem = f"no illumination image for stain {', '.join(unlit)}"
+    elif away := _elsewhere([*files, labels, *(lights if corrected else [])]):
+        problem = REMOTE.format(away)
+    told = ("Metadata_Plate", "Metadata_Well", site, "Metadata_Z", "Metadata_T")
+    return Field(
+        plate=_cell(row, "Metadata_Plate", where),
+        well=well_name(_cell(row, "Metadata_Well", where)),
+        site=_cell(row, site, where) if site else "1",
+        files=tuple((path,) if path else () for path in files),
+        labels=labels,
+        z=images.z,
+        t=images.t,
+        plane=_text(row.get("Metadata_Z")) or str(images.z or 1),
+        time=_text(row.get("Metadata_T")) or str(images.t or 1),
+        number=number,
+        metadata=tuple(
+            (name, _text(value))
+            for name, value in row.items()
+            if name.startswith("Metadata_") and name not in told
+        ),
+        illumination=tuple(lights) if corrected else (),
+        problem=problem,
+    )
+
+
+def _check_columns(images: ImageSettings, row: Row, found: Survey) -> None:
+    """Checks that the file has what is asked for, before its rows are looked at."""
+    for name in row:
+        kind, _, channel = name.partition("_")
+        if kind in ("FileName", "URL") and not channel.startswith("Illum"):
+            found.channels[channel] = None
+    for name in images.channels:
+        if not {f"FileName_{name}", f"URL_{name}"} & set(row):
+            raise ConfigError(
+                f"{images.path}: expected columns such as FileName_{name}; "
+                f"the channels are {list(found.channels)}"
+            )
+        light = f"FileName_{_illumination(name)}"
+        if light in row and not images.illumination:
+            raise ConfigError(
+                f"images.illumination: {images.path} names illumination images ({light}); expected "
+                "'divide' or 'subtract', as CellProfiler's CorrectIlluminationApply did, or 'none' "
+                "for images that are corrected already"
+            )
+
+
+def _illumination(channel: str) -> str:
+    return f"Illum{channel.removeprefix('Orig')}"
+
+
+def _rows(path: str) -> Iterator[Row]:
+    if path.endswith((".parquet", ".pq")):
+        yield from _parquet_rows(path)
+        return
+    opened = gzip.open if path.endswith(".gz") else open
+    try:
+        with opened(path, "rt", newline="", encoding="utf-8-sig") as file:
+            yield from csv.DictReader(file)
+    except (UnicodeDecodeError, csv.Error, EOFError, gzip.BadGzipFile) as error:
+        raise ConfigError(f"images.path: {path} is no CSV file: {error}") from error
+
+
+def _parquet_rows(path: str) -> Iterator[Row]:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError(
+            "reading Parquet load files needs pyarrow: pip install 'captum-pcim[table]'"
+        ) from error
+    try:
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
+            yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise ConfigError(f"images.path: {path} is no Parquet file: {error}") from error
+
+
+def _text(value: Any) -> str:
+    """A cell as text; empty where it holds nothing, as pandas' NaN does."""
+    return "" if value is None or value != value else str(value)
+
+
+def _cell(row: Row, column: str, where: str) -> str:
+    value = _text(row.get(column))
+    if not value:
+        raise ConfigError(
+            f"{where}: expected a value in column {column}, got none; the columns are {list(row)}"
+        )
+    return value
+
+
+def _file(row: Row, kind: str, name: str, folder: str) -> str:
+    """The file that a row names, or an empty name."""
+    file_name = _text(row.get(f"{kind}FileName_{name}"))
+    if file_name:
+        path_name = _located(_text(row.get(f"{kind}PathName_{name}")), folder)
+        return os.path.join(path_name, file_name)
+    url = _text(row.get(f"{kind}URL_{name}"))
+    return _located(url, folder) if url else ""
+
+
+def _located(text: str, folder: str) -> str:
+    """A path or a URL as a path; a URL that is no file's is left as it is.
+
+    RFC 8089 writes a file's URL ``file:///path`` or ``file:/path``, RFC 3986 its blanks as ``%20``.
+    """
+    scheme = SCHEME.match(text)
+    parts = urlsplit(text)
+    if scheme and scheme[1].lower() == "file" and parts.netloc in ("", "localhost"):
+        return unquote(parts.path)
+    return text if scheme else os.path.join(folder, text)
+
+
+def _elsewhere(paths: Sequence[str]) -> str:
+    """Where files are that are not on this machine, as far as their bucket or server."""
+    for path in paths:
+        if scheme := SCHEME.match(path):
+            return f"{scheme[0]}//{urlsplit(path).netloc}"
+    return ""

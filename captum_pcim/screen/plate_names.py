@@ -1,0 +1,110 @@
+"""Which plate a file belongs to where its name does not say, and what the plate is called."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from captum_pcim.screen.config import ConfigError
+from captum_pcim.screen.layouts import Shot, plate_name
+from captum_pcim.screen.plate import Place, Survey
+
+
+def one_folder_a_plate(found: Survey, shots: Sequence[Shot]) -> list[Shot]:
+    """Where folders side by side hold other stains of the same wells, the plate is above them."""
+    stains: dict[str, set[int | None]] = defaultdict(set)
+    wells: dict[str, set[str]] = defaultdict(set)
+    siblings: dict[str, set[str]] = defaultdict(set)
+    for shot in shots:
+        stains[shot.folder].add(shot.stain)
+        wells[shot.folder].add(shot.name.well)
+        siblings[os.path.dirname(shot.folder)].add(shot.folder)
+    above: dict[str, str] = {}
+    for parent, folders in siblings.items():
+        apart = sum(len(stains[folder]) for folder in folders)
+        together = len(set().union(*(stains[folder] for folder in folders)))
+        shared = set.intersection(*(wells[folder] for folder in folders))
+        if len(folders) > 1 and apart == together and shared:
+            above.update(dict.fromkeys(folders, parent))
+            found.remark("plates put together of folders that hold a stain each", parent)
+    return [replace(shot, folder=above.get(shot.folder, shot.folder)) for shot in shots]
+
+
+def plate_key(shot: Shot) -> tuple[str, str]:
+    """What tells a plate: the name that files give, or a folder and what its files begin with."""
+    return ("", shot.name.plate) if shot.name.plate else (shot.folder, shot.name.prefix)
+
+
+def name_plates(shots: Sequence[Shot]) -> dict[tuple[str, str], str]:
+    """Names each plate by its folder, or by what its files begin with where that holds several."""
+    keys = sorted({plate_key(shot) for shot in shots})
+    folders = sorted({folder for folder, _ in keys if folder})
+    named = _different_names(folders)
+    held = Counter(folder for folder, _ in keys)
+    return {
+        (folder, own): named[folder] if held[folder] == 1 and folder else own
+        for folder, own in keys
+    }
+
+
+def _different_names(folders: Sequence[str]) -> dict[str, str]:
+    """The shortest names that tell folders apart: without Harmony's date, or with one above."""
+    for name in (
+        lambda folder: plate_name(os.path.basename(folder)),
+        os.path.basename,
+        lambda folder: "/".join(folder.split("/")[-2:]),
+    ):
+        named = {folder: name(folder) for folder in folders}
+        if len(set(named.values())) == len(folders):
+            return named
+    return {folder: folder for folder in folders}
+
+
+class KnownPlates:
+    """Which plate a folder, or a name, is."""
+
+    def __init__(self, shots: Sequence[Shot], names: Mapping[tuple[str, str], str]) -> None:
+        self.folder: dict[str, str] = {}
+        self.within: dict[str, set[str]] = defaultdict(set)
+        self.called: dict[str, str] = {}
+        for shot in shots:
+            plate = names[plate_key(shot)]
+            self.folder.setdefault(plate, shot.folder)
+            self.within[shot.folder].add(plate)
+            self.called[os.path.basename(shot.folder)] = plate
+        self.called.update({plate: plate for plate in self.folder})
+
+    def of(self, mask: Shot) -> str | None:
+        """The plate of a label image: the one it names, else the one whose folder it lies in."""
+        if mask.name.plate:
+            return self.called.get(mask.name.plate)
+        folder = os.path.dirname(os.path.abspath(mask.path))
+        while folder not in self.within and folder != os.path.dirname(folder):
+            folder = os.path.dirname(folder)
+        plates = self.within.get(folder, set())
+        return next(iter(plates)) if len(plates) == 1 else None
+
+
+def match_masks(
+    found: Survey, masks: Sequence[Shot], where: KnownPlates, places: Collection[Place]
+) -> dict[Place, str]:
+    """Finds the label image of each field, and remarks those that match none.
+
+    Raises:
+        ConfigError: Two match one field.
+    """
+    matched: dict[Place, str] = {}
+    for mask in masks:
+        place = (where.of(mask) or "", mask.name.well, mask.name.field)
+        if place not in places:
+            near = next((p for p in places if p[1] == mask.name.well), None)
+            hint = f" ({mask.name.well} field {mask.name.field}"
+            hint += f"; an image is {near[0]} {near[1]} field {near[2]})" if near else ")"
+            found.remark("label images that match no image", mask.path + hint, missing=True)
+        elif matched.get(place, mask.path) != mask.path:
+            raise ConfigError(f"two label images for {place}: {matched[place]} and {mask.path}")
+        else:
+            matched[place] = mask.path
+    return matched

@@ -1,0 +1,97 @@
+"""Label images: object numbers are kept exactly or refused, never guessed."""
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from captum_pcim.images.labels import object_numbers, read_labels
+from captum_pcim.images.read import ImageError
+
+NUMBERS = np.array([[0, 1, 1], [2, 0, 3]])
+
+
+def tiff(path, numbers, **options):
+    tifffile.imwrite(path, numbers, **{"photometric": "minisblack", "metadata": None} | options)
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", ">u4", "i2", "i4", "i8", "f4", "f8"])
+def test_whole_numbers_of_any_type_are_kept(tmp_path, dtype):
+    largest = 100 if dtype[-1] == "1" else 30000 if dtype[-1] == "2" else 2**24
+    numbers = NUMBERS.astype(dtype)
+    numbers[1, 1] = largest
+    read = read_labels(tiff(tmp_path / "a.tif", numbers))
+    assert read.dtype == np.int64
+    np.testing.assert_array_equal(read, numbers.astype(np.int64))
+
+
+@given(st.integers(0, 2**53))
+def test_a_number_up_to_two_to_the_53_is_exact(number):
+    assert object_numbers(np.array([[number]], np.uint64)).item() == number
+
+
+def test_a_number_that_a_table_would_round_is_refused():
+    with pytest.raises(ImageError, match="too large for a table"):
+        object_numbers(np.array([[2**53 + 1]], np.uint64))
+
+
+def test_a_palettes_indices_are_the_objects_not_its_colours(tmp_path):
+    image = Image.fromarray(NUMBERS.astype(np.uint8)).convert("P")
+    image.putpalette([9, 9, 9, 255, 0, 0, 255, 0, 0, 0, 0, 255])  # 1 and 2 look alike
+    image.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.png"), NUMBERS)
+    table = np.random.default_rng(0).integers(0, 65535, (3, 256), np.uint16)
+    path = tiff(tmp_path / "a.tif", NUMBERS.astype(np.uint8), photometric="palette", colormap=table)
+    np.testing.assert_array_equal(read_labels(path), NUMBERS)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "I;16"])
+def test_grey_pngs_are_read_as_stored(tmp_path, mode):
+    numbers = (NUMBERS > 0) if mode == "1" else NUMBERS.astype("u1" if mode == "L" else "u2")
+    Image.fromarray(numbers).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.png"), numbers.astype(np.int64))
+
+
+def test_colours_are_refused(tmp_path):
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"colours \(RGB\) do not tell object numbers"):
+        read_labels(tmp_path / "a.png")
+    path = tiff(tmp_path / "a.tif", np.zeros((4, 4, 3), np.uint8), photometric="rgb")
+    with pytest.raises(ImageError, match="one channel, this one 3"):
+        read_labels(path)
+
+
+def test_a_jpeg_is_refused(tmp_path):
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match="a JPEG changes object numbers"):
+        read_labels(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        (np.array([[0, -1]], np.int16), "not negative, one is -1"),
+        (np.array([[0, 1.5]], np.float32), "whole"),
+        (np.array([[0, np.nan]], np.float32), "whole"),
+    ],
+)
+def test_numbers_that_are_no_objects_are_refused(tmp_path, numbers, said):
+    with pytest.raises(ImageError, match=said):
+        read_labels(tiff(tmp_path / "a.tif", numbers))
+
+
+@pytest.mark.parametrize(
+    "options", [{"metadata": None}, {"imagej": True, "metadata": {"axes": "ZYX"}}]
+)
+def test_no_plane_of_a_stack_is_left_out_in_silence(tmp_path, options):
+    planes = np.zeros((3, 2, 3), np.uint16)
+    planes[0, 0, 0], planes[2, 1, 2] = 7, 9
+    path = tiff(tmp_path / "a.tif", planes, **options)
+    with pytest.raises(ImageError, match="planes along z: 1, 2, 3"):
+        read_labels(path)
+    for projection in ("max", "mean"):
+        np.testing.assert_array_equal(read_labels(path, projection), planes.max(0))
+    np.testing.assert_array_equal(read_labels(path, 3), planes[2])
