@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 COMPARISONS: dict[type[ast.cmpop], str] = {
@@ -56,10 +57,10 @@ class Mutant:
 def mutants(path: Path, root: Path) -> Iterator[Mutant]:
     """All changes of one module."""
     whole = path.read_bytes()
-    lines = whole.splitlines(keepends=True)
+    starts = [0, *accumulate(map(len, whole.splitlines(keepends=True)))]
 
     def place(line: int, column: int) -> int:
-        return sum(map(len, lines[: line - 1])) + column
+        return starts[line - 1] + column
 
     def span(node: ast.AST) -> slice:
         first = place(node.lineno, node.col_offset)  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ import random
 import sys
 import time
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 from benchmarks.results import Table, add_write_option, publish
@@ -49,6 +50,7 @@ def main() -> int:
     return 0
 
 
+@cache
 def all_mutants(root: Path) -> list[Mutant]:
     """Every mutant of the modules that compute, always in the same order."""
     package = root / "captum_pcim"

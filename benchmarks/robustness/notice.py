@@ -56,7 +56,7 @@ def first_failure(root: Path, mutant: Mutant, seconds: float) -> str:
         ours, theirs = multiprocessing.Pipe(duplex=False)
         # A fork has Captum and SciPy loaded already, and no module of the package.
         process = multiprocessing.get_context("fork").Process(
-            target=_run, args=(copy, tests_of(mutant.path, copy / "tests"), seconds, theirs)
+            target=_run, args=(copy, chosen_tests(mutant.path, copy / "tests"), seconds, theirs)
         )
         process.start()
         theirs.close()
@@ -67,7 +67,7 @@ def first_failure(root: Path, mutant: Mutant, seconds: float) -> str:
         return ours.recv() if process.exitcode == 0 else NEVER_ENDS
 
 
-def tests_of(path: str, tests: Path) -> list[str]:
+def chosen_tests(path: str, tests: Path) -> list[str]:
     """Return the test files to run: of the module's name, that import it, that use its names."""
     module = path.removesuffix("/__init__.py").removesuffix(".py").replace("/", ".")
     _, *rooms, stem = module.split(".")
