@@ -20,20 +20,13 @@ def describe(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def silenced(logger: str) -> Iterator[None]:
-    """Keep a library from logging what the error that is raised, or checked for, says anyway.
-
-    Only in this thread: what others log meanwhile is theirs.
-    """
-    log, thread = logging.getLogger(logger), threading.get_ident()
-
-    def of_others(record: logging.LogRecord) -> bool:
-        return record.thread != thread
-
-    log.addFilter(of_others)
+    """Keep a library from logging what the error that is raised, or checked for, says anyway."""
+    log = logging.getLogger(logger)
+    disabled, log.disabled = log.disabled, True
     try:
         yield
     finally:
-        log.removeFilter(of_others)
+        log.disabled = disabled
 
 
 @contextlib.contextmanager

@@ -27,13 +27,7 @@ ISOLATIONS: dict[str, Callable[[], Isolation]] = {
     "per_stain": PerStain,
     "factorised": Factorised,
 }
-SERIES = (  # several numbers an image: not for a table
-    "loss_history",
-    "stain_weights",
-    "reference_probability",
-    "preserved_by_reference",
-    "removed_by_reference",
-)
+SERIES = ("loss_history", "stain_weights")  # several numbers an image: not for a table
 DIAGNOSTICS = tuple(field.name for field in fields(Diagnostics) if field.name not in SERIES)
 """What tables tell of every image: all that :class:`~captum_pcim.Diagnostics` has one value of."""
 
@@ -189,8 +183,6 @@ class Explainer:
             return scores[:, :0]
         if self.score == "binary_logits":
             return scores.float().sigmoid()
-        if self.score == "binary_probabilities":
-            return scores.float()
         first = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
         return read_scores(scores, first, self.score).log_probabilities.exp()
 

@@ -12,7 +12,7 @@ INPUTS = images()
 
 
 def _explain(inputs=INPUTS, target=0, network=None, **arguments):
-    return PCIM(network or small_cnn()).attribute(inputs, target=target, n_steps=2, **arguments)
+    return PCIM(network or small_cnn()).attribute(inputs, target=target, n_steps=1, **arguments)
 
 
 def _with(value):

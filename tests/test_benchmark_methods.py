@@ -180,9 +180,9 @@ def bright():
 
 
 def test_igos_finds_the_evidence_within_its_passes(bright):
-    model = BrightPatch()
+    model, (inputs, target) = BrightPatch(), bright
     with count_passes(model) as passes:
-        maps = igos(model, *bright, step_size=0.1)
+        maps = igos(model, inputs, target, step_size=0.1)
     n_passes = 4 * N_ITERATIONS * N_INTEGRATION
     assert passes.forwards == passes.backwards == 2 * n_passes == 200
     assert maps.shape == (2, 1, 32, 32)

@@ -38,7 +38,7 @@ class OneByOne(nn.Module):
 
 
 def test_tables_tell_all_that_diagnostics_have_one_value_of_per_image():
-    found = PCIM(small_cnn()).attribute(images(2), target=0, n_steps=2, return_diagnostics=True)[1]
+    found = PCIM(small_cnn()).attribute(images(2), target=0, n_steps=1, return_diagnostics=True)[1]
     one_each = [f.name for f in fields(Diagnostics) if _one_value_each(getattr(found, f.name), 2)]
     assert list(DIAGNOSTICS) == one_each
 
@@ -82,7 +82,7 @@ def test_images_that_break_the_network_fail_alone_and_in_their_place():
 
     small, batch = small_cnn(), pixels(5)
     batch[1][0, 0, 0] = batch[4][0, 0, 0] = 1
-    found = list(Explainer(network, n_steps=2).each(batch))
+    found = list(Explainer(network, n_steps=1).each(batch))
     assert [isinstance(each, RuntimeError) for each in found] == [False, True, False, False, True]
 
 
@@ -110,7 +110,7 @@ def test_baselines_stay_with_their_images_when_a_batch_is_halved():
 def test_warnings_of_a_batch_are_noted_for_each_of_its_images_in_one_line():
     batch = pixels(2)
     batch[0][0, 0, 0] = 1
-    explainer = Explainer(Warns(), target=0, n_steps=2)
+    explainer = Explainer(Warns(), target=0, n_steps=1)
     assert [found.notes for found in explainer.each(batch)] == ["odd image"] * 2
     assert [found.notes for found in explainer.each(batch[1:])] == [""]
 

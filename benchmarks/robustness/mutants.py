@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class Mutant:
     kind: str
     before: str
     after: str
-    source: bytes
+    source: bytes = field(repr=False)
 
 
 def mutants(path: Path, root: Path) -> Iterator[Mutant]:
@@ -149,9 +149,9 @@ def _of_calls(node: ast.AST, text: Text) -> Iterator[Change]:
 
 def _living(tree: ast.AST) -> Iterator[ast.AST]:
     """The nodes whose change may change a result."""
-    for field, value in ast.iter_fields(tree):
+    for part, value in ast.iter_fields(tree):
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST) and not _is_silent(tree, field, child):
+            if isinstance(child, ast.AST) and not _is_silent(tree, part, child):
                 yield child
                 yield from _living(child)
 

@@ -37,6 +37,10 @@ def main() -> int:
     add_write_option(parser)
     arguments = parser.parse_args()
 
+    failed = first_failure(ROOT, None, seconds=1800)
+    if failed:
+        print(f"{failed} fails without any mutant", file=sys.stderr)
+        return 1
     everything = [m for m in all_mutants(ROOT) if arguments.only in m.path]
     drawn = random.Random(arguments.seed).sample(everything, min(arguments.n, len(everything)))
     print(f"{len(drawn)} of {len(everything)} mutants, seed {arguments.seed}", flush=True)
