@@ -39,7 +39,10 @@ ROOMS = {
         "metrics_complexity", "metrics_captum_settings", "compare",
     ),
 }  # fmt: skip
-OTHERS = r"benchmark|tutorial|readme|packaging|screen|cli|demo|cuda|fuzz|quantus|imports"
+OTHERS = (
+    r"benchmark|tutorial|readme|packaging|screen|cli|demo|cuda|fuzz|quantus|imports|adapters"
+    r"|architecture|contributing|plates|labels|models|images|explainer|names|atomic"
+)
 
 
 def first_failure(root: Path, mutant: Mutant | None, seconds: float) -> str:
