@@ -1,5 +1,6 @@
 """Every number that the documentation states is the one that runs."""
 
+import inspect
 from dataclasses import replace
 from functools import cache
 
@@ -9,7 +10,7 @@ import torch
 from literal import Numbers, literal_map
 from torch.testing import assert_close
 
-from captum_pcim import PCIM, Background, Blur, Constant, Factorised, Smoothing
+from captum_pcim import PCIM, Background, Blur, Constant, Factorised, Smoothing, metrics
 
 LEVELS = (0.0, 0.35)  # of the two references
 PROBLEMS = {  # seed, scale and offset of the log-odds
@@ -119,3 +120,20 @@ def test_the_default_blur_is_a_twelfth_of_the_shorter_side(side):
 @pytest.mark.parametrize(("side", "sigma"), [(64, 2.0), (96, 3.0), (15, 0.0), (16, 0.5)])
 def test_the_default_smoothing_is_a_thirty_second_of_the_shorter_side(side, sigma):
     assert Smoothing().pixels((side, side + 7)) == sigma
+
+
+def test_every_seed_of_the_metrics_is_zero_unless_told():
+    functions = [getattr(metrics, name) for name in metrics.__all__]
+    seeds = {
+        f.__name__: inspect.signature(f).parameters["seed"].default
+        for f in functions
+        if inspect.isfunction(f) and "seed" in inspect.signature(f).parameters
+    }
+    assert len(seeds) > 5 and set(seeds.values()) == {0}
+
+
+@pytest.mark.parametrize("seed", [-(2**63), 2**63 - 1])
+def test_seeds_have_63_bits_and_a_sign(seed):
+    assert PCIM(torch.nn.Identity(), seed=seed).seed == seed
+    with pytest.raises(ValueError, match="seed: expected a whole number of at most 63 bits"):
+        PCIM(torch.nn.Identity(), seed=seed + (1 if seed > 0 else -1))

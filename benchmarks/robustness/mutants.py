@@ -53,6 +53,14 @@ class Mutant:
     after: str
     source: bytes = field(repr=False)
 
+    def compiles(self) -> bool:
+        """Whether Python reads the changed module; a text that was moved may not fit."""
+        try:
+            compile(self.source, self.path, "exec")
+        except SyntaxError:
+            return False
+        return True
+
 
 def mutants(path: Path, root: Path) -> Iterator[Mutant]:
     """All changes of one module."""
@@ -74,7 +82,7 @@ def mutants(path: Path, root: Path) -> Iterator[Mutant]:
         for kind, replaced, new in _changes(node, text):
             at = span(replaced)
             source = whole[: at.start] + new.encode() + whole[at.stop :]
-            if source != whole and _compiles(source):
+            if source != whole:
                 number, before, after = _first_difference(whole, source)
                 name = path.relative_to(root).as_posix()
                 yield Mutant(name, number, kind, before, after, source)
@@ -167,6 +175,8 @@ def _is_silent(parent: ast.AST, field: str, child: ast.AST) -> bool:
             return True
         name = getattr(call, "func", None)
         return getattr(name, "attr", getattr(name, "id", "")) in SILENT_CALLS
+    if isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING":
+        return True
     if isinstance(parent, ast.Module) and isinstance(child, ast.Assign):
         name = getattr(child.targets[0], "id", "")
         return name.startswith("__") or (name[:1].isupper() and not name.isupper())
@@ -178,11 +188,3 @@ def _first_difference(old: bytes, new: bytes) -> tuple[int, str, str]:
     before, after = old.decode().splitlines(), new.decode().splitlines()
     at = next(i for i, (b, a) in enumerate(zip(before, after, strict=False)) if b != a)
     return at + 1, before[at].strip(), after[at].strip()
-
-
-def _compiles(source: bytes) -> bool:
-    try:
-        compile(source, "mutant", "exec")
-    except SyntaxError:
-        return False
-    return True

@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 from benchmarks.results import Table, add_write_option, publish
@@ -42,7 +43,8 @@ def main() -> int:
         print(f"{failed} fails without any mutant", file=sys.stderr)
         return 1
     everything = [m for m in all_mutants(ROOT) if arguments.only in m.path]
-    drawn = random.Random(arguments.seed).sample(everything, min(arguments.n, len(everything)))
+    random.Random(arguments.seed).shuffle(everything)
+    drawn = list(islice((m for m in everything if m.compiles()), arguments.n))
     print(f"{len(drawn)} of {len(everything)} mutants, seed {arguments.seed}", flush=True)
     caught_by: dict[Mutant, str] = {}
     started = time.monotonic()
