@@ -25,7 +25,7 @@ from captum_pcim.comparison.methods import (
     superpixels,
 )
 from captum_pcim.comparison.metrics import Case, fidelity_metrics
-from captum_pcim.comparison.result import table_text
+from captum_pcim.comparison.result import table_text, write_table
 from captum_pcim.comparison.trivial import edges
 from captum_pcim.core.references import Background, Blur
 from captum_pcim.metrics import deletion, insertion, relevance_mass_accuracy
@@ -225,6 +225,14 @@ def test_text_aligns_columns_and_leaves_missing_cells_empty():
     assert table_text(rows) == "method  score\na       0.123\nlong"
 
 
+def test_a_single_row_is_a_table_too(model, images, tmp_path):
+    comparison = compare({"S": Saliency(model)}, images[0], 1, metrics={}, trivial=False)
+    assert [row["method"] for row in comparison.table()] == ["S"]
+    assert str(comparison).splitlines()[1].startswith("S ")
+    write_table(tmp_path, "one", comparison.table())
+    assert (tmp_path / "one.csv").read_text().splitlines()[1].startswith("S,")
+
+
 def test_pandas_gets_the_same_rows(model, images):
     pytest.importorskip("pandas")
     comparison = _alone({"Saliency": Saliency(model)}, images)
@@ -249,6 +257,27 @@ def test_all_captum_methods_run_and_point_at_the_evidence(model, images):
     blurred = {"GradCam", "Lime", "KernelShap"}
     assert min(share for name, share in mass.items() if name not in blurred) > 0.9, mass
     assert min(mass["GradCam"], mass["Lime"]) > 0.5, mass
+
+
+def test_captum_methods_make_the_passes_of_their_documented_settings(model, images):
+    methods = captum_methods(model, model.pool)
+    runs = compare(methods, images[0], 1, metrics={}, trivial=False).runs
+    assert {name: (run.forwards, run.backwards) for name, run in runs.items()} == {
+        "Saliency": (1, 1),
+        "InputXGradient": (1, 1),
+        "IntegratedGradients": (32, 32),
+        "IntegratedGradients, log-odds": (32, 32),
+        "NoiseTunnel, IntegratedGradients": (8 * 16, 8 * 16),  # half the steps for each sample
+        "GradientShap": (16, 16),
+        "Occlusion": (226, 0),  # 15 x 15 windows of two pixels, and the image
+        "FeatureAblation": (257, 0),  # a superpixel for every pixel, and the image
+        "Lime": (301, 0),
+        "KernelShap": (301, 0),
+        "DeepLift": (2, 2),
+        "GuidedBackprop": (1, 1),
+        "GradCam": (1, 1),
+        "GuidedGradCam": (2, 2),
+    }
 
 
 def test_methods_that_need_modules_are_left_out_for_functions(model):

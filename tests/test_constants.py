@@ -1,5 +1,6 @@
 """Every number that the documentation states is the one that runs."""
 
+import inspect
 from dataclasses import replace
 from functools import cache
 
@@ -9,7 +10,7 @@ import torch
 from literal import Numbers, literal_map
 from torch.testing import assert_close
 
-from captum_pcim import PCIM, Background, Blur, Constant, Factorised, Smoothing
+from captum_pcim import PCIM, Background, Blur, Constant, Factorised, Smoothing, metrics
 
 LEVELS = (0.0, 0.35)  # of the two references
 PROBLEMS = {  # seed, scale and offset of the log-odds
@@ -85,11 +86,10 @@ def test_another_number_gives_another_map(other):
 
 
 def test_stain_weights_start_at_the_sigmoid_of_two():
-    pcim = PCIM(lambda x: x.sum((2, 3)), isolation=Factorised())
-    x = torch.rand(2, 3, 8, 8)
-    _, diagnostics = pcim.attribute(x, target=1, n_steps=1, return_diagnostics=True)
-    expected = torch.tensor(2.0).sigmoid().expand(2, 3)
-    assert_close(diagnostics.stain_weights[0], expected)
+    pcim = PCIM(lambda x: 9 * x.mean((2, 3)), isolation=Factorised())
+    still = {"n_steps": 2, "learning_rate": 1e-9, "return_diagnostics": True}
+    _, diagnostics = pcim.attribute(torch.rand(2, 3, 8, 8), target=1, **still)
+    assert_close(diagnostics.stain_weights[0], torch.tensor(2.0).sigmoid().expand(2, 3))
 
 
 def _pixels(low, high):
@@ -120,3 +120,20 @@ def test_the_default_blur_is_a_twelfth_of_the_shorter_side(side):
 @pytest.mark.parametrize(("side", "sigma"), [(64, 2.0), (96, 3.0), (15, 0.0), (16, 0.5)])
 def test_the_default_smoothing_is_a_thirty_second_of_the_shorter_side(side, sigma):
     assert Smoothing().pixels((side, side + 7)) == sigma
+
+
+def test_every_seed_of_the_metrics_is_zero_unless_told():
+    functions = [getattr(metrics, name) for name in metrics.__all__]
+    seeds = {
+        f.__name__: inspect.signature(f).parameters["seed"].default
+        for f in functions
+        if inspect.isfunction(f) and "seed" in inspect.signature(f).parameters
+    }
+    assert len(seeds) > 5 and set(seeds.values()) == {0}
+
+
+@pytest.mark.parametrize("seed", [-(2**63), 2**63 - 1])
+def test_seeds_have_63_bits_and_a_sign(seed):
+    assert PCIM(torch.nn.Identity(), seed=seed).seed == seed
+    with pytest.raises(ValueError, match="seed: expected a whole number of at most 63 bits"):
+        PCIM(torch.nn.Identity(), seed=seed + (1 if seed > 0 else -1))

@@ -43,6 +43,12 @@ def test_coarse_masks_have_eight_cells_on_each_axis():
     assert abs(correlation(10)) < 0.1  # two cells away
 
 
+def test_as_many_parameters_as_the_grid_has_nodes_are_drawn_one_by_one():
+    generator, like = _generator(), [(torch.zeros(1, 1, 10, 10),)]
+    masks = _masks(lambda: coarse_masks(like, generator), 20)
+    assert_close(masks.unique(), torch.tensor([0.02, 0.98]))
+
+
 def test_masks_around_an_estimate_take_2_to_40_percent_small_shares_as_often_as_large():
     generator, evidence = _generator(), [(torch.randn(NODES, generator=_generator()),)]
     masks = _masks(lambda: masks_around(evidence, generator), 1500)

@@ -275,6 +275,8 @@ def test_bad_input_is_named():
         wrong_class_success(model, edges, inputs, torch.tensor([0, 1]), 1, fraction=0.1)
     with pytest.raises(ValueError, match=r"fraction must lie in \[0, 1\], got 1.5"):
         second_classifier_agreement(model, inputs, inputs, 0, fraction=1.5)
+    with pytest.raises(ValueError, match="attributions must belong to the inputs"):
+        second_classifier_agreement(model, inputs, inputs[:1], 0, fraction=0.5)
     with pytest.raises(ValueError, match=r"must return logits of shape \(N, K\) with K > 1"):
         wrong_class_success(lambda x: x.sum((1, 2, 3)), edges, inputs, 0, 1, fraction=0.1)
 

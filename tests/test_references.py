@@ -8,6 +8,7 @@ from networks import BrightSquare, bright_images, images, small_cnn
 from torch.testing import assert_close
 
 from captum_pcim import PCIM, Background, Blur, Constant, ControlImages
+from captum_pcim.core.problem import Settings
 from captum_pcim.core.references import reference_images
 
 ALL = [Constant(0.3), Constant([0.1, 0.2, 0.3]), Blur(), Blur(2.0), Background(), Background(0.2)]
@@ -187,6 +188,23 @@ def test_sampled_references_are_drawn_anew_at_every_step_and_all_about_as_often(
     assert 20 <= sum(drawn) <= 40
     changes = sum(one != other for one, other in pairwise(drawn))
     assert 15 <= changes <= 45
+
+
+def test_a_reference_that_is_never_drawn_has_no_say():
+    """Weights must hold the class with every reference, but of this one nothing is known."""
+    n_steps, inputs = 6, bright_images()
+
+    def draws(seed):
+        settings = Settings(n_steps, learning_rate=0.5, tolerance=0.0, seed=seed)
+        return {settings.reference_at(step, 2) for step in range(n_steps)}
+
+    seed = next(seed for seed in range(10_000) if draws(seed) == {0})
+
+    def explain(*references):
+        pcim = PCIM(BrightSquare(), references=references, order="sample", seed=seed)
+        return pcim.attribute(inputs, target=1, n_steps=n_steps)
+
+    assert torch.equal(explain(Constant(0.0), Constant(0.4)), explain(Constant(0.0)))
 
 
 def test_explicit_baselines_replace_the_references():

@@ -8,10 +8,13 @@ for a table of the largest absolute difference of each measure over random maps 
 and numbers of stains.
 """
 
+import argparse
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.results import Table, add_write_option, publish
 from captum_pcim.metrics import (
     deletion,
     gini,
@@ -78,12 +81,19 @@ def largest_differences(size: tuple[int, int, int], seed: int = 0) -> dict[str, 
 
 
 def main() -> None:
-    """Print the table."""
-    table = {size: largest_differences(size) for size in SIZES}
-    print(f"largest absolute difference to Quantus over {N_IMAGES} random maps (stains x pixels)")
-    print(f"{'':28}" + "".join(f"{'x'.join(map(str, size)):>12}" for size in SIZES))
-    for name in next(iter(table.values())):
-        print(f"{name:28}" + "".join(f"{table[size][name]:12.1e}" for size in SIZES))
+    """Print the table and, where asked to, keep it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_write_option(parser)
+    arguments = parser.parse_args()
+    found = {"x".join(map(str, size)): largest_differences(size) for size in SIZES}
+    measures = next(iter(found.values()))
+    table = Table(
+        "Largest absolute difference to Quantus",
+        ["measure", *found],
+        [[name, *(f"{one[name]:.1e}" for one in found.values())] for name in measures],
+        f"Over {N_IMAGES} random maps of each size, stains x pixels x pixels.",
+    )
+    publish("quality/quantus_check", table, arguments.write)
 
 
 def _random_case(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
 COMPARISONS: dict[type[ast.cmpop], str] = {
@@ -50,16 +51,24 @@ class Mutant:
     kind: str
     before: str
     after: str
-    source: bytes
+    source: bytes = field(repr=False)
+
+    def compiles(self) -> bool:
+        """Whether Python reads the changed module; a text that was moved may not fit."""
+        try:
+            compile(self.source, self.path, "exec")
+        except SyntaxError:
+            return False
+        return True
 
 
 def mutants(path: Path, root: Path) -> Iterator[Mutant]:
     """All changes of one module."""
     whole = path.read_bytes()
-    lines = whole.splitlines(keepends=True)
+    starts = [0, *accumulate(map(len, whole.splitlines(keepends=True)))]
 
     def place(line: int, column: int) -> int:
-        return sum(map(len, lines[: line - 1])) + column
+        return starts[line - 1] + column
 
     def span(node: ast.AST) -> slice:
         first = place(node.lineno, node.col_offset)  # type: ignore[attr-defined]
@@ -73,7 +82,7 @@ def mutants(path: Path, root: Path) -> Iterator[Mutant]:
         for kind, replaced, new in _changes(node, text):
             at = span(replaced)
             source = whole[: at.start] + new.encode() + whole[at.stop :]
-            if source != whole and _compiles(source):
+            if source != whole:
                 number, before, after = _first_difference(whole, source)
                 name = path.relative_to(root).as_posix()
                 yield Mutant(name, number, kind, before, after, source)
@@ -148,9 +157,9 @@ def _of_calls(node: ast.AST, text: Text) -> Iterator[Change]:
 
 def _living(tree: ast.AST) -> Iterator[ast.AST]:
     """The nodes whose change may change a result."""
-    for field, value in ast.iter_fields(tree):
+    for part, value in ast.iter_fields(tree):
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST) and not _is_silent(tree, field, child):
+            if isinstance(child, ast.AST) and not _is_silent(tree, part, child):
                 yield child
                 yield from _living(child)
 
@@ -166,6 +175,8 @@ def _is_silent(parent: ast.AST, field: str, child: ast.AST) -> bool:
             return True
         name = getattr(call, "func", None)
         return getattr(name, "attr", getattr(name, "id", "")) in SILENT_CALLS
+    if isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING":
+        return True
     if isinstance(parent, ast.Module) and isinstance(child, ast.Assign):
         name = getattr(child.targets[0], "id", "")
         return name.startswith("__") or (name[:1].isupper() and not name.isupper())
@@ -177,11 +188,3 @@ def _first_difference(old: bytes, new: bytes) -> tuple[int, str, str]:
     before, after = old.decode().splitlines(), new.decode().splitlines()
     at = next(i for i, (b, a) in enumerate(zip(before, after, strict=False)) if b != a)
     return at + 1, before[at].strip(), after[at].strip()
-
-
-def _compiles(source: bytes) -> bool:
-    try:
-        compile(source, "mutant", "exec")
-    except SyntaxError:
-        return False
-    return True

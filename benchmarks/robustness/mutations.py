@@ -16,6 +16,8 @@ import random
 import sys
 import time
 from collections import Counter
+from functools import cache
+from itertools import islice
 from pathlib import Path
 
 from benchmarks.results import Table, add_write_option, publish
@@ -36,8 +38,13 @@ def main() -> int:
     add_write_option(parser)
     arguments = parser.parse_args()
 
+    failed = first_failure(ROOT, None, seconds=1800)
+    if failed:
+        print(f"{failed} fails without any mutant", file=sys.stderr)
+        return 1
     everything = [m for m in all_mutants(ROOT) if arguments.only in m.path]
-    drawn = random.Random(arguments.seed).sample(everything, min(arguments.n, len(everything)))
+    random.Random(arguments.seed).shuffle(everything)
+    drawn = list(islice((m for m in everything if m.compiles()), arguments.n))
     print(f"{len(drawn)} of {len(everything)} mutants, seed {arguments.seed}", flush=True)
     caught_by: dict[Mutant, str] = {}
     started = time.monotonic()
@@ -49,6 +56,7 @@ def main() -> int:
     return 0
 
 
+@cache
 def all_mutants(root: Path) -> list[Mutant]:
     """Every mutant of the modules that compute, always in the same order."""
     package = root / "captum_pcim"

@@ -34,16 +34,25 @@ ROOMS = {
         "captum_conformance", "model_untouched", "planted", "properties", "threads", "compat",
     ),
     "comparison": ("compare", "compare_files", "trivial"),
-    "metrics": (),
+    "metrics": (
+        "metrics_fidelity", "metrics_localisation", "metrics_road", "metrics_sanity",
+        "metrics_complexity", "metrics_captum_settings", "compare",
+    ),
 }  # fmt: skip
-OTHERS = r"benchmark|tutorial|readme|packaging|screen|cli|demo|cuda|fuzz|quantus|imports"
+OTHERS = (
+    r"benchmark|tutorial|readme|packaging|screen|cli|demo|cuda|fuzz|quantus|imports|adapters"
+    r"|architecture|contributing|plates|labels|models|images|explainer|names|atomic"
+)
 
 
-def first_failure(root: Path, mutant: Mutant, seconds: float) -> str:
-    """Run the tests of a mutant's module, then those of the method if it is part of it.
+def first_failure(root: Path, mutant: Mutant | None, seconds: float) -> str:
+    """Run the tests of a mutant's module, then those of its room; without a mutant all of them.
 
     Returns:
         The first test that failed; empty if all passed or the CPU time was up before.
+
+    Raises:
+        RuntimeError: If the tests could not be run.
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
@@ -52,11 +61,14 @@ def first_failure(root: Path, mutant: Mutant, seconds: float) -> str:
                 shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__py*"))
             else:
                 shutil.copy(root / name, copy)
-        (copy / mutant.path).write_bytes(mutant.source)
+        tests = all_tests(copy / "tests")
+        if mutant:
+            (copy / mutant.path).write_bytes(mutant.source)
+            tests = chosen_tests(mutant.path, copy / "tests")
         ours, theirs = multiprocessing.Pipe(duplex=False)
         # A fork has Captum and SciPy loaded already, and no module of the package.
         process = multiprocessing.get_context("fork").Process(
-            target=_run, args=(copy, tests_of(mutant.path, copy / "tests"), seconds, theirs)
+            target=_run, args=(copy, tests, seconds, theirs)
         )
         process.start()
         theirs.close()
@@ -64,10 +76,18 @@ def first_failure(root: Path, mutant: Mutant, seconds: float) -> str:
         if process.is_alive():
             process.kill()
             process.join()
+        if process.exitcode and process.exitcode > 0:
+            raise RuntimeError(f"the tests of {mutant} could not be run")
         return ours.recv() if process.exitcode == 0 else NEVER_ENDS
 
 
-def tests_of(path: str, tests: Path) -> list[str]:
+def all_tests(tests: Path) -> list[str]:
+    """Return every test file that may be chosen for some module."""
+    names = (file.stem.removeprefix("test_") for file in sorted(tests.glob("test_*.py")))
+    return [name for name in names if not re.search(OTHERS, name)]
+
+
+def chosen_tests(path: str, tests: Path) -> list[str]:
     """Return the test files to run: of the module's name, that import it, that use its names."""
     module = path.removesuffix("/__init__.py").removesuffix(".py").replace("/", ".")
     _, *rooms, stem = module.split(".")
@@ -76,11 +96,11 @@ def tests_of(path: str, tests: Path) -> list[str]:
     public = "|".join(name for name in names if not name.startswith("_")) or "(?!)"
     of_room = ROOMS[rooms[0] if rooms else "core"]
     chosen = {}
-    for file in sorted(tests.glob("test_*.py")):
-        name, text = file.stem.removeprefix("test_"), file.read_text(encoding="utf-8")
+    for name in all_tests(tests):
+        text = (tests / f"test_{name}.py").read_text(encoding="utf-8")
         named = any(part in name for part in (stem, *rooms[1:]))
         clues = (named, module in text, bool(re.search(rf"\b({public})\b", text)), name in of_room)
-        if any(clues) and not re.search(OTHERS, name):
+        if any(clues):
             later = of_room.index(name) if name in of_room else len(of_room)
             chosen[name] = (min(clues.index(True), 2), later)
     return sorted(chosen, key=chosen.__getitem__)
@@ -116,7 +136,7 @@ def _run(copy: Path, names: list[str], seconds: float, answer: Connection) -> No
     phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
     hypothesis.settings.register_profile("mutants", phases=phases, deadline=None, database=None)
     hypothesis.settings.load_profile("mutants")
-    watch = _Watch(seconds)
+    watch, code = _Watch(seconds), 0
     options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         for name in names:

@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.results import Table, add_write_option, publish
 from benchmarks.screens.plate import screen_config, written_plate
 from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.screen import Store, run_screen
@@ -23,7 +24,7 @@ from captum_pcim.screen.identity import make_plan
 from captum_pcim.screen.sources import find_fields
 
 
-def soak(folder: Path, options: argparse.Namespace) -> str:
+def soak(folder: Path, options: argparse.Namespace) -> Table:
     """Kills whole runs at random moments until a screen is done, then checks every result."""
     config = screen_config(folder, "stub", options)
     command = [sys.executable, "-m", "benchmarks.screens.soak", "--folder", str(folder)]
@@ -53,10 +54,13 @@ def soak(folder: Path, options: argparse.Namespace) -> str:
         }  # fmt: skip
         store.manifest(key.sha)
     assert not os.listdir(store.path / "tmp"), "something half-written is left"
-    return (
-        f"{len(plan.keys)} images, {kills} times SIGKILL to the whole process group, "
-        f"{len(seen)} images done before the last run; every image done exactly once, no finished "
-        f"result written again, nothing half-written left"
+    return Table(
+        "A screen that is killed until it is done",
+        ["screen", "images", "kills", "images done before the last run"],
+        [["stub", str(len(plan.keys)), str(kills), str(len(seen))]],
+        "SIGKILL to the whole process group, after at least one new result each. At the end every "
+        "image is done exactly once, no finished result was written again, and nothing "
+        "half-written is left: the benchmark ends with an error otherwise.",
     )
 
 
@@ -85,13 +89,14 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20, help="at most")
     parser.add_argument("--longest", type=float, default=0.5, help="seconds before a kill")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    add_write_option(parser)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.folder:
         run_once(options)
         return
     with written_plate(options.wells, options.fields) as folder:
-        print(soak(folder, options))
+        publish("screens/soak", soak(folder, options), options.write)
 
 
 if __name__ == "__main__":
