@@ -17,6 +17,7 @@ from captum_pcim.core.objective import (
 )
 from captum_pcim.core.references import Background, Blur, Constant, ControlImages
 from captum_pcim.core.smoothing import Smoothing
+from captum_pcim.core.warn import PCIMWarning
 from captum_pcim.pcim import PCIM
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "DistributionPreservation",
     "Factorised",
     "ForwardOnly",
+    "PCIMWarning",
     "PerStain",
     "Preservation",
     "Removal",

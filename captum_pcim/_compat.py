@@ -6,7 +6,9 @@ breaks when Captum changes.
 
 from typing import Any
 
-from captum._utils.common import _run_forward as run_forward
+import numpy as np
+import torch
+from captum._utils.common import _run_forward, _select_targets
 from captum._utils.progress import progress
 from captum._utils.typing import BaselineType, TargetType
 from captum.attr import PerturbationAttribution
@@ -24,6 +26,17 @@ __all__ = [
     "progress",
     "run_forward",
 ]
+
+
+def run_forward(
+    forward_func: Any, inputs: Any, target: Any = None, additional_forward_args: Any = None
+) -> Any:
+    """Call a forward function as Captum does, and take an array for a tensor."""
+    output = _run_forward(forward_func, inputs, None, additional_forward_args)
+    if isinstance(output, np.ndarray):
+        output = torch.from_numpy(np.ascontiguousarray(output))
+    return _select_targets(output, target)
+
 
 TensorOrTuple = Tensor | tuple[Tensor, ...]
 

@@ -20,24 +20,35 @@ def describe(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def silenced(logger: str) -> Iterator[None]:
-    """Keep a library from logging what the error that is raised, or checked for, says anyway."""
-    log = logging.getLogger(logger)
-    disabled, log.disabled = log.disabled, True
+    """Keep a library from logging what the error that is raised, or checked for, says anyway.
+
+    Only in this thread: what others log meanwhile is theirs.
+    """
+    log, thread = logging.getLogger(logger), threading.get_ident()
+
+    def of_others(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    log.addFilter(of_others)
     try:
         yield
     finally:
-        log.disabled = disabled
+        log.removeFilter(of_others)
 
 
 @contextlib.contextmanager
-def noting_warnings() -> Iterator[list[str]]:
-    """Collect the UserWarnings of this thread, one line each, and show them afterwards.
+def noting_warnings(told: type[Warning] | tuple[()] = ()) -> Iterator[list[Warning]]:
+    """Collect the UserWarnings of this thread, and show them afterwards.
 
     They are shown, ignored or raised as the filters outside say. Other threads, which read and
     write images meanwhile, keep theirs.
+
+    Args:
+        told: A category that is not shown, because the caller tells what was collected. Default:
+            all are shown.
     """
     noted: list[warnings.WarningMessage] = []
-    notes: list[str] = []
+    notes: list[Warning] = []
     thread = threading.get_ident()
     try:
         with warnings.catch_warnings():
@@ -53,8 +64,9 @@ def noting_warnings() -> Iterator[list[str]]:
             ) -> None:
                 if not issubclass(category, UserWarning) or threading.get_ident() != thread:
                     return show(message, category, filename, lineno, file, line)
-                noted.append(warnings.WarningMessage(message, category, filename, lineno))
-                notes.append(" ".join(str(message).split()))
+                notes.append(message if isinstance(message, Warning) else category(message))
+                if not issubclass(category, told):
+                    noted.append(warnings.WarningMessage(message, category, filename, lineno))
 
             warnings.simplefilter("always", UserWarning)
             warnings.showwarning = note

@@ -17,6 +17,7 @@ from captum_pcim._errors import noting_warnings
 from captum_pcim.core.channels import Factorised, Isolation, PerStain, SharedOverStains
 from captum_pcim.core.diagnostics import Diagnostics
 from captum_pcim.core.scores import ScoreKind, read_scores
+from captum_pcim.core.warn import PCIMWarning
 from captum_pcim.pcim import DEFAULT_STEPS, PCIM
 
 if TYPE_CHECKING:
@@ -27,7 +28,13 @@ ISOLATIONS: dict[str, Callable[[], Isolation]] = {
     "per_stain": PerStain,
     "factorised": Factorised,
 }
-SERIES = ("loss_history", "stain_weights")  # several numbers an image: not for a table
+SERIES = (  # several numbers an image: not for a table
+    "loss_history",
+    "stain_weights",
+    "reference_probability",
+    "preserved_by_reference",
+    "removed_by_reference",
+)
 DIAGNOSTICS = tuple(field.name for field in fields(Diagnostics) if field.name not in SERIES)
 """What tables tell of every image: all that :class:`~captum_pcim.Diagnostics` has one value of."""
 
@@ -44,7 +51,7 @@ class Explanation:
         predicted: The class of the highest score.
         probabilities: Of all classes, on the image itself; empty for regression.
         diagnostics: Values of :data:`DIAGNOSTICS`, by name.
-        notes: The warnings that were given meanwhile. Those of a batch go to all its images.
+        notes: The warnings about it. Those about a whole batch go to all its images.
     """
 
     attributions: FloatPixels
@@ -137,7 +144,7 @@ class Explainer:
         scores = self._scores(inputs)
         predicted = scores.argmax(dim=1)
         targets = predicted if self.target is None else torch.full_like(predicted, self.target)
-        with noting_warnings() as notes:
+        with noting_warnings(told=PCIMWarning) as warned:
             attributions, diagnostics = self.pcim.attribute(
                 inputs,
                 baselines=self._batch(baselines) if baselines else None,
@@ -158,7 +165,7 @@ class Explainer:
                 predicted=int(predicted[i]),
                 probabilities=probabilities[i],
                 diagnostics={name: column[i] for name, column in columns.items()},
-                notes="; ".join(dict.fromkeys(notes)),
+                notes=_notes(warned, i),
             )
             for i in range(len(images))
         ]
@@ -183,8 +190,23 @@ class Explainer:
             return scores[:, :0]
         if self.score == "binary_logits":
             return scores.float().sigmoid()
+        if self.score == "binary_probabilities":
+            return scores.float()
         first = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
         return read_scores(scores, first, self.score).log_probabilities.exp()
+
+
+def _notes(warned: Sequence[Warning], image: int) -> str:
+    """What warnings say of one image of the batch, in one line."""
+    notes = []
+    for warning in warned:
+        about: tuple[int, ...] = ()
+        text = str(warning)
+        if isinstance(warning, PCIMWarning):
+            about, text = warning.images, warning.note
+        if not about or image in about:
+            notes.append(" ".join(text.split()))
+    return "; ".join(dict.fromkeys(notes))
 
 
 def _values(diagnostics: Diagnostics, name: str, n_images: int) -> list[Cell]:

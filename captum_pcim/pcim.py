@@ -28,18 +28,19 @@ from captum_pcim.core.checks import (
     check_callables,
     check_choice,
     check_dtype,
+    check_forward_func,
     check_inputs,
     check_kind,
-    check_mode,
     check_seed,
     check_target,
 )
 from captum_pcim.core.explain import explain
 from captum_pcim.core.gradients import Gradients, GradientSource, check_gradients
-from captum_pcim.core.network import CallArguments, Network, frozen_view
+from captum_pcim.core.network import CallArguments, Network, frozen_view, outer_autocast
 from captum_pcim.core.objective import Term, default_objective
 from captum_pcim.core.random_state import own_random_state
-from captum_pcim.core.references import Background, Blur, Reference
+from captum_pcim.core.reachable import buffers_kept, check_mode
+from captum_pcim.core.references import Reference, default_references
 from captum_pcim.core.scores import ScoreKind
 from captum_pcim.core.smoothing import Smoothing
 
@@ -108,6 +109,7 @@ class PCIM(PerturbationAttribution):
         gradients: Gradients = "auto",
         seed: int = 0,
     ) -> None:
+        check_forward_func(forward_func)
         super().__init__(forward_func)
         check_choice("score", score, get_args(ScoreKind))
         check_choice("order", order, get_args(Order))
@@ -118,8 +120,9 @@ class PCIM(PerturbationAttribution):
         check_kind("smoothing", smoothing, Smoothing)
         check_dtype("autocast_dtype", autocast_dtype)
         self.score = score
-        self.objective = tuple(objective or default_objective())
-        self.references = tuple(references or (Background(), Blur()))
+        self.objective = default_objective() if objective is None else tuple(objective)
+        self.references = default_references() if references is None else tuple(references)
+        self.replaceable = references is None
         self.isolation = isolation or SharedOverStains()
         self.smoothing = smoothing or Smoothing()
         self.order = order
@@ -188,15 +191,22 @@ class PCIM(PerturbationAttribution):
             TypeError, ValueError, IndexError: For input that cannot be explained; the message
                 names the argument, what was expected and what came.
         """
-        with torch.inference_mode(False), torch.enable_grad(), own_random_state(self.seed):
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            own_random_state(self.seed),
+            buffers_kept(self.forward_func),
+        ):
             given = check_inputs(inputs, integers=self._takes_integers())
             tensors = tuple(x if x.is_floating_point() else x.float() for x in given)
-            n_images = len(given[0])
+            device, n_images = given[0].device, len(given[0])
             view = frozen_view(self.forward_func, self.eval_mode)
-            check_mode(view)
+            check_mode(view, self.eval_mode)
+            autocast_dtype = self.autocast_dtype or outer_autocast(device)
             additional = () if additional_forward_args is None else additional_forward_args
+            names = tuple(type(r).__name__ for r in self.references)
             call = Call(
-                network=Network(view, tuple(x.dtype for x in given), self.autocast_dtype),
+                network=Network(view, tuple(x.dtype for x in given), autocast_dtype),
                 objective=self.objective,
                 score=self.score,
                 inputs=tensors,
@@ -216,11 +226,15 @@ class PCIM(PerturbationAttribution):
                     seed=self.seed if self.order == "sample" else None,
                 ),
                 load=make_load(n_images, internal_batch_size, perturbations_per_eval),
+                reference_names=names if baselines is None else ("baselines",),
+                replaceable=baselines is None and self.replaceable,
                 seed=self.seed,
                 diagnose=return_diagnostics,
                 show_progress=show_progress,
             )
-            attributions, diagnostics = explain(call, self.gradients)
+            # The arithmetic of blends and weights is ours; the network alone gets the caller's.
+            with torch.autocast(device.type, enabled=False):
+                attributions, diagnostics = explain(call, self.gradients)
         result = like_inputs(attributions, inputs)
         return (result, diagnostics) if return_diagnostics else result
 

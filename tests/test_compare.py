@@ -1,6 +1,7 @@
 """Methods side by side: their maps, their scores and what they cost."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def test_trivial_baselines_are_in_unless_declined(model, images):
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
 def test_passes_are_rows_per_image_however_they_are_batched(model, images, batch_size):
     methods = {
-        "PCIM": (PCIM(model), {"n_steps": 5}),
+        "PCIM": (PCIM(model, references=[Background(), Blur()]), {"n_steps": 5}),
         "Saliency": Saliency(model),
         "IG": (IntegratedGradients(model), {"n_steps": 8, "internal_batch_size": 12}),
         "Occlusion": (
@@ -117,8 +118,12 @@ def test_passes_are_rows_per_image_however_they_are_batched(model, images, batch
     }
     runs = _alone(methods, images, batch_size=batch_size).runs
     passes = {name: (run.forwards, run.backwards) for name, run in runs.items()}
+    asked = pytest.approx(2 * math.ceil(len(images[0]) / batch_size) / len(images[0]))
+    forwards, backwards = passes.pop("PCIM")
+    # The images and two references, then blend and complement each step; the last step needs no
+    # gradient. Two rows of each batch are asked first whether there is one.
+    assert (forwards - (1 + 2 + 10), backwards - 8) == (asked, asked)
     assert passes == {
-        "PCIM": (11, 10),  # the images themselves, then blend and complement each step
         "Saliency": (1, 1),
         "IG": (8, 8),
         "Occlusion": (17, 0),  # 16 windows and the image itself
@@ -132,7 +137,7 @@ def test_plain_forward_functions_are_counted_and_given_back(model, images):
         return model(inputs)
 
     tunnel = NoiseTunnel(IntegratedGradients(forward))
-    pcim = PCIM(forward)
+    pcim = PCIM(forward, references=[Background(), Blur()])
     methods = {
         "NoiseTunnel": (tunnel, {"nt_samples": 2, "n_steps": 4, "stdevs": 0.1}),
         "PCIM": (pcim, {"n_steps": 2}),
@@ -140,8 +145,9 @@ def test_plain_forward_functions_are_counted_and_given_back(model, images):
     }
     runs = _alone(methods, images, forward_func=forward).runs
     assert (runs["NoiseTunnel"].forwards, runs["NoiseTunnel"].backwards) == (8, 8)
-    # The full image, two steps of two; for a function one pass back sees that it is differentiable.
-    assert (runs["PCIM"].forwards, runs["PCIM"].backwards) == (5, 5)
+    # The full image, two references, two steps of two, and two rows that are asked for a gradient.
+    asked = pytest.approx(2 / len(images[0]))
+    assert (runs["PCIM"].forwards - 7, runs["PCIM"].backwards - 2) == (asked, asked)
     assert runs["function"].forwards is None
     assert tunnel.attribution_method.forward_func is forward
     assert pcim.forward_func is forward

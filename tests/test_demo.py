@@ -42,7 +42,8 @@ def test_the_table_has_every_method_on_both_modalities_and_the_chance_level(out)
 def test_the_table_tells_scores_passes_and_seconds(out):
     with open(out / "table.csv", newline="") as stream:
         row = next(csv.DictReader(stream))
-    assert 0 < float(row["forward passes"]) <= 100
+    # The image, the probe, two references and what may stand in for them, blends and complements.
+    assert 0 < float(row["forward passes"]) <= 1 + 1 + 2 + 5 + 96
     assert float(row["seconds"]) > 0
     for name in ("insertion", "deletion", "mass accuracy", "average precision"):
         assert 0 <= float(row[name]) <= 1

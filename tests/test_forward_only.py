@@ -169,17 +169,17 @@ def test_auto_says_once_that_it_goes_on_without_gradients(forward):
     inputs = bright_images(1)
     with pytest.warns(UserWarning) as warned:
         maps = _explain(forward, inputs, "auto", perturbations_per_eval=32)
-    assert [str(w.message).split(";")[0] for w in warned] == [
-        "forward_func: not differentiable with respect to its inputs"
-    ]
+    said = "forward_func: not differentiable with respect to its inputs: "
+    assert sum(str(w.message).startswith(said) for w in warned) == 1
     assert maps.flatten(1).std(1).min() > 0
 
 
-def test_auto_makes_no_pass_twice():
+def test_auto_spends_little_before_it_goes_on_without_gradients():
     forward = Counted(BrightSquare())
     with pytest.warns(UserWarning, match="not differentiable"):
         _explain(forward, bright_images(2), "auto", return_diagnostics=True)
-    assert sum(forward.rows) == 2 * 1000
+    # The images; the first and a half blend, once with gradients recorded, once without.
+    assert sum(forward.rows) <= 2 * 1000 + 2 + 4
 
 
 def test_scores_of_the_first_images_are_not_taken_for_those_of_later_ones():
@@ -208,7 +208,7 @@ def test_a_failure_late_in_the_budget_does_not_lose_the_result():
         UserWarning, match="ConnectionError: the service is gone; returning"
     ) as warned:
         maps, diagnostics = _explain(forward, inputs, source, return_diagnostics=True)
-    assert len(warned) == 1
+    assert sum("the service is gone" in str(w.message) for w in warned) == 1
     inside = BrightSquare().mask(inputs).expand(2, -1, -1, -1)
     assert average_precision(maps[:, :1], inside).min() > 0.4
     assert diagnostics.n_forwards.min() >= 170 and diagnostics.n_forwards.max() <= 180
@@ -278,7 +278,7 @@ def test_scores_that_depend_on_the_place_in_the_batch_are_said():
         (lambda: PCIM(small_cnn(), gradients="forward"), "gradients: expected 'auto', Autograd"),
         (
             lambda: _explain(small_cnn(), bright_images(1), ForwardOnly(20)),
-            "n_forwards.*at least 38",
+            "n_forwards.*at least 40",
         ),
         (
             lambda: _explain(small_cnn(), bright_images(1), perturbations_per_eval=0),

@@ -164,7 +164,7 @@ def test_parameters_are_not_copied():
     network = seeded(Network).eval()
     network.hook.remove()
     network.head.register_forward_hook(lambda module, *_: seen.append(module.weight.data_ptr()))
-    PCIM(network).attribute(images(size=8), target=1, n_steps=1)
+    PCIM(network).attribute(images(size=8), target=1, n_steps=2)
     assert set(seen) == {network.head.weight.data_ptr()}
 
 
@@ -172,5 +172,5 @@ def test_no_parameter_gradient_is_computed():
     seen = []
     network = seeded(Network).eval()
     network.head.register_forward_hook(lambda module, *_: seen.append(module.weight.requires_grad))
-    PCIM(network).attribute(images(size=8), target=1, n_steps=1)
+    PCIM(network).attribute(images(size=8), target=1, n_steps=2)
     assert set(seen) == {False} and network.head.weight.requires_grad

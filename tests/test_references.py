@@ -132,7 +132,7 @@ def test_references_that_are_not_finite_are_refused(bad):
     controls[1, 0, 0, 0] = bad
     for reference in (ControlImages(controls), Constant(bad)):
         with pytest.raises(ValueError, match=r"references: expected finite values.*got NaN or inf"):
-            PCIM(small_cnn(), references=[reference]).attribute(images(), target=0, n_steps=1)
+            PCIM(small_cnn(), references=[reference]).attribute(images(), target=0, n_steps=2)
 
 
 def test_features_without_spatial_axes_have_a_reference_of_zero():
@@ -162,7 +162,8 @@ def test_references_are_gone_through_in_turn():
     pcim = PCIM(_network_that_records(seen), references=[Constant(0.0), Constant(1.0)])
     inputs = torch.full((1, 1, 4, 4), 0.5)
     pcim.attribute(inputs, target=0, n_steps=4)
-    steps = [batch[0, 0, 3, 3] for batch in seen[1:]]
+    # Before the steps: the image, it and a half blend of it, and the two references.
+    steps = [batch[0, 0, 3, 3] for batch in seen[4:]]
     assert [bool(pixel > 0.5) for pixel in steps] == [False, True, False, True]
 
 

@@ -6,7 +6,7 @@ from networks import BrightSquare, bright_images, images, small_cnn
 from torch import nn
 from torch.testing import assert_close
 
-from captum_pcim import PCIM, Area, Constant, Preservation, Removal, Smoothing
+from captum_pcim import PCIM, Area, Background, Blur, Constant, Preservation, Removal, Smoothing
 from captum_pcim.core.blending import blend
 from captum_pcim.core.objective import mean_weight
 from captum_pcim.core.problem import HELD_SHARE
@@ -124,8 +124,10 @@ def test_the_passes_of_regression_are_told_as_they_are():
 
 def test_without_diagnostics_no_pass_is_spent_on_them():
     network = Counting(small_cnn())
-    PCIM(network).attribute(images(n=5), target=0, n_steps=4)
-    assert network.rows == [5] + [10] * 4
+    references = [Background(), Blur()]
+    PCIM(network, references=references).attribute(images(n=5), target=0, n_steps=4)
+    # The images; the first and a half blend of it; two references; blends and complements.
+    assert network.rows == [5, 2, 5, 5] + [10] * 4
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +140,8 @@ def early():
 
 
 def _explain_early(network, inputs):
-    pcim = PCIM(network, objective=[Preservation(), Removal(), Area(1.0, 10.0)])
+    objective = [Preservation(), Removal(), Area(1.0, 10.0)]
+    pcim = PCIM(network, objective=objective, references=[Background(), Blur()])
     settings = {"n_steps": 60, "learning_rate": 0.5, "tolerance": 0.002}
     return pcim.attribute(inputs, target=1, return_diagnostics=True, **settings)
 
@@ -152,7 +155,7 @@ def test_early_stop_ends_images_at_steps_of_their_own(early):
 def test_finished_images_leave_the_batch(early):
     network, _, _, diagnostics = early
     assert int(diagnostics.n_forwards.sum()) == sum(network.rows)
-    per_step = network.rows[1:-2]
+    per_step = network.rows[4:-2]
     assert per_step == sorted(per_step, reverse=True) and per_step[-1] < per_step[0]
 
 
@@ -241,7 +244,8 @@ def test_memory_that_runs_out_halves_the_chunk_and_warns_once():
     inputs = bright_images(n=7)
     with pytest.warns(UserWarning) as warned:
         maps = PCIM(too_large_for_four_rows).attribute(inputs, target=1, n_steps=3)
-    assert [str(w.message).split(";")[0] for w in warned] == ["out of memory with 7 images at once"]
+    said = "internal_batch_size: out of memory with 7 images at once"
+    assert sum(str(w.message).startswith(said) for w in warned) == 1
     assert_close(maps, PCIM(network).attribute(inputs, target=1, n_steps=3), rtol=0, atol=ROUND_OFF)
 
 

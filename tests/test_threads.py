@@ -67,7 +67,7 @@ def test_a_network_may_itself_explain():
     inner, network = PCIM(small_cnn()), small_cnn()
 
     def forward(inputs):
-        inner.attribute(inputs.detach(), target=0, n_steps=1)
+        inner.attribute(inputs.detach(), target=0, n_steps=2)
         return network(inputs)
 
     torch.manual_seed(5)

@@ -11,7 +11,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from captum_pcim import (
     SharedOverStains,
     Smoothing,
 )
+from captum_pcim.core.scores import ScoreKind
 
 SHARE_OF_WRONG = 0.05  # of the arguments of a call
 NAN, INF = float("nan"), float("inf")
@@ -302,7 +303,7 @@ def _references(shapes: Shapes) -> Any:
 
 
 CONSTRUCTOR: dict[str, Callable[[Shapes], Any]] = {
-    "score": _made(["logits", "probabilities", "binary_logits", "regression"], ["odds", None, 3]),
+    "score": _made(list(get_args(ScoreKind)), ["odds", None, 3]),
     "references": _references,
     "isolation": _made([None, SharedOverStains, PerStain, Factorised], ["per stain", 3]),
     "smoothing": _made(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captum_pcim._errors import describe
+from captum_pcim._errors import describe, noting_warnings
 from captum_pcim.classifiers.files import Classifier, ModelError, load_model
 from captum_pcim.cli.options import add_options
 from captum_pcim.images.folders import ImageFiles, find_images
@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> None:
     from captum_pcim.comparison.compare import compare
     from captum_pcim.comparison.result import write_figure, write_table
+    from captum_pcim.core.warn import PCIMWarning
 
     images = _images(args)
     inputs = _stacked({image.name: _pixels(image, args) for image in images}, args.device)
@@ -80,10 +81,13 @@ def _run(args: argparse.Namespace) -> None:
     target = _target(model, inputs, args.target)
     args.out.mkdir(parents=True, exist_ok=True)
     try:
-        comparison = compare(methods, inputs, target, masks, seed=args.seed)
+        with noting_warnings(told=PCIMWarning):  # the table tells them
+            comparison = compare(methods, inputs, target, masks, seed=args.seed)
     except (RuntimeError, ValueError, IndexError, TypeError) as error:  # the model may raise
         raise UsageError(describe(error)) from error
-    write_table(args.out, "table", comparison.table())
+    notes = {name: "; ".join(run.notes) for name, run in comparison.runs.items()}
+    rows = [row | {"notes": notes.get(row["method"], "")} for row in comparison.table()]
+    write_table(args.out, "table", rows)
     write_figure(args.out, "maps", comparison.plot())
     write_figure(args.out, "curves", comparison.plot_curves())
     print(comparison)

@@ -182,4 +182,7 @@ def _report(out: OutFolder) -> int:
     print(
         f"{len(out.done)} images explained, {len(failed)} failed: {out.folder / 'diagnostics.csv'}"
     )
+    noted = sum(bool(entry["row"].get("notes")) for entry in out.done.values())
+    if noted:
+        print(f"{noted} of them have notes that say what their maps are worth")
     return 1 if failed else 0

@@ -59,7 +59,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--score": {
         "default": "logits",
-        "choices": ("logits", "probabilities", "binary_logits", "regression"),
+        "choices": (
+            "logits",
+            "probabilities",
+            "binary_logits",
+            "binary_probabilities",
+            "regression",
+        ),
         "help": "what the network returns (default: logits)",
     },
     "--images": {

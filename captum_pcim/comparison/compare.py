@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from captum_pcim._errors import noting_warnings
 from captum_pcim.comparison.methods import LogOdds, Method, as_method
 from captum_pcim.comparison.metrics import Case, Metric, default_metrics
 from captum_pcim.comparison.result import Comparison, MethodResult
 from captum_pcim.comparison.trivial import trivial_methods
 from captum_pcim.core.scores import ScoreKind
+from captum_pcim.core.warn import PCIMWarning
 from captum_pcim.metrics import Curve, chance_levels
 
 # What Captum says when its methods are used as they are meant to be used.
@@ -143,7 +145,12 @@ def _run(
     method: Method, case: Case, metrics: Mapping[str, Metric], batch_size: int, seed: int
 ) -> MethodResult:
     n_images = len(case.inputs)
-    with _counting(method, case.forward_func) as passes, _seeded(seed), _without_notices():
+    with (
+        _counting(method, case.forward_func) as passes,
+        _seeded(seed),
+        _without_notices(),
+        noting_warnings() as warned,
+    ):
         started = _now(case.inputs)
         maps = torch.cat(
             [
@@ -161,6 +168,7 @@ def _run(
         backwards=None if passes is None else passes.backwards / n_images,
         scores={n: r.auc if isinstance(r, Curve) else r for n, r in results.items()},
         curves={n: r for n, r in results.items() if isinstance(r, Curve)},
+        notes=tuple(dict.fromkeys(w.note for w in warned if isinstance(w, PCIMWarning))),
     )
 
 

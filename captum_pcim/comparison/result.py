@@ -33,6 +33,7 @@ class MethodResult:
         backwards: Rows that a gradient came back from, per image; None likewise.
         scores: For each metric one score per image, shape (N,).
         curves: For each metric that is a curve, the curve.
+        notes: What PCIM warned of, each once.
     """
 
     maps: Tensor
@@ -42,6 +43,7 @@ class MethodResult:
     backwards: float | None
     scores: dict[str, Tensor]
     curves: dict[str, Curve]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

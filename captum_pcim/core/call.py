@@ -35,6 +35,10 @@ class Call:
         channels: What one pixel channel is.
         settings (Settings): Of the solver.
         load (Load): What goes through the network at once.
+        reference_names (tuple of str): What warnings call the references; the last one stands for
+            all that follow.
+        replaceable (bool): Whether a reference that shows the class of an image may be replaced:
+            the default ones, not the caller's own.
         seed (int): Of the masks of forward passes alone.
         diagnose (bool): Whether diagnostics are wanted; they take two more passes a reference.
         show_progress (bool): Whether a progress bar is shown.
@@ -49,6 +53,8 @@ class Call:
     channels: PixelChannels | GroupedChannels
     settings: Settings
     load: Load
+    reference_names: tuple[str, ...]
+    replaceable: bool
     seed: int
     diagnose: bool
     show_progress: bool
@@ -62,7 +68,8 @@ def make_settings(
         raise ValueError(f"learning_rate: expected a number above 0, got {learning_rate!r}")
     if not (is_number(tolerance) and 0 <= tolerance < 1):
         raise ValueError(f"tolerance: expected a mean weight change in [0, 1), got {tolerance!r}")
-    return Settings(check_positive("n_steps", n_steps), learning_rate, tolerance, seed)
+    n_steps = check_positive("n_steps", n_steps, least=2)  # the first one only sees the start
+    return Settings(n_steps, learning_rate, tolerance, seed)
 
 
 def make_load(n_images: int, internal_batch_size: int | None, perturbations_per_eval: int) -> Load:

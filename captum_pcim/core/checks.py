@@ -1,18 +1,14 @@
 """Errors for bad input: each names the argument, what was expected and what came."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from captum_pcim._compat import BaselineType, TargetType, as_tuple
 from captum_pcim.core.network import Target
-
-_BatchNorm = nn.modules.batchnorm._BatchNorm
-_COUPLING_OR_RANDOM = (_BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
-_WITH_DROPOUT = (nn.RNNBase, nn.MultiheadAttention)
 
 
 def check_inputs(inputs: Any, integers: bool = False) -> tuple[Tensor, ...]:
@@ -25,8 +21,7 @@ def check_inputs(inputs: Any, integers: bool = False) -> tuple[Tensor, ...]:
     tensors = as_tuple(inputs)
     for i, x in enumerate(tensors):
         name = f"inputs[{i}]" if isinstance(inputs, tuple) else "inputs"
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{name}: expected a tensor or a tuple of tensors, got {_kind(x)}")
+        _check_dense(name, x)
         if not (x.is_floating_point() or (integers and _is_integer(x))):
             raise TypeError(
                 f"{name}: expected floating-point values, got {x.dtype}; mixing needs fractions: "
@@ -49,7 +44,26 @@ def check_inputs(inputs: Any, integers: bool = False) -> tuple[Tensor, ...]:
             )
     if not tensors:
         raise ValueError("inputs: expected at least one tensor, got an empty tuple")
-    return tensors
+    # Subclasses, as of MONAI, change what operators do with shapes and metadata.
+    return tuple(x.as_subclass(Tensor) for x in tensors)
+
+
+def _check_dense(name: str, x: Any) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: expected a tensor or a tuple of tensors, got {_kind(x)}")
+    if x.layout != torch.strided or x.is_meta:
+        kind = "meta" if x.is_meta else "sparse"
+        raise TypeError(f"{name}: expected a dense tensor with values, got a {kind} one")
+
+
+def shape_doubt(inputs: Tensor) -> str:
+    """Say what the shape of images suggests was meant, or nothing."""
+    shape = tuple(inputs.shape)
+    if len(shape) == 3 and shape[0] <= 6 and min(shape[1:]) >= 16:
+        return f"{shape} looks like one image without a batch axis; pass inputs.unsqueeze(0)"
+    if len(shape) == 4 and shape[3] <= 6 < min(shape[1:3]):
+        return f"{shape} looks like channels last; pass inputs.permute(0, 3, 1, 2)"
+    return ""
 
 
 def is_number(value: Any) -> bool:
@@ -73,37 +87,38 @@ def check_dtype(name: str, dtype: Any) -> None:
 
 
 def check_callables(name: str, values: Any) -> None:
-    """Refuse anything but None and a sequence of callables."""
+    """Refuse anything but None and a sequence of at least one callable."""
     fits = isinstance(values, Sequence) and all(map(callable, values))
     if values is not None and not fits:
         raise TypeError(f"{name}: expected a sequence of callables, got {values!r}")
+    if values is not None and not values:
+        raise ValueError(f"{name}: expected at least one, or None for the default, got none")
+
+
+def check_forward_func(forward_func: Any) -> None:
+    """Refuse what is no classifier, and say which adapter fits it.
+
+    Raises:
+        TypeError: If it cannot be called with images.
+    """
+    if callable(forward_func) and not isinstance(forward_func, type):
+        return
+    adapter = ""
+    if hasattr(forward_func, "predict_proba"):
+        adapter = (
+            "; for a scikit-learn estimator: PCIM(NumpyForward(estimator.predict_proba), "
+            'score="probabilities"), with NumpyForward from captum_pcim.classifiers.adapters'
+        )
+    raise TypeError(
+        f"forward_func: expected a module or a function from images to scores, got "
+        f"{_kind(forward_func)} {forward_func!r:.80}{adapter}"
+    )
 
 
 def check_kind(name: str, value: Any, kind: type) -> None:
     """Refuse anything but None and what is of a class, or has what a protocol asks for."""
     if value is not None and not isinstance(value, kind):
         raise TypeError(f"{name}: expected {kind.__name__} or None, got {value!r}")
-
-
-def check_mode(forward_func: Callable[..., Any]) -> None:
-    """Refuse networks whose training mode makes images depend on each other or on chance."""
-    if not isinstance(forward_func, nn.Module):
-        return
-    for name, module in forward_func.named_modules():
-        if isinstance(module, _BatchNorm) and module.running_mean is None:
-            raise ValueError(
-                f"forward_func: expected running statistics, but {type(module).__name__} {name!r} "
-                f"has none (track_running_stats=False) and normalises by the rest of the batch"
-            )
-        acts = isinstance(module, _COUPLING_OR_RANDOM)
-        acts = acts or (isinstance(module, _WITH_DROPOUT) and module.dropout > 0)
-        if acts and module.training:
-            raise ValueError(
-                f"forward_func: expected evaluation mode, but {type(module).__name__} "
-                f"{name or '(the model)'!r} is in training mode, where results are random or "
-                f"depend on the rest of the batch; call model.eval(), or use "
-                f"PCIM(model, eval_mode=True) to leave the model as it is"
-            )
 
 
 def check_target(target: TargetType, n_images: int) -> Target:
@@ -184,20 +199,29 @@ def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
         baseline = torch.full_like(inputs[:1], baseline, dtype=torch.float64).to(inputs)
     if not isinstance(baseline, Tensor):
         raise TypeError(f"baselines: expected a tensor or a number, got {_kind(baseline)}")
-    if baseline.shape not in (inputs.shape, inputs[:1].shape):
+    fits = baseline.ndim == inputs.ndim and all(
+        own in (1, size) for own, size in zip(baseline.shape, inputs.shape, strict=True)
+    )
+    if not fits:
         raise ValueError(
-            f"baselines: expected shape {tuple(inputs.shape)} or one row of it, got "
-            f"{tuple(baseline.shape)}"
+            f"baselines: expected a shape broadcastable to {tuple(inputs.shape)} with as many "
+            f"axes, got {tuple(baseline.shape)}"
         )
+    baseline = baseline.as_subclass(Tensor).expand(-1, *inputs.shape[1:])
     if not bool(torch.isfinite(baseline).all()):
         raise ValueError("baselines: expected finite values, got NaN or infinity")
-    return baseline.to(inputs)
+    own: Tensor = baseline.to(inputs)
+    return own
 
 
 def check_feature_mask(feature_mask: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Return one integer mask per input, broadcastable to it, its groups numbered without gaps."""
     masks = as_tuple(feature_mask)
     _check_count("feature_mask", len(masks), len(inputs), what="tensors, one per input")
+    masks = tuple(
+        mask.reshape([1] * x.ndim) if isinstance(mask, Tensor) and mask.ndim == 0 else mask
+        for mask, x in zip(masks, inputs, strict=True)
+    )
     for mask, x in zip(masks, inputs, strict=True):
         if not isinstance(mask, Tensor) or mask.is_floating_point() or mask.is_complex():
             raise TypeError(f"feature_mask: expected an integer tensor, got {_kind(mask)}")
@@ -211,7 +235,8 @@ def check_feature_mask(feature_mask: Any, inputs: tuple[Tensor, ...]) -> tuple[T
             )
         if int(mask.min()) < 0:
             raise ValueError(f"feature_mask: expected groups from 0, got {int(mask.min())}")
-    return _without_gaps(tuple(mask.to(inputs[0].device) for mask in masks))
+    device = inputs[0].device
+    return _without_gaps(tuple(mask.as_subclass(Tensor).to(device) for mask in masks))
 
 
 def _without_gaps(masks: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -228,10 +253,10 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
         raise ValueError(f"{name}: expected {expected}, got {value!r}")
 
 
-def check_positive(name: str, value: Any) -> int:
-    """Return a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name}: expected a whole number >= 1, got {value!r}")
+def check_positive(name: str, value: Any, least: int = 1) -> int:
+    """Return a whole number of at least 1, or so many."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
     return int(value)
 
 

@@ -1,12 +1,19 @@
 """Going through a batch in chunks that fit into memory."""
 
-import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
+from captum_pcim.core.warn import warn
+
 Result = TypeVar("Result")
 
-_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+)
 
 
 def in_chunks(n_rows: int, chunk_size: int, work: Callable[[int, int], Result]) -> list[Result]:
@@ -36,10 +43,9 @@ def in_chunks(n_rows: int, chunk_size: int, work: Callable[[int, int], Result]) 
         # Outside the except block the failed call's tensors are no longer held by its traceback.
         chunk_size = (stop - start) // 2
         if not warned:
-            warnings.warn(
-                f"out of memory with {stop - start} images at once; going on with {chunk_size} "
-                f"(set internal_batch_size to choose)",
-                stacklevel=2,
+            warn(
+                f"internal_batch_size: out of memory with {stop - start} images at once; going on "
+                f"with {chunk_size} (set internal_batch_size to choose)"
             )
             warned = True
     return results

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,10 +18,15 @@ class Diagnostics:
             references, of shape (N,).
         removed_probability (Tensor): On the complement, averaged over the references, (N,).
         area (Tensor): Mean weight over all pixels, in [0, 1], of shape (N,).
-        leak_ratio (Tensor): `preserved_probability / full_probability`, of shape (N,). Clearly
-            above 1, the mask does not show the evidence, it makes it up.
+        leak_ratio (Tensor): The blend's probability over the image's, of the reference where it
+            is farthest from 1, of shape (N,). Clearly above 1, the mask does not show the
+            evidence, it makes it up; clearly below, it does not suffice.
         n_steps (Tensor): Steps taken before the image was finished, of shape (N,), int64.
         n_forwards (Tensor): Forward passes spent on the image, all told, of shape (N,), int64.
+        verdict (tuple of str): Of each image, "explained" or the first doubt in words.
+        reference_probability (Tensor): On each reference itself, of shape (N, R).
+        preserved_by_reference (Tensor): On the blend with each reference, of shape (N, R).
+        removed_by_reference (Tensor): On its complement, of shape (N, R).
         loss_history (Tensor): The objective at each step, of shape (N, n_steps); NaN after the
             image was finished.
         stain_weights (tuple of Tensor or None): Weight of each stain, (N, C) per input, where
@@ -34,14 +40,29 @@ class Diagnostics:
     leak_ratio: Tensor
     n_steps: Tensor
     n_forwards: Tensor
+    verdict: tuple[str, ...]
+    reference_probability: Tensor
+    preserved_by_reference: Tensor
+    removed_by_reference: Tensor
     loss_history: Tensor
     stain_weights: tuple[Tensor, ...] | None = None
 
     @staticmethod
     def concatenate(parts: Sequence["Diagnostics"]) -> "Diagnostics":
         """Join the diagnostics of several chunks of one call."""
-        names = [field.name for field in fields(Diagnostics) if field.name != "stain_weights"]
+        others = ("stain_weights", "verdict")
+        names = [field.name for field in fields(Diagnostics) if field.name not in others]
+        verdict = tuple(text for part in parts for text in part.verdict)
         joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
         stains = [part.stain_weights for part in parts if part.stain_weights is not None]
         stain_weights = tuple(torch.cat(s) for s in zip(*stains, strict=True)) if stains else None
-        return Diagnostics(**joined, stain_weights=stain_weights)
+        return Diagnostics(**joined, verdict=verdict, stain_weights=stain_weights)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what went wrong where the pair of maps and diagnostics is taken for tensors."""
+        if hasattr(Tensor, name) and not name.startswith("__"):
+            raise AttributeError(
+                f"Diagnostics has no {name!r}: return_diagnostics=True returns a pair of maps and "
+                "diagnostics; inside NoiseTunnel or sensitivity_max leave it out"
+            )
+        raise AttributeError(f"Diagnostics has no {name!r}")

@@ -1,6 +1,5 @@
 """One call of `attribute`: its images chunk by chunk, their maps, and what is told about them."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,62 +7,74 @@ import torch
 from torch import Tensor
 
 from captum_pcim._compat import progress
+from captum_pcim._errors import describe
 from captum_pcim.core.call import Call, Maps
-from captum_pcim.core.checks import check_class_range, check_scores
-from captum_pcim.core.chunks import in_chunks
+from captum_pcim.core.channels import per_image
+from captum_pcim.core.checks import check_class_range, check_scores, shape_doubt
+from captum_pcim.core.chunks import in_chunks, is_out_of_memory
 from captum_pcim.core.diagnostics import Diagnostics
-from captum_pcim.core.gradients import (
-    Autograd,
-    ForwardOnly,
-    Gradients,
-    GradientSource,
-    NotDifferentiable,
-    differentiable_output,
+from captum_pcim.core.evidence import (
+    differences,
+    is_little,
+    is_nothing,
+    reference_log_odds,
+    with_other_references,
 )
+from captum_pcim.core.gradients import Autograd, ForwardOnly, Gradients, GradientSource
 from captum_pcim.core.network import CallArguments, usable
 from captum_pcim.core.objective import mean_weight
+from captum_pcim.core.probe import NoGradient, check_gradient
 from captum_pcim.core.problem import Images, Problem
 from captum_pcim.core.scores import (
     Calibration,
+    ScoreKind,
+    Scores,
     between,
+    check_meaning,
     read_scores,
     select_classes,
     tempered,
-    warn_of_probabilities,
 )
 from captum_pcim.core.solver import Solution, Solve
+from captum_pcim.core.verdict import Doubts, is_empty
+from captum_pcim.core.warn import warn
 
-Explained = tuple[Maps, Diagnostics | None]
+Explained = tuple[Maps, Diagnostics | None, Doubts]
 
 
-def explain(call: Call, gradients: Gradients) -> Explained:
-    """Explain all images with the gradients that were asked for, or that there are."""
+def explain(call: Call, gradients: Gradients) -> tuple[Maps, Diagnostics | None]:
+    """Explain all images with the gradients that were asked for, or that there are.
+
+    Raises:
+        ValueError: If gradients were insisted on and there are none.
+    """
     if isinstance(gradients, GradientSource):
-        return _explain_with(gradients, call)
-    output = None
+        try:
+            return _explain_with(gradients, call)
+        except NoGradient as found:
+            raise ValueError(
+                f"forward_func: expected scores that autograd can differentiate, but "
+                f"{found.cause}; use gradients=ForwardOnly(...) or 'auto'"
+            ) from found
+    cause = "integers have none"
     if all(dtype.is_floating_point for dtype in call.network.dtypes):
         try:
-            return _explain_with(Autograd(), call, probing=True)
-        except NotDifferentiable as found:
-            output = found.output
-    warnings.warn(
-        "forward_func: not differentiable with respect to its inputs; explaining it from "
-        f"{ForwardOnly().n_forwards} forward passes per image (pass "
-        "gradients=ForwardOnly(...) to choose, or gradients=Autograd() to insist)",
-        stacklevel=4,
+            return _explain_with(Autograd(), call)
+        except NoGradient as found:
+            cause = found.cause
+    source = ForwardOnly()
+    warn(
+        f"forward_func: not differentiable with respect to its inputs: {cause}; explaining it "
+        f"from {source.n_forwards} forward passes per image (pass gradients=ForwardOnly(...) to "
+        "choose, or gradients=Autograd() to insist)"
     )
-    return _explain_with(ForwardOnly(), call, known_output=output)
+    return _explain_with(source, call)
 
 
-def _explain_with(
-    source: GradientSource,
-    call: Call,
-    probing: bool = False,
-    known_output: Tensor | None = None,
-) -> Explained:
+def _explain_with(source: GradientSource, call: Call) -> tuple[Maps, Diagnostics | None]:
     network, solve = source.solver(call.network, call.load, call.seed)
     problem = Problem(network, call.objective, call.score)
-    explainer = _Explainer(call, problem, solve, probing, known_output)
+    explainer = _Explainer(call, problem, solve, source.differentiates)
     total = source.n_updates(call.load, call.settings.n_steps)
     hidden = not call.show_progress
     with progress(total=total, desc="PCIM attribution", disable=hidden) as bar:
@@ -72,13 +83,35 @@ def _explain_with(
             source.images_at_once(call.load),
             lambda start, stop: explainer(start, stop, bar.update),
         )
+    if source.differentiates and call.load.perturbations_per_eval != 1:
+        warn("perturbations_per_eval: only ForwardOnly has a use for it; autograd ignores it")
+    Doubts.concatenate([doubts for *_, doubts in parts]).warn(call.reference_names)
     return _joined(parts)
 
 
-def _joined(parts: Sequence[Explained]) -> Explained:
-    maps = tuple(torch.cat(own) for own in zip(*(m for m, _ in parts), strict=True))
-    diagnostics = [d for _, d in parts if d is not None]
+def _joined(parts: Sequence[Explained]) -> tuple[Maps, Diagnostics | None]:
+    maps = tuple(torch.cat(own) for own in zip(*(m for m, *_ in parts), strict=True))
+    diagnostics = [d for _, d, _ in parts if d is not None]
     return maps, Diagnostics.concatenate(diagnostics) if diagnostics else None
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A chunk before it is solved.
+
+    Args:
+        images (Images): The images with the references that are used.
+        reference_odds (Tensor): Calibrated log-odds of the references, of shape (N, R).
+        nothing (Tensor): Where nothing can be evidence, of shape (N,).
+        little (Tensor): Where there is little that can be, of shape (N,).
+        n_forwards (Tensor): Passes spent on each image, of shape (N,).
+    """
+
+    images: Images
+    reference_odds: Tensor
+    nothing: Tensor
+    little: Tensor
+    n_forwards: Tensor
 
 
 @dataclass(frozen=True)
@@ -89,109 +122,166 @@ class _Explainer:
         call (Call): The call.
         problem (Problem): Network, objective and the meaning of scores.
         solve (Callable): The solver, or what stands in for it.
-        probing (bool): See at the first images whether the network is differentiable.
-        known_output (Tensor, optional): The network's output of the first images, where it was
-            already called with them.
+        differentiates (bool): Whether the network needs a gradient.
     """
 
     call: Call
     problem: Problem
     solve: Solve
-    probing: bool
-    known_output: Tensor | None
+    differentiates: bool
 
     def __call__(self, start: int, stop: int, on_step: Callable[..., object]) -> Explained:
         """Explain the images from start to stop together."""
-        images = self._prepare(start, stop)
+        prepared = self._prepare(start, stop)
+        images = prepared.images
         solution = self.solve(self.problem, images, self.call.settings, on_step)
         with torch.no_grad():
-            weights = images.channels.weights(solution.factors)
+            weights = tuple(
+                torch.where(per_image(prepared.nothing, w), 0.0, w)
+                for w in images.channels.weights(solution.factors)
+            )
             maps = tuple(
                 w.expand_as(x).to(x.dtype).contiguous()
                 for w, x in zip(weights, (x[start:stop] for x in self.call.inputs), strict=True)
             )
-            diagnose = self.call.diagnose
-            return maps, self._diagnose(images, solution, weights) if diagnose else None
+            doubts = _doubts(prepared, solution, weights, self.problem.score)
+            if not self.call.diagnose:
+                return maps, None, doubts
+            diagnostics = self._diagnose(prepared, solution, weights, doubts)
+            return maps, diagnostics, doubts
 
-    def _prepare(self, start: int, stop: int) -> Images:
-        """Gather the images of one chunk and score them as they are."""
+    def _prepare(self, start: int, stop: int) -> _Prepared:
+        """Gather the images of one chunk, and score them and their references as they are."""
         rows = torch.arange(start, stop, device=self.call.inputs[0].device)
         inputs = tuple(training_dtype(x[start:stop]) for x in self.call.inputs)
         references = [tuple(map(usable, r)) for r in self.call.make_references(inputs, rows)]
         arguments = self.call.arguments.take(rows)
         with torch.no_grad():
-            output = self._output(start, inputs, arguments)
+            output = self._first_output(inputs, arguments)
             scores, classes = select_classes(output, arguments.target)
             check_scores(scores)
             check_class_range(classes, scores.shape[1])
-            if self.problem.score == "logits":
-                warn_of_probabilities(scores)
-            if self.problem.score == "regression":
-                empty = self._reference_scores(inputs, references, arguments)
-                calibration = between(empty, scores)
-            else:
-                calibration = tempered(read_scores(scores, classes, self.problem.score).log_odds)
-            full = read_scores(scores, classes, self.problem.score, calibration)
+            check_meaning(scores, self.problem.score)
+            plain = read_scores(scores, classes, self.problem.score)
         channels = self.call.channels.take(rows)
-        return Images(inputs, references, arguments, channels, full, calibration)
+        untempered = Images(inputs, references, arguments, channels, plain, _as_it_is(plain))
+        n_forwards = torch.ones(stop - start, dtype=torch.int64, device=rows.device)
+        if self.differentiates and start == 0:
+            n_forwards[0] += check_gradient(self.problem, untempered, self.call.network.rounding)
+        return self._with_references(untempered, scores, classes, n_forwards)
 
-    def _output(self, start: int, inputs: Maps, arguments: CallArguments) -> Tensor:
-        """Return the network's output of the images, without asking twice for what is known."""
-        if self.probing and start == 0:
-            return differentiable_output(self.problem.network, inputs, arguments)
-        known = self.known_output[: len(inputs[0])] if self.known_output is not None else None
-        n_known = len(known) if known is not None and start == 0 else 0
-        unknown = torch.arange(n_known, len(inputs[0]), device=inputs[0].device)
-        parts = [known] if known is not None and n_known else []
-        if len(unknown):
-            # Indexing copies, because a network may work in place on what it is given.
-            rest = tuple(x[unknown] for x in inputs)
-            parts.append(self.problem.network(rest, arguments.take(unknown)))
-        return torch.cat(parts)
+    def _first_output(self, inputs: Maps, arguments: CallArguments) -> Tensor:
+        """Score the images, and say what their shape suggests."""
+        doubt = next(filter(None, map(shape_doubt, inputs)), "")
+        try:
+            # A clone, because a network may work in place on what it is given.
+            output = self.problem.network(tuple(x.clone() for x in inputs), arguments)
+        except (RuntimeError, ValueError) as error:
+            if not doubt or is_out_of_memory(error):
+                raise
+            raise ValueError(f"inputs: {doubt} (the network: {describe(error)})") from error
+        if "channels last" in doubt:
+            warn(f"inputs: {doubt}, unless the network takes it so")
+        return output
 
-    def _scores(self, inputs: Maps, arguments: CallArguments) -> tuple[Tensor, Tensor]:
-        return select_classes(self.problem.network(inputs, arguments), arguments.target)
-
-    def _reference_scores(
-        self, inputs: Maps, references: list[Maps], arguments: CallArguments
-    ) -> Tensor:
-        """Return the scores averaged over the references, of shape (N, K)."""
-        batches = (
-            tuple(r.expand_as(x).clone() for r, x in zip(reference, inputs, strict=True))
-            for reference in references
+    def _with_references(
+        self, images: Images, scores: Tensor, classes: Tensor, n_forwards: Tensor
+    ) -> _Prepared:
+        """Score the references, replace what may be replaced, and calibrate the scores."""
+        odds = torch.stack(
+            [reference_log_odds(self.problem, images, r) for r in images.references], dim=1
         )
-        scores = [training_dtype(self._scores(batch, arguments)[0]) for batch in batches]
-        return torch.stack(scores).mean(0)
-
-    def _diagnose(self, images: Images, solution: Solution, weights: Maps) -> Diagnostics:
-        """Score the blends and complements of the trained weights against every reference."""
-        n_references = len(images.references)
-        n_forwards = 1 + solution.n_forwards
-        full = images.full.probability
+        difference = differences(images.full.log_odds, odds)
+        nothing = is_nothing(difference, images.full.log_odds, self.problem.score)
+        little = is_little(difference, self.problem.score) & ~nothing
         if self.problem.score == "regression":
-            n_forwards = n_forwards + n_references
+            calibration = between(odds.mean(1), images.full.log_odds)
         else:
-            untempered = torch.ones_like(images.calibration.scale)
-            odds = images.full.log_odds / images.calibration.scale.squeeze(1)
-            full = odds.sigmoid()
-            images = replace(images, calibration=Calibration(0 * untempered, untempered))
+            calibration = tempered(images.full.log_odds)
+        full = read_scores(scores, classes, self.problem.score, calibration)
+        images = replace(images, full=full, calibration=calibration)
+        odds = calibration(odds)
+        n_forwards = n_forwards + odds.shape[1]
+        # Forward passes alone have a budget, which may be paid for.
+        replaceable = self.call.replaceable and self.differentiates
+        if replaceable and self.problem.score != "regression":
+            images, odds, spent = with_other_references(self.problem, images, odds, nothing)
+            n_forwards = n_forwards + spent
+        return _Prepared(images, odds, nothing, little, n_forwards)
+
+    def _diagnose(
+        self, prepared: _Prepared, solution: Solution, weights: Maps, doubts: Doubts
+    ) -> Diagnostics:
+        """Score the blends and complements of the trained weights against every reference."""
+        images = prepared.images
+        scale = images.calibration.scale
+        full, references = images.full.probability, prepared.reference_odds.sigmoid()
+        if self.problem.score != "regression":
+            full = (images.full.log_odds / scale.squeeze(1)).sigmoid()
+            references = (prepared.reference_odds / scale).sigmoid()
+            images = replace(images, calibration=Calibration(0 * scale, torch.ones_like(scale)))
+        n_references = len(images.references)
         both = [self.problem.scores(images, weights, r) for r in range(n_references)]
-        preserved = torch.stack([kept.probability for kept, _ in both]).mean(0)
-        removed = torch.stack([lost.probability for _, lost in both]).mean(0)
-        n_forwards = n_forwards + 2 * n_references * preserved.isfinite()
-        tiny = torch.finfo(full.dtype).tiny
+        preserved = torch.stack([kept.probability for kept, _ in both], dim=1)
+        removed = torch.stack([lost.probability for _, lost in both], dim=1)
+        half = full.unsqueeze(1) / 2
+        measured = replace(
+            doubts,
+            not_preserved=(preserved < half).any(1),
+            not_removed=(removed >= half).any(1),
+        )
+        n_forwards = prepared.n_forwards + solution.n_forwards
+        n_forwards = n_forwards + 2 * n_references * preserved.isfinite().all(1)
         stains = images.channels.stain_weights(solution.factors)
         return Diagnostics(
             full_probability=full.cpu(),
-            preserved_probability=preserved.cpu(),
-            removed_probability=removed.cpu(),
+            preserved_probability=preserved.mean(1).cpu(),
+            removed_probability=removed.mean(1).cpu(),
             area=mean_weight(weights).cpu(),
-            leak_ratio=(preserved / full.clamp_min(tiny)).cpu(),
+            leak_ratio=_leak_ratio(preserved, full).cpu(),
             n_steps=solution.n_steps.cpu(),
             n_forwards=n_forwards.cpu(),
+            verdict=measured.verdicts(),
+            reference_probability=references.cpu(),
+            preserved_by_reference=preserved.cpu(),
+            removed_by_reference=removed.cpu(),
             loss_history=solution.loss_history.cpu(),
             stain_weights=stains and tuple(s.cpu() for s in stains),
         )
+
+
+def _doubts(prepared: _Prepared, solution: Solution, weights: Maps, kind: ScoreKind) -> Doubts:
+    """Return what is known of the maps without further passes."""
+    images = prepared.images
+    steps = torch.arange(solution.loss_history.shape[1], device=solution.n_steps.device)
+    taken = steps < solution.n_steps.unsqueeze(1)
+    # A quantity is -4 on the references by definition, on average.
+    shows = prepared.reference_odds >= images.held_log_odds.unsqueeze(1)
+    shows = shows & (kind != "regression")
+    none = torch.zeros_like(prepared.nothing)
+    return Doubts(
+        no_evidence=prepared.nothing,
+        little_evidence=prepared.little,
+        no_gradient=~solution.moved,
+        not_finite=(taken & ~solution.loss_history.isfinite()).any(1),
+        reference_shows=shows,
+        empty=is_empty(weights),
+        not_preserved=none,
+        not_removed=none,
+    )
+
+
+def _leak_ratio(preserved: Tensor, full: Tensor) -> Tensor:
+    """Return the ratio of the reference where it is farthest from 1, of shape (N,)."""
+    tiny = torch.finfo(full.dtype).tiny
+    ratios = preserved / full.clamp_min(tiny).unsqueeze(1)
+    worst = ratios.clamp_min(tiny).log().abs().argmax(1, keepdim=True)
+    return ratios.gather(1, worst).squeeze(1)
+
+
+def _as_it_is(scores: Scores) -> Calibration:
+    ones = torch.ones_like(scores.log_odds).unsqueeze(1)
+    return Calibration(0 * ones, ones)
 
 
 def training_dtype(tensor: Tensor) -> Tensor:

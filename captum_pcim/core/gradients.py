@@ -11,14 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
-import torch
-from torch import Tensor, nn
-
 from captum_pcim.core import solver
 from captum_pcim.core.checks import check_choice, check_positive
-from captum_pcim.core.chunks import is_out_of_memory
 from captum_pcim.core.forward_only import sampler
-from captum_pcim.core.network import CallArguments, Network, RunNetwork
+from captum_pcim.core.network import Network, RunNetwork
 from captum_pcim.core.solver import Solve
 
 OnError = Literal["raise", "return"]
@@ -44,6 +40,7 @@ class GradientSource(Protocol):
     """Knows its solver, what it puts on the network, and how much progress there is to show."""
 
     takes_integers: ClassVar[bool]
+    differentiates: ClassVar[bool]
 
     def images_at_once(self, load: Load) -> int:
         """Return how many images are explained together."""
@@ -63,6 +60,7 @@ class Autograd:
     """Differentiate the network; two forward passes and one backward pass per step."""
 
     takes_integers: ClassVar[bool] = False
+    differentiates: ClassVar[bool] = True
 
     def images_at_once(self, load: Load) -> int:
         """Return how many images fit, at two rows each: all, if nothing was said."""
@@ -101,6 +99,7 @@ class ForwardOnly:
     """
 
     takes_integers: ClassVar[bool] = True
+    differentiates: ClassVar[bool] = False
 
     n_forwards: int = 1000
     on_error: OnError = "raise"
@@ -137,49 +136,3 @@ def check_gradients(gradients: object) -> None:
         raise ValueError(
             f"gradients: expected 'auto', Autograd() or ForwardOnly(...), got {gradients!r}"
         )
-
-
-class NotDifferentiable(Exception):  # noqa: N818 - a finding, not an error
-    """Found while probing: autograd cannot follow the scores back to the inputs.
-
-    Args:
-        output (Tensor): The scores, so that they need not be asked for again.
-    """
-
-    def __init__(self, output: Tensor) -> None:
-        super().__init__("the scores are not differentiable with respect to the inputs")
-        self.output = output
-
-
-def differentiable_output(
-    network: RunNetwork, inputs: tuple[Tensor, ...], arguments: CallArguments
-) -> Tensor:
-    """Return the scores of images as they are, if autograd can follow them back to the images.
-
-    Raises:
-        NotDifferentiable: If it cannot; it carries the scores.
-    """
-    leaves = [x.detach().clone().requires_grad_() for x in inputs]
-    try:
-        with torch.enable_grad():
-            # A clone, because a network may work in place on what it is given.
-            output = network(tuple(x.clone() for x in leaves), arguments)
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        # NumPy refuses tensors that record gradients. Whatever else is wrong shows here again.
-        with torch.no_grad():
-            output = network(tuple(x.detach().clone() for x in inputs), arguments)
-    if not (output.requires_grad and _reaches(output, leaves, network)):
-        raise NotDifferentiable(output.detach())
-    return output.detach()
-
-
-def _reaches(output: Tensor, leaves: list[Tensor], network: RunNetwork) -> bool:
-    # A module's own parameters are detached: its scores can only have their history from the
-    # inputs. A function may call a module whose parameters are not.
-    if isinstance(network, Network) and isinstance(network.forward_func, nn.Module):
-        return True
-    with torch.enable_grad():
-        gradients = torch.autograd.grad(output.sum(), leaves, allow_unused=True)
-    return any(gradient is not None for gradient in gradients)

@@ -2,6 +2,9 @@
 
 import contextlib
 import copy
+import functools
+import math
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,30 +17,42 @@ Target = int | tuple[int, ...] | Tensor | list[tuple[int, ...]] | None
 
 
 def frozen_view(forward_func: Callable[..., Any], eval_mode: bool = False) -> Callable[..., Any]:
-    """Return a module that computes the same from the same memory, with parameters detached.
+    """Return a callable that computes the same from the same memory, with parameters detached.
 
     Autograd then neither computes nor keeps anything for parameter gradients, and the caller's
     module is never touched: its flags, buffers, `.grad` and training mode are its own whatever
     happens here. Parameters are shared; buffers are copied, because networks may write into them.
-    Callables that are not plain modules (functions, TorchScript, compiled modules), and modules
-    that cannot be copied, are used as they are.
+    TorchScript is copied whole. Methods and partial functions of modules get a view of theirs;
+    other functions, and modules that cannot be copied, are used as they are.
 
     Args:
         forward_func (Callable): The caller's classifier.
-        eval_mode (bool): Put the view, never the caller's module, into evaluation mode.
+        eval_mode (bool): Put the view, never the caller's module, into evaluation mode. A compiled
+            module is then explained as it was before it was compiled.
     """
-    scripted = isinstance(forward_func, torch.jit.ScriptModule)
-    compiled = hasattr(forward_func, "_orig_mod")
-    if not isinstance(forward_func, nn.Module) or scripted or compiled:
+    if isinstance(forward_func, functools.partial):
+        function = frozen_view(forward_func.func, eval_mode)
+        return functools.partial(function, *forward_func.args, **forward_func.keywords)
+    if isinstance(forward_func, types.MethodType) and isinstance(forward_func.__self__, nn.Module):
+        return types.MethodType(
+            forward_func.__func__, frozen_view(forward_func.__self__, eval_mode)
+        )
+    if eval_mode and hasattr(forward_func, "_orig_mod"):
+        forward_func = forward_func._orig_mod
+    if not isinstance(forward_func, nn.Module) or hasattr(forward_func, "_orig_mod"):
         return forward_func
+    parameters = list(forward_func.parameters())  # kept, as the copy goes by where they are
     shared: dict[int, Any] = {
         id(parameter): nn.Parameter(usable(parameter), requires_grad=False)
-        for parameter in forward_func.parameters()
+        for parameter in parameters
     }
     try:
-        view = copy.deepcopy(forward_func, shared)
+        with torch.no_grad():  # or parameters of TorchScript would be copied with a history
+            view = copy.deepcopy(forward_func, shared)
     except (TypeError, RuntimeError, AttributeError, NotImplementedError):
         return forward_func
+    for parameter in view.parameters():  # those of TorchScript are copies
+        parameter.requires_grad_(False)
     if eval_mode:
         view.eval()
     _let_cudnn_go_backward(view)
@@ -136,6 +151,13 @@ class Network:
         self.dtypes = dtypes
         self.autocast_dtype = autocast_dtype
         self.most_rows = most_rows
+        self.static_rows = _static_rows(forward_func)
+
+    @property
+    def rounding(self) -> float:
+        """By how much two calls may differ in log-odds, as a share of their size."""
+        half = self.autocast_dtype is not None or any(d.itemsize < 4 for d in self.dtypes)
+        return 0.05 if half else 0.01
 
     def taking(self, most_rows: int | None) -> "Network":
         """Return the same network, called with at most so many rows at once."""
@@ -143,10 +165,24 @@ class Network:
 
     def __call__(self, inputs: tuple[Tensor, ...], arguments: CallArguments) -> Tensor:
         """Return the network's scores of a batch, one row per row of the inputs."""
+        if self.static_rows is not None:
+            return self._in_static_batches(inputs, arguments, self.static_rows)
         if self.most_rows is None or len(inputs[0]) <= self.most_rows:
             return self._run(inputs, arguments)
         rows = torch.arange(len(inputs[0]), device=inputs[0].device).split(self.most_rows)
         return torch.cat([self._run(tuple(x[r] for x in inputs), arguments.take(r)) for r in rows])
+
+    def _in_static_batches(
+        self, inputs: tuple[Tensor, ...], arguments: CallArguments, size: int
+    ) -> Tensor:
+        """Fill up every batch with its last row, for programs exported for so many rows."""
+        n_rows = len(inputs[0])
+        rows = torch.arange(math.ceil(n_rows / size) * size, device=inputs[0].device)
+        parts = [
+            self._run(tuple(x[r] for x in inputs), arguments.take(r))
+            for r in rows.clamp_max(n_rows - 1).split(size)
+        ]
+        return torch.cat(parts)[:n_rows]
 
     def _run(self, inputs: tuple[Tensor, ...], arguments: CallArguments) -> Tensor:
         cast = tuple(_as_dtype(x, dtype) for x, dtype in zip(inputs, self.dtypes, strict=True))
@@ -159,7 +195,8 @@ class Network:
     def _precision(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
         if self.autocast_dtype is None:
             return contextlib.nullcontext()
-        return torch.autocast(device.type, dtype=self.autocast_dtype)
+        # Without the cache: it would keep a cast of the blend as if it were a parameter.
+        return torch.autocast(device.type, dtype=self.autocast_dtype, cache_enabled=False)
 
     @staticmethod
     def _checked(output: Any, n_rows: int) -> Tensor:
@@ -176,9 +213,33 @@ class Network:
         return output
 
 
+def _static_rows(forward_func: Callable[..., Any]) -> int | None:
+    """Return the number of rows that a program of torch.export was exported for, if it is fixed."""
+    graph = getattr(forward_func, "graph", None)
+    if not isinstance(graph, torch.fx.Graph):
+        return None
+    for node in graph.nodes:
+        value = node.meta.get("val") if node.op == "placeholder" else None
+        if isinstance(value, Tensor) and value.ndim > 1:
+            rows = value.shape[0]
+            return rows if isinstance(rows, int) else None
+    return None
+
+
 def _as_dtype(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """Cast to what the network takes; to integers by rounding, not by cutting off."""
     if dtype.is_floating_point:
         return tensor.to(dtype)
     limits = torch.iinfo(dtype)
     return tensor.round().clamp(limits.min, limits.max).to(dtype)
+
+
+def outer_autocast(device: torch.device) -> torch.dtype | None:
+    """Return the dtype of the autocast that the caller has open, if any."""
+    if not hasattr(torch, "get_autocast_dtype"):  # torch 2.3
+        open_on_cpu = device.type == "cpu" and torch.is_autocast_cpu_enabled()
+        on_gpu = torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
+        return torch.get_autocast_cpu_dtype() if open_on_cpu else on_gpu
+    if not torch.is_autocast_enabled(device.type):
+        return None
+    return torch.get_autocast_dtype(device.type)

@@ -13,6 +13,7 @@ reflect a specific classification; that this is preservation plus removal plus a
 reading.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -113,6 +114,12 @@ class Area:
     start: float = 10.0
     end: float = 150.0
 
+    def __post_init__(self) -> None:
+        """Check the prices where they are given, not where they are used."""
+        for name, price in (("start", self.start), ("end", self.end)):
+            if not 0 <= price < math.inf:
+                raise ValueError(f"objective: Area expected {name} >= 0, got {price}")
+
     def price(self, progress: float) -> float:
         """Return the price at a share of the steps."""
         if self.start == 0:
@@ -156,8 +163,19 @@ def default_objective() -> tuple[Term, ...]:
 
 def total_loss(terms: Sequence[Term], blended: Blended) -> Tensor:
     """Return the objective of each image, of shape (N,)."""
-    losses = [term(blended) for term in terms]
+    losses = [_checked(term(blended), term, blended) for term in terms]
     return sum(losses[1:], losses[0])
+
+
+def _checked(loss: Tensor, term: Term, blended: Blended) -> Tensor:
+    expected = blended.full.log_odds.shape
+    if not isinstance(loss, Tensor) or loss.shape != expected:
+        came = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        raise ValueError(
+            f"objective: expected one loss per image, of shape {tuple(expected)}, from {term!r}, "
+            f"got {came}"
+        )
+    return loss
 
 
 def mean_weight(weights: tuple[Tensor, ...]) -> Tensor:

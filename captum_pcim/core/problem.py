@@ -85,7 +85,8 @@ class Settings:
         """Return which reference a step blends against."""
         if self.seed is None:
             return step % n_references
-        return random.Random(self.seed + step).randrange(n_references)
+        # A text as seed, or those of one call would be those of the next shifted by a step.
+        return random.Random(f"{self.seed}, {step}").randrange(n_references)
 
 
 class Problem:

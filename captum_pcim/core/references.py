@@ -108,6 +108,54 @@ class Background:
         return value.expand_as(inputs).unsqueeze(0)
 
 
+@dataclass(frozen=True)
+class ShuffledPatches:
+    """The image's own patches in another place each: its texture without its layout.
+
+    Args:
+        n_patches (int): Patches along the shorter side.
+        seed (int): Of the order, the same for all images of a size.
+    """
+
+    n_patches: int = 8
+    seed: int = 0
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return one shuffled image per image, shape (1, N, C, *spatial)."""
+        side = max(1, shorter_side(inputs.shape[2:]) // self.n_patches)
+        generator = torch.Generator().manual_seed(self.seed)
+        shuffled = inputs
+        for axis in range(2, inputs.ndim):
+            pieces = list(shuffled.split(side, dim=axis))
+            order = torch.randperm(len(pieces), generator=generator).tolist()
+            shuffled = torch.cat([pieces[i] for i in order], dim=axis)
+        return shuffled.unsqueeze(0)
+
+
+@dataclass(frozen=True)
+class PhaseNoise:
+    """Noise with the image's own spectrum: its amplitudes at random phases, its mean kept.
+
+    Args:
+        seed (int): Of the phases, the same for all images of a size.
+    """
+
+    seed: int = 0
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return one noise image per image, shape (1, N, C, *spatial)."""
+        axes = tuple(range(2, inputs.ndim))
+        generator = torch.Generator().manual_seed(self.seed)
+        noise = torch.randn(1, 1, *inputs.shape[2:], generator=generator, dtype=torch.float64)
+        phases = torch.fft.rfftn(noise, dim=axes)
+        phases = phases / phases.abs().clamp_min(1e-12)
+        phases.flatten(2)[..., 0] = 1  # the mean stays
+        spectrum = torch.fft.rfftn(inputs.double(), dim=axes)
+        turned = spectrum * phases.to(inputs.device)
+        images: Tensor = torch.fft.irfftn(turned, s=inputs.shape[2:], dim=axes)
+        return images.to(inputs).unsqueeze(0)
+
+
 @dataclass(frozen=True, eq=False)
 class ControlImages:
     """Images to blend against, for example the negative controls of the same plate.
@@ -129,6 +177,11 @@ class ControlImages:
         return self.images.to(inputs).unsqueeze(1)
 
 
+def default_references() -> tuple[Reference, ...]:
+    """Return what stands where nothing is mixed in, if nothing else was said."""
+    return Background(), Blur()
+
+
 def _quantile(pixels: Tensor, quantile: float) -> Tensor:
     """Return the (lower) quantile over the last axis; torch.quantile refuses large images."""
     k = 1 + math.floor(quantile * (pixels.shape[-1] - 1))
@@ -145,12 +198,21 @@ def reference_images(references: Sequence[Reference], inputs: Tensor) -> list[Te
         ValueError: If a reference is not finite.
     """
     if inputs.ndim < 3:
-        flat = [r for r in references if not isinstance(r, (Background, Blur))]
+        spatial = (Background, Blur, ShuffledPatches, PhaseNoise)
+        flat = [r for r in references if not isinstance(r, spatial)]
         references = flat or [Constant(0.0)]
-    return [image for reference in references for image in _finite(reference(inputs))]
+    return [image for own in references for image in _checked(own(inputs), own, inputs)]
 
 
-def _finite(images: Tensor) -> Tensor:
+def _checked(images: Tensor, reference: Reference, inputs: Tensor) -> Tensor:
+    fits = isinstance(images, Tensor) and images.ndim == inputs.ndim + 1
+    fits = fits and images.shape[1] in (1, len(inputs)) and images.shape[2:] == inputs.shape[1:]
+    if not fits:
+        came = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(
+            f"references: expected images of shape (R, {len(inputs)} or 1, "
+            f"{', '.join(map(str, inputs.shape[1:]))}) from {reference!r}, got {came}"
+        )
     if not bool(torch.isfinite(images).all()):
         raise ValueError("references: expected finite values, got NaN or infinity")
     return images

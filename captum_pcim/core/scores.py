@@ -14,13 +14,14 @@ What a score means:
 - ``"probabilities"``: the classes are on axis 1 and already sum to 1; a single output is the
   probability of the positive class.
 - ``"binary_logits"``: every output is a binary logit of its own (multi-label networks).
+- ``"binary_probabilities"``: every output is a probability of its own, as multi-label networks
+  return that end in a sigmoid.
 - ``"regression"``: the output is a quantity. Evidence is what carries it from its value on the
   references, :math:`s_b`, to its value on the image, :math:`s_x`; with
   :math:`r = (s - s_b) / (s_x - s_b)` the log-odds are :math:`4 (2 r - 1)`, so that the image has
   "probability" 0.98 and the references 0.02. This definition is ours, not the paper's.
 """
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,8 +30,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from captum_pcim._compat import TargetType
+from captum_pcim.core.warn import warn
 
-ScoreKind = Literal["logits", "probabilities", "binary_logits", "regression"]
+ScoreKind = Literal[
+    "logits", "probabilities", "binary_logits", "binary_probabilities", "regression"
+]
 
 MAX_LOG_ODDS = 8.0
 REGRESSION_LOG_ODDS = 4.0
@@ -96,14 +100,14 @@ def tempered(log_odds: Tensor) -> Calibration:
 
 
 def between(reference_scores: Tensor, image_scores: Tensor) -> Calibration:
-    """Return the calibration of regression scores: -4 on the references, +4 on the image."""
+    """Return the calibration of regression scores: -4 on the references, +4 on the image.
+
+    Args:
+        reference_scores (Tensor): Of the target, averaged over the references, of shape (N,).
+        image_scores (Tensor): Of the target on the images, of shape (N,).
+    """
+    reference_scores, image_scores = reference_scores.unsqueeze(1), image_scores.unsqueeze(1)
     middle, half = (image_scores + reference_scores) / 2, (image_scores - reference_scores) / 2
-    if bool((half.abs() < 1e-12).any()):
-        warnings.warn(
-            "forward_func: some images score exactly as their references do; nothing in them "
-            "can be evidence and their maps mean nothing",
-            stacklevel=2,
-        )
     tiny = torch.full_like(half, 1e-12).copysign(half)
     half = torch.where(half.abs() < 1e-12, tiny, half)
     return Calibration(middle, REGRESSION_LOG_ODDS / half)
@@ -124,11 +128,13 @@ def read_scores(
         Scores: In float32, or float64 where the scores are.
     """
     scores = scores if scores.dtype == torch.float64 else scores.float()
-    if kind == "probabilities":
-        scores = _logits_of_probabilities(scores)
+    if kind == "probabilities" and scores.shape[1] > 1:
+        scores = _log(scores)
+    elif kind in ("probabilities", "binary_probabilities"):
+        scores = _log(scores) - _log(1 - scores)
     if calibration is not None:
         scores = calibration(scores)
-    if kind in ("binary_logits", "regression") or scores.shape[1] == 1:
+    if kind not in ("logits", "probabilities") or scores.shape[1] == 1:
         odds = scores.gather(1, classes.unsqueeze(1)).squeeze(1)
         return Scores(odds, torch.stack([F.logsigmoid(-odds), F.logsigmoid(odds)], dim=1))
     target_score = scores.gather(1, classes.unsqueeze(1)).squeeze(1)
@@ -136,26 +142,60 @@ def read_scores(
     return Scores(target_score - others, scores.log_softmax(dim=1))
 
 
-def _logits_of_probabilities(probabilities: Tensor) -> Tensor:
-    """Return logits whose softmax (or sigmoid, for one output) is the given probabilities."""
-    tiny = torch.finfo(probabilities.dtype).tiny
-    log_p = probabilities.clamp_min(tiny).log()
-    if probabilities.shape[1] > 1:
-        return log_p
-    return log_p - (1 - probabilities).clamp_min(tiny).log()
+def _log(probabilities: Tensor) -> Tensor:
+    return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
 
 
-def warn_of_probabilities(scores: Tensor) -> None:
-    """Warn where scores that were said to be logits look like the output of a softmax."""
-    if scores.shape[1] == 1:
+def check_meaning(scores: Tensor, kind: ScoreKind) -> None:
+    """Refuse scores that contradict what was said of them; warn of those that look like others.
+
+    Args:
+        scores (Tensor): What the network returned for images, of shape (N, K).
+        kind (str): What was said they mean.
+
+    Raises:
+        ValueError: If they cannot mean that.
+    """
+    low, high = float(scores.min()), float(scores.max())
+    sums = scores.float().sum(1)
+    shares = low >= 0 and high <= 1
+    whole = scores.shape[1] > 1 and bool(((sums - 1).abs() < 1e-2).all())
+    hundred = scores.shape[1] > 1 and low >= 0 and bool(((sums - 100).abs() < 1).all())
+    if kind in ("probabilities", "binary_probabilities"):
+        _check_probabilities(kind, low, high, whole, hundred, scores.shape[1])
+    elif kind == "regression":
         return
-    shares = bool(((scores >= 0) & (scores <= 1)).all())
-    if shares and bool(((scores.sum(1) - 1).abs() < 1e-3).all()):
-        warnings.warn(
-            'score: "logits" was said or is the default, but the scores look like probabilities '
-            '(in [0, 1], summing to 1); if they are, use score="probabilities"',
-            stacklevel=2,
+    elif hundred:
+        _warn_of_kind(kind, "percentages (summing to 100)", "probabilities", "divided by 100")
+    elif kind == "logits" and shares and whole:
+        _warn_of_kind(kind, "probabilities (in [0, 1], summing to 1)", "probabilities")
+    elif shares and high > low:
+        meant = "probabilities" if scores.shape[1] == 1 else "binary_probabilities"
+        _warn_of_kind(kind, "probabilities (all in [0, 1])", meant)
+
+
+def _check_probabilities(
+    kind: str, low: float, high: float, whole: bool, hundred: bool, n_classes: int
+) -> None:
+    tolerance = 1e-3  # of half precision
+    if low < -tolerance or high > 1 + tolerance:
+        advice = "divide them by 100" if hundred else 'if they are logits, use score="logits"'
+        raise ValueError(
+            f'score: "{kind}" was said, but the scores range from {low:.3g} to {high:.3g}, which '
+            f"probabilities do not; {advice}"
         )
+    if kind == "probabilities" and n_classes > 1 and not whole:
+        raise ValueError(
+            'score: "probabilities" was said, but the scores of an image do not sum to 1; for '
+            'independent sigmoids use score="binary_probabilities"'
+        )
+
+
+def _warn_of_kind(said: str, looks_like: str, kind: str, how: str = "") -> None:
+    warn(
+        f'score: "{said}" was said or is the default, but the scores look like {looks_like}; if '
+        f'they are, use score="{kind}"{f" and scores {how}" if how else ""}'
+    )
 
 
 def select_classes(output: Tensor, target: TargetType) -> tuple[Tensor, Tensor]:

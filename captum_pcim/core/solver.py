@@ -31,12 +31,21 @@ SETTLING = 2 / 3  # of the steps are done before weights must hold the class to 
 
 @dataclass(frozen=True)
 class Solution:
-    """What the optimiser found, one row per image."""
+    """What the optimiser found, one row per image.
+
+    Args:
+        factors (list of tuple of Tensor): The trained factors of each input.
+        n_steps (Tensor): Steps taken, of shape (N,).
+        n_forwards (Tensor): Forward passes spent, of shape (N,).
+        loss_history (Tensor): The objective at each step, (N, n_steps); NaN after the last one.
+        moved (Tensor): Whether any step moved any weight, of shape (N,).
+    """
 
     factors: Factors
     n_steps: Tensor
     n_forwards: Tensor
     loss_history: Tensor
+    moved: Tensor
 
 
 Solve = Callable[[Problem, Images, Settings, Callable[..., object]], Solution]
@@ -60,6 +69,7 @@ class _Trained:
     def __init__(self, images: Images, learning_rate: float) -> None:
         initial = images.channels.initial_logits(images.inputs)
         self.sizes = [len(own) for own in initial]
+        self.initial = [p.detach().clone() for own in initial for p in own]
         self.flat = [p.requires_grad_() for own in initial for p in own]
         self.optimiser = Adam(self.flat, learning_rate)
 
@@ -73,8 +83,14 @@ class _Trained:
         with torch.no_grad():
             self.optimiser.step(self.flat, gradients)
 
+    def moved(self) -> Tensor:
+        """Tell which images' logits are no longer as they were, of shape (running,)."""
+        pairs = zip(self.flat, self.initial, strict=True)
+        return torch.stack([(p != start).flatten(1).any(1) for p, start in pairs]).any(0)
+
     def take(self, rows: Tensor) -> None:
         """Keep some of the images."""
+        self.initial = [p[rows] for p in self.initial]
         self.flat = [p.detach()[rows].requires_grad_() for p in self.flat]
         self.optimiser.take(rows)
 
@@ -130,6 +146,7 @@ class _History:
     def __init__(self, n_images: int, n_steps: int, like: Tensor) -> None:
         self.losses = like.new_full((n_images, n_steps), torch.nan)
         self.n_steps = torch.zeros(n_images, dtype=torch.int64, device=like.device)
+        self.moved = torch.zeros(n_images, dtype=torch.bool, device=like.device)
         self.factors: list[Tensor] = []
         self.recent: list[Tensor] = []  # losses of the running images, since one has left
         self.n_written = 0  # steps before those
@@ -175,7 +192,8 @@ class _Run:
         """Improve all running images once."""
         factors = self.images.channels.factors(self.trained.logits())
         loss, holds = self.problem.loss(self.images, factors, step, self.settings)
-        self.trained.descend(loss.sum())
+        if step + 1 < self.settings.n_steps:  # no step would see what the last one changes
+            self.trained.descend(loss.sum())
         now = [factor.detach() for own in factors for factor in own]
         reference = self.settings.reference_at(step, len(self.images.references))
         settling = step >= SETTLING * self.settings.n_steps
@@ -206,7 +224,8 @@ class _Run:
         self._keep(torch.ones_like(self.rows, dtype=torch.bool))
         history = self.history
         factors = grouped(history.factors, self.trained.sizes)
-        return Solution(factors, history.n_steps, 2 * history.n_steps, history.losses)
+        n_steps = history.n_steps
+        return Solution(factors, n_steps, 2 * n_steps, history.losses, history.moved)
 
     def _keep(self, finished: Tensor) -> None:
         """Write down what was found for the images that are finished, of shape (running,) bool."""
@@ -214,6 +233,7 @@ class _Run:
         found = [in_order_of(average[finished], last[finished]) for average, last in pairs]
         self.history.write_factors(self.rows[finished], found)
         self.history.write_losses(self.rows)
+        self.history.moved[self.rows] = self.trained.moved()
 
     def _weights(self) -> tuple[Tensor, ...]:
         with torch.no_grad():

@@ -12,9 +12,9 @@ from captum_pcim.core.checks import check_choice, check_positive, check_target
 from captum_pcim.core.network import CallArguments
 from captum_pcim.core.scores import (
     ScoreKind,
+    check_meaning,
     read_scores,
     select_classes,
-    warn_of_probabilities,
 )
 from captum_pcim.metrics.relevance import at_least_single
 
@@ -98,7 +98,7 @@ def target_scores(
     if score == "regression":
         return at_least_single(scores).gather(1, classes[:, None])[:, 0]
     if score == "logits":
-        warn_of_probabilities(scores)
+        check_meaning(scores, "logits")
     return read_scores(scores, classes, score).probability
 
 

@@ -163,7 +163,8 @@ def _notes(noted: list[Row]) -> str:
     images: dict[str, list[str]] = {}
     for row in noted:
         place = f"{row['Metadata_Well']} field {row['Metadata_Site']}"
-        images.setdefault(row["Notes"], []).append(place)
+        for note in row["Notes"].split("; "):
+            images.setdefault(note, []).append(place)
     rows = [
         [escape(note), str(len(places)), escape(", ".join(places[:EXAMPLES]))]
         for note, places in images.items()

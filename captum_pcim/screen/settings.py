@@ -14,7 +14,7 @@ Engine = Literal["local", "ray"]
 TableFormat = Literal["csv", "parquet"]
 ControlReference = Literal["mean", "sample"]
 Illumination = Literal["divide", "subtract", "none"]
-Score = Literal["logits", "probabilities", "binary_logits"]
+Score = Literal["logits", "probabilities", "binary_logits", "binary_probabilities"]
 IsolationName = Literal["shared", "per_stain", "factorised"]
 
 

@@ -11,7 +11,6 @@ The masks of all images come from one seed, so a map does not depend on the imag
 """
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +28,7 @@ from captum_pcim.core.objective import mean_weight
 from captum_pcim.core.problem import Images, Problem, Settings
 from captum_pcim.core.scores import read_scores, select_classes
 from captum_pcim.core.solver import Solution
+from captum_pcim.core.warn import warn
 
 ROUNDS = (0.5, 0.25, 0.25)
 RESULT_EDGE = 0.3  # width of the edges in the result, in standard deviations of the evidence
@@ -54,13 +54,13 @@ class Plan:
     forgiving: bool
     seed: int
 
-    def n_pairs(self, n_references: int, regression: bool) -> int:
+    def n_pairs(self, n_references: int) -> int:
         """Return how many masks can be scored as blend and complement.
 
         Raises:
             ValueError: If the passes do not even say a little about every reference.
         """
-        elsewhere = 1 + 2 * n_references + (n_references if regression else 0)
+        elsewhere = 1 + 3 * n_references
         n_pairs = (self.n_forwards - elsewhere - 1) // 2
         if n_pairs < FEWEST_PAIRS * n_references:
             least = elsewhere + 1 + 2 * FEWEST_PAIRS * n_references
@@ -70,9 +70,9 @@ class Plan:
             )
         return n_pairs
 
-    def n_repeats(self, n_references: int, regression: bool) -> int:
+    def n_repeats(self, n_references: int) -> int:
         """Return how often the full image is scored again: once, or twice to spend all passes."""
-        odd = self.n_forwards - 2 - (n_references if regression else 0)
+        odd = self.n_forwards - 2 - n_references
         return 1 + odd % 2
 
 
@@ -105,10 +105,9 @@ class Lenient:
 
     def _fail(self, error: Exception) -> None:
         self.failed = True
-        warnings.warn(
+        warn(
             f"forward_func: failed with {type(error).__name__}: {error}; returning the result "
-            f"of the passes so far",
-            stacklevel=2,
+            f"of the passes so far"
         )
 
 
@@ -171,30 +170,31 @@ class _Sampler:
 
     def rounds(self) -> Iterator[int]:
         """Yield the number of masks of each round, as long as the network answers."""
-        n_pairs = self.plan.n_pairs(self.n_references, self.problem.score == "regression")
+        n_pairs = self.plan.n_pairs(self.n_references)
         sizes = [round(share * n_pairs) for share in ROUNDS[1:]]
         for size in (n_pairs - sum(sizes), *sizes):
             if not self.stopped:
                 yield size
 
     def repeat_full_images(self) -> None:
-        """Score the images again in reverse order and say where they score differently."""
-        regression = self.problem.score == "regression"
+        """Score the images again, in reverse order and the first one alone, and compare."""
         backwards = torch.arange(len(self.images) - 1, -1, -1, device=self.images.inputs[0].device)
-        for _ in range(self.plan.n_repeats(self.n_references, regression)):
-            again = self.images.take(backwards)
-            output = self.problem.network(again.inputs, again.arguments)
-            scores, classes = select_classes(output, again.arguments.target)
-            odds = read_scores(scores, classes, self.problem.score, again.calibration).log_odds
+        for _ in range(self.plan.n_repeats(self.n_references)):
+            batches = [rows for rows in (backwards[:-1], backwards[-1:]) if len(rows)]
+            odds = torch.cat([self._log_odds(self.images.take(rows)) for rows in batches])
             self._count(1)
         difference = float((odds.flip(0) - self.images.full.log_odds).abs().max())
         if difference > SAME:
-            warnings.warn(
+            warn(
                 f"forward_func: the log-odds of an image differ by up to {difference:.3g} "
                 f"between two calls; going on, as the map averages over all passes, but it is "
-                f"less certain and will not repeat exactly",
-                stacklevel=2,
+                f"less certain and will not repeat exactly"
             )
+
+    def _log_odds(self, images: Images) -> Tensor:
+        output = self.problem.network(images.inputs, images.arguments)
+        scores, classes = select_classes(output, images.arguments.target)
+        return read_scores(scores, classes, self.problem.score, images.calibration).log_odds
 
     def score(self, draw: DrawMask, n_pairs: int) -> None:
         """Score random masks, batches of the references in turn."""

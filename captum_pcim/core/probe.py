@@ -1,0 +1,179 @@
+"""Asking the network before it is explained: is there a gradient, and does an image score alike?
+
+One pass of two rows, the first image and a half blend of it, answers both. Only what is suspicious
+costs more.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from captum_pcim._errors import describe
+from captum_pcim.core.blending import blend
+from captum_pcim.core.chunks import is_out_of_memory
+from captum_pcim.core.problem import Images, Problem
+from captum_pcim.core.scores import read_scores, select_classes
+from captum_pcim.core.warn import warn
+
+REPEATS = 8  # of an image in one batch: they score alike but where chance has a hand in it
+COUPLED = 0.1  # by which log-odds differ where the others decide so much that a map means nothing
+
+
+class NoGradient(Exception):  # noqa: N818 - a finding, not an error
+    """Autograd gives no gradient of the scores.
+
+    Args:
+        cause (str): What was found.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+def check_gradient(problem: Problem, images: Images, rounding: float) -> int:
+    """See that autograd follows the scores back to the first image, and that it scores alike.
+
+    An image can be without a gradient in a network that has one, so the others are asked before
+    the network is said to have none.
+
+    Args:
+        problem (Problem): The network and what its scores mean.
+        images (Images): The first chunk; its full images have been scored together.
+        rounding (float): By which log-odds may differ between two calls, as a share of their size.
+
+    Returns:
+        int: Rows that were scored.
+
+    Raises:
+        NoGradient: If there is no gradient.
+        ValueError: If an image scores otherwise among other images.
+    """
+    device = images.inputs[0].device
+    first = torch.zeros(1, dtype=torch.int64, device=device)
+    try:
+        odds, n_rows = _differentiated(problem, images.take(first)), 2
+    except NoGradient:
+        if len(images) == 1:
+            raise
+        others = torch.arange(1, len(images), device=device)
+        _differentiated(problem, images.take(others))
+        with torch.no_grad():
+            odds, n_rows = _log_odds_of(problem, images.take(first)), 2 * len(images) + 1
+    return n_rows + check_alone(problem, images, odds[:1], rounding)
+
+
+def _differentiated(problem: Problem, images: Images) -> Tensor:
+    """Return the log-odds of images and of their half blends, if they have a gradient."""
+    batch = [
+        torch.cat([x, blend(x, r, torch.full_like(x, 0.5))]).requires_grad_()
+        for x, r in zip(images.inputs, images.references[0], strict=True)
+    ]
+    odds = _recorded_log_odds(problem, images, batch)
+    _check_gradients(torch.autograd.grad(odds.sum(), batch, allow_unused=True))
+    return odds.detach()
+
+
+def _log_odds_of(problem: Problem, images: Images) -> Tensor:
+    return _log_odds(problem, images, tuple(x.clone() for x in images.inputs), 1)
+
+
+def _recorded_log_odds(problem: Problem, images: Images, batch: Sequence[Tensor]) -> Tensor:
+    try:
+        # A clone, because a network may work in place on what it is given.
+        odds = _log_odds(problem, images, tuple(x.clone() for x in batch), 2)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        with torch.no_grad():  # what fails here too is no matter of gradients, and is raised
+            _log_odds(problem, images, tuple(x.detach().clone() for x in batch), 2)
+        raise NoGradient(f"it fails where gradients are recorded ({describe(error)})") from error
+    if not odds.requires_grad:
+        raise NoGradient(
+            "its scores have no history that leads back to the inputs (torch.no_grad, detach, "
+            "integers or NumPy inside)"
+        )
+    return odds
+
+
+def _log_odds(problem: Problem, images: Images, inputs: tuple[Tensor, ...], times: int) -> Tensor:
+    arguments = images.arguments.repeat(times)
+    scores, classes = select_classes(problem.network(inputs, arguments), arguments.target)
+    return read_scores(scores, classes, problem.score, images.calibration).log_odds
+
+
+def _check_gradients(gradients: Sequence[Tensor | None]) -> None:
+    known = [gradient for gradient in gradients if gradient is not None]
+    if not known:
+        raise NoGradient(
+            "its scores have a history, but none that leads back to the inputs (torch.no_grad, "
+            "detach or integers inside)"
+        )
+    finite = [gradient.isfinite() for gradient in known]
+    n_bad = sum(int((~f).sum()) for f in finite)
+    if not any(bool((g[f] != 0).any()) for g, f in zip(known, finite, strict=True)):
+        raise NoGradient(
+            "the gradient of its scores is NaN or infinite"
+            if n_bad
+            else "the gradient of its scores is zero everywhere (rounding, a cast to integers, "
+            "quantisation or a threshold inside)"
+        )
+    if n_bad:
+        share = n_bad / sum(g.numel() for g in known)
+        warn(
+            f"forward_func: the gradient is NaN or infinite for {share:.1%} of the values of the "
+            "first image; it counts as zero there, and the map may miss what they show"
+        )
+
+
+def check_alone(problem: Problem, images: Images, alone: Tensor, rounding: float) -> int:
+    """See that the first image's log-odds are the same in two calls, alone and among others.
+
+    Args:
+        problem (Problem): The network and what its scores mean.
+        images (Images): The images, whose log-odds among each other are known.
+        alone (Tensor): The first image's log-odds in another batch, of shape (1,).
+        rounding (float): By which they may differ.
+
+    Returns:
+        int: Rows that were scored to tell why, where they are not.
+
+    Raises:
+        ValueError: If they depend on the rest of the batch.
+    """
+    together = images.full.log_odds[:1]
+    difference = _difference(together, alone)
+    if difference <= rounding:
+        return 0
+    first = images.take(torch.zeros(1, dtype=torch.int64, device=alone.device))
+    with torch.no_grad():
+        copies = tuple(torch.cat([x] * REPEATS) for x in first.inputs)
+        again = _log_odds(problem, first, copies, REPEATS)
+    if _difference(again[:1], again) > rounding:
+        warn(
+            f"forward_func: the log-odds of an image differ by {difference:.3g} between two calls "
+            "(dropout, noise or sampling inside?); the map averages over all steps, but is less "
+            "certain"
+        )
+    elif difference > COUPLED:
+        raise ValueError(
+            "forward_func: expected scores of each image alone, but those of the first image "
+            f"differ by {difference:.3g} in log-odds between batches: the network normalises by "
+            "the rest of the batch (a training mode, also one that was traced or exported?); "
+            "export it again in evaluation mode, or pass internal_batch_size=1"
+        )
+    else:
+        warn(
+            f"forward_func: the log-odds of an image differ by {difference:.3g} between batches "
+            "(quantisation by the whole batch?); its map depends a little on the images beside it"
+        )
+    return REPEATS
+
+
+def _difference(one: Tensor, other: Tensor) -> float:
+    """Return by how much log-odds differ, as a share of their size where that is above 1."""
+    size = max(1.0, float(one.abs().max()))
+    difference = float((one - other).abs().max()) / size
+    return math.inf if math.isnan(difference) else difference

@@ -1,0 +1,388 @@
+"""No map that is wrong without a word: explained right, refused, or warned of."""
+
+import functools
+import warnings
+
+import pytest
+import torch
+from networks import BrightSquare, bright_images, images, small_cnn
+from torch import nn
+
+from captum_pcim import (
+    PCIM,
+    Area,
+    Autograd,
+    Constant,
+    ForwardOnly,
+    PCIMWarning,
+    Preservation,
+)
+from captum_pcim.core.reachable import reachable_modules
+
+net = BrightSquare()
+
+
+class Rounds(nn.Module):
+    """A network that rounds its input, as one that takes integers does."""
+
+    def forward(self, x):
+        return net((x * 255).round() / 255)
+
+
+class Hidden(nn.Module):
+    """A module that calls another one without gradients, and keeps it where nobody looks."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.parts = [network]
+
+    def forward(self, x):
+        with torch.no_grad():
+            scores = self.parts[0](x)
+        return scores + 0 * next(self.parts[0].parameters(), torch.zeros(1)).sum()
+
+
+WITHOUT_GRADIENT = {
+    "rounding in a function": lambda x: net((x * 255).round() / 255),
+    "rounding in a module": Rounds(),
+    "rounding in TorchScript": torch.jit.trace(Rounds(), bright_images(2)),
+    "a cast to integers": lambda x: net((x * 255).to(torch.uint8).float() / 255),
+    "rounded scores": lambda x: net(x).round(),
+    "a threshold": lambda x: net((x > 0.5).float()),
+    "an inner no_grad": Hidden(net),
+    "NaN gradients": lambda x: net(x) + (0 * x).sqrt().sum((1, 2, 3))[:, None],
+    "infinite gradients": lambda x: net(x) + 0 * (0 * x).sqrt().sum((1, 2, 3))[:, None],
+}
+
+
+@pytest.mark.parametrize("forward_func", WITHOUT_GRADIENT.values(), ids=WITHOUT_GRADIENT)
+def test_a_network_without_gradient_is_explained_from_forward_passes_and_it_is_said(forward_func):
+    inputs = bright_images(1)
+    with pytest.warns(PCIMWarning, match=r"^forward_func: not differentiable .*: .*1000 forward"):
+        weights = PCIM(forward_func).attribute(inputs, target=1)
+    inside = net.mask(inputs)[:, 0]
+    assert weights[:, 0][inside].mean() > 5 * weights[:, 0][~inside].mean()
+
+
+@pytest.mark.parametrize("forward_func", WITHOUT_GRADIENT.values(), ids=WITHOUT_GRADIENT)
+def test_a_network_without_gradient_is_refused_where_autograd_is_insisted_on(forward_func):
+    with pytest.raises(ValueError, match=r"^forward_func: .*autograd.*ForwardOnly"):
+        PCIM(forward_func, gradients=Autograd()).attribute(bright_images(1), target=1)
+
+
+def test_what_only_fails_while_gradients_are_recorded_is_named():
+    def forward(x):
+        return torch.from_numpy(net(x).numpy())
+
+    with pytest.warns(PCIMWarning, match="fails where gradients are recorded .*numpy"):
+        PCIM(forward).attribute(bright_images(1), target=1)
+
+
+# Modes
+
+
+def in_training():
+    return nn.Sequential(nn.BatchNorm2d(3), small_cnn()).train()
+
+
+def wrappers():
+    module = in_training()
+
+    class Owner:
+        def __init__(self):
+            self.network = module
+
+        def __call__(self, x):
+            return self.network(x)
+
+        def scores(self, x):
+            return self.network(x)
+
+    yield "closure", module, lambda x: module(x)
+    yield "default value", module, lambda x, m=module: m(x)
+    yield "partial", module, functools.partial(lambda m, x: m(x), module)
+    yield "callable object", module, Owner()
+    yield "method of an object", module, Owner().scores
+    yield "method of the module", module, module.forward
+    yield "scripted", module, torch.jit.script(nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.5)))
+    yield "list in a module", module, Hidden(module)
+
+
+@pytest.mark.parametrize("which", range(8))
+def test_training_mode_is_found_wherever_it_can_be_reached_and_nothing_is_touched(which):
+    _, module, forward_func = list(wrappers())[which]
+    before = [buffer.clone() for buffer in module.buffers()]
+    with pytest.raises(ValueError, match=r"^forward_func: .*training mode.*eval"):
+        PCIM(forward_func).attribute(images(), target=0)
+    assert all(torch.equal(a, b) for a, b in zip(before, module.buffers(), strict=True))
+
+
+def test_modules_are_found_by_where_they_stand():
+    module = nn.Linear(1, 1)
+    found = reachable_modules(functools.partial(lambda x, parts: x, parts={"a": [module]}))
+    assert list(found) == ["parts.a.0"] and found["parts.a.0"] is module
+
+
+@pytest.mark.parametrize("wrap", [torch.jit.script, lambda m: m.forward, lambda m: m])
+def test_evaluation_mode_is_honoured_where_it_can_be(wrap):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1))
+    module = nn.Sequential(module, nn.Flatten())
+    inputs = images()
+    expected = PCIM(module.eval()).attribute(inputs, target=1, n_steps=4)
+    module.train()
+    before = [buffer.clone() for buffer in module.buffers()]
+    attributions = PCIM(wrap(module), eval_mode=True).attribute(inputs, target=1, n_steps=4)
+    assert torch.allclose(attributions, expected, atol=1e-5)
+    assert all(torch.equal(a, b) for a, b in zip(before, module.buffers(), strict=True))
+
+
+def test_what_was_traced_in_training_mode_is_refused_by_what_it_does():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3), nn.Flatten()).train()
+    traced = torch.jit.trace(module, images(), check_trace=False).eval()
+    with pytest.raises(ValueError, match=r"scores of each image alone|training mode"):
+        PCIM(traced).attribute(images() * torch.tensor([1.0, 5.0, 9.0]).view(3, 1, 1, 1), target=0)
+
+
+def test_chance_in_a_function_is_warned_of():
+    def forward(x):
+        return net(x) + torch.randn(len(x), 2)
+
+    with pytest.warns(PCIMWarning, match="differ by .* between two calls"):
+        PCIM(forward).attribute(bright_images(2), target=1, n_steps=4)
+
+
+# Meanings of scores
+
+
+@pytest.mark.parametrize(
+    ("forward_func", "score", "message"),
+    [
+        (net, "probabilities", 'score="logits"'),
+        (net, "binary_probabilities", 'score="logits"'),
+        (lambda x: net(x).sigmoid(), "probabilities", 'score="binary_probabilities"'),
+        (lambda x: 100 * net(x).softmax(1), "probabilities", "divide them by 100"),
+    ],
+)
+def test_scores_that_contradict_what_was_said_are_refused_with_what_would_fit(
+    forward_func, score, message
+):
+    with pytest.raises(ValueError, match=f"^score: .*{message}"):
+        PCIM(forward_func, score=score).attribute(bright_images(2), target=1)
+
+
+@pytest.mark.parametrize(
+    ("forward_func", "kind"),
+    [
+        (lambda x: net(x).softmax(1), "probabilities"),
+        (lambda x: net(x).sigmoid(), "binary_probabilities"),
+        (lambda x: 100 * net(x).softmax(1), "probabilities"),
+    ],
+)
+def test_logits_that_look_like_something_else_are_warned_of(forward_func, kind):
+    with pytest.warns(PCIMWarning, match=f'^score: .*score="{kind}"'):
+        PCIM(forward_func).attribute(bright_images(2), target=1, n_steps=4)
+
+
+def test_independent_sigmoids_give_the_map_of_their_logits():
+    inputs = bright_images(2)
+    sigmoids = PCIM(lambda x: net(x).sigmoid(), score="binary_probabilities")
+    logits = PCIM(net, score="binary_logits")
+    expected = logits.attribute(inputs, target=1)
+    assert torch.allclose(sigmoids.attribute(inputs, target=1), expected, atol=5e-2)
+
+
+# References and evidence
+
+
+def test_a_reference_that_shows_the_class_is_named_with_its_images():
+    inputs = bright_images(2)
+    pcim = PCIM(net, references=[Constant(0.0), Constant(5.0)])
+    with pytest.warns(PCIMWarning, match=r"^references: Constant already shows .*\[0, 1\]"):
+        _, diagnostics = pcim.attribute(inputs, target=1, n_steps=4, return_diagnostics=True)
+    assert diagnostics.verdict == ("a reference already shows the class",) * 2
+    assert (diagnostics.reference_probability[:, 1] > 0.5).all()
+
+
+def test_the_leak_ratio_is_that_of_the_worst_reference():
+    inputs = bright_images(1)
+    references = [Constant(0.0), Constant(0.3)]
+    _, found = PCIM(net, references=references).attribute(
+        inputs, target=1, n_steps=8, return_diagnostics=True
+    )
+    ratios = found.preserved_by_reference / found.full_probability.unsqueeze(1)
+    worst = ratios.log().abs().argmax(1, keepdim=True)
+    assert torch.equal(found.leak_ratio, ratios.gather(1, worst).squeeze(1))
+
+
+def test_a_default_reference_that_shows_the_class_is_replaced_for_that_image_alone():
+    """A wide spot scored by its mean is as bright in its blur."""
+    place = torch.linspace(-1, 1, 48)
+    spot = torch.exp(-(place[:, None] ** 2 + place**2) / 0.25)[None, None]
+
+    def by_mean(x):
+        mean = x.mean((1, 2, 3))
+        return torch.stack([0 * mean, 60 * (mean - 0.1)], 1)
+
+    both = torch.cat([spot, spot * (place > 0)])
+    _, found = PCIM(by_mean).attribute(both, target=1, n_steps=4, return_diagnostics=True)
+    assert (found.reference_probability < 0.5 * found.full_probability[:, None]).sum() >= 2
+    _, alone = PCIM(by_mean).attribute(spot, target=1, n_steps=4, return_diagnostics=True)
+    assert torch.allclose(found.reference_probability[:1], alone.reference_probability, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "baselines"),
+    [(torch.zeros(1, 1, 16, 16), None), (bright_images(1), bright_images(1))],
+    ids=["blank", "baselines are the inputs"],
+)
+def test_where_nothing_can_be_evidence_the_map_is_zero_and_it_is_said(inputs, baselines):
+    with pytest.warns(PCIMWarning, match=r"^inputs: images \[0\] score exactly"):
+        attributions, found = PCIM(net).attribute(
+            inputs, baselines=baselines, target=1, return_diagnostics=True
+        )
+    assert not attributions.any()
+    assert found.verdict[0].startswith("nothing can be evidence")
+
+
+def test_a_score_that_hardly_moves_is_warned_of():
+    with pytest.warns(PCIMWarning, match="differ by less than 0.5"):
+        PCIM(lambda x: 0.01 * net(x)).attribute(bright_images(1), target=1, n_steps=4)
+
+
+def test_empty_maps_are_warned_of_and_have_a_verdict():
+    pcim = PCIM(net, objective=[Preservation(1e-3), Area(1000.0, 1000.0)])
+    with pytest.warns(PCIMWarning, match=r"^attributions: the maps of images \[0, 1\] are all but"):
+        _, found = pcim.attribute(bright_images(2), target=1, return_diagnostics=True)
+    assert all(text.startswith("empty") for text in found.verdict)
+
+
+# Precision and warnings
+
+
+def test_an_outer_autocast_is_the_networks_alone():
+    inputs = bright_images(2)
+    expected = PCIM(net, autocast_dtype=torch.bfloat16).attribute(inputs, target=1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        attributions = PCIM(net).attribute(inputs, target=1)
+    assert torch.equal(attributions, expected)
+    assert attributions.max() > 0.9
+
+
+def test_warnings_point_at_the_line_of_the_caller():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        PCIM(lambda x: net(x).softmax(1)).attribute(bright_images(1), target=1, n_steps=4)
+    told = [w for w in caught if issubclass(w.category, PCIMWarning)]
+    assert told and all(w.filename == __file__ for w in told)
+
+
+def test_warnings_can_be_made_errors_by_their_category():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PCIMWarning)
+        with pytest.raises(PCIMWarning, match=r"^score: "):
+            PCIM(lambda x: net(x).softmax(1)).attribute(bright_images(1), target=1)
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: PCIM(net, objective=[]), ValueError, "^objective: expected at least one"),
+        (lambda: PCIM(net, references=[]), ValueError, "^references: expected at least one"),
+        (lambda: PCIM("resnet"), TypeError, "^forward_func: .*str 'resnet'"),
+        (lambda: PCIM(None), TypeError, "^forward_func: .*NoneType"),
+        (lambda: Area(-1), ValueError, "^objective: Area expected start >= 0, got -1"),
+        (
+            lambda: PCIM(small_cnn()).attribute(images()[0], target=0),
+            ValueError,
+            "^inputs: .*batch axis",
+        ),
+        (
+            lambda: PCIM(small_cnn()).attribute(images().permute(0, 2, 3, 1), target=0),
+            ValueError,
+            "^inputs: .*channels last",
+        ),
+        (
+            lambda: PCIM(net).attribute(images().to_sparse(), target=0),
+            TypeError,
+            "^inputs: .*sparse",
+        ),
+        (lambda: PCIM(net).attribute(images().to("meta"), target=0), TypeError, "^inputs: .*meta"),
+        (
+            lambda: PCIM(net).attribute(bright_images(1), target=1, n_steps=1),
+            ValueError,
+            "^n_steps: expected a whole number >= 2",
+        ),
+        (
+            lambda: PCIM(net, references=[lambda x: x]).attribute(bright_images(1), target=1),
+            ValueError,
+            "^references: expected images of shape",
+        ),
+        (
+            lambda: PCIM(net, objective=[lambda b: b.full.log_odds[:, None]]).attribute(
+                bright_images(2), target=1
+            ),
+            ValueError,
+            "^objective: expected one loss per image",
+        ),
+    ],
+)
+def test_arguments_that_were_ignored_or_replaced_are_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_perturbations_per_eval_is_not_ignored_without_a_word():
+    with pytest.warns(PCIMWarning, match="^perturbations_per_eval: only ForwardOnly"):
+        PCIM(net).attribute(bright_images(1), target=1, n_steps=4, perturbations_per_eval=4)
+
+
+def test_diagnostics_inside_captums_tools_say_what_to_leave_out():
+    from captum.attr import NoiseTunnel
+
+    tunnel = NoiseTunnel(PCIM(net))
+    with pytest.raises(AttributeError, match=r"return_diagnostics=True .*NoiseTunnel"):
+        tunnel.attribute(
+            bright_images(1), target=1, nt_samples=2, stdevs=0.1, n_steps=4, return_diagnostics=True
+        )
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 1, 1, 1), (1, 1, 16, 1)])
+def test_baselines_may_be_broadcastable(shape):
+    inputs = bright_images(2)
+    given = PCIM(net).attribute(inputs, baselines=torch.full(shape, 0.1), target=1, n_steps=4)
+    assert torch.equal(given, PCIM(net).attribute(inputs, baselines=0.1, target=1, n_steps=4))
+
+
+def test_a_feature_mask_without_axes_is_one_group():
+    weights = PCIM(net).attribute(
+        bright_images(1), target=1, n_steps=4, feature_mask=torch.tensor(3)
+    )
+    assert weights.unique().numel() == 1
+
+
+def test_tensor_subclasses_are_explained_as_tensors():
+    class Tagged(torch.Tensor):
+        def new_empty(self, size, **options):  # type: ignore[override]
+            assert isinstance(size, tuple)
+            return super().new_empty(size, **options)
+
+    inputs = bright_images(1)
+    tagged = PCIM(net).attribute(inputs.as_subclass(Tagged), target=1, n_steps=4)
+    assert torch.equal(tagged, PCIM(net).attribute(inputs, target=1, n_steps=4))
+
+
+def test_forward_only_keeps_its_budget_also_where_a_reference_shows_the_class():
+    rows = []
+
+    def forward(x):
+        rows.append(len(x))
+        return net(x).detach()
+
+    source = ForwardOnly(100)
+    PCIM(forward, gradients=source).attribute(bright_images(1) + 1, target=1)
+    assert sum(rows) <= 100
