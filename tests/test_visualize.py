@@ -411,3 +411,13 @@ def test_napari_keeps_stacks_and_takes_one_pixel_size_per_axis():
 def test_napari_tells_stains_and_map_apart_that_differ_in_size():
     with pytest.raises(ValueError, match="image, attributions"):
         visualize.napari_layers(torch.rand(1, 6, 7), torch.rand(1, 5, 7))
+
+
+def test_a_map_that_is_zero_says_so_and_a_verdict_stands_over_its_map():
+    image, nothing = np.ones((1, 8, 8)), np.zeros((1, 8, 8))
+    assert visualize.plot_map(nothing).axes[0].get_title().endswith("zero everywhere")
+    titles = [
+        a.get_title()
+        for a in visualize.plot_explanation(image, nothing + 0.5, verdict="empty").axes
+    ]
+    assert "map\nempty" in titles

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -76,6 +77,8 @@ def plot_map(
     relevance = display_map(attributions)
     (axis,) = panels(axes, 1, 1)
     top = max(abs(relevance).max(), 1e-12) if vmax is None else vmax
+    if not relevance.any():
+        title = f"{title}\nzero everywhere"
     signed = relevance.min() < 0
     colours, bottom = ("RdBu_r", -top) if signed else (MAP_COLOURS, 0)
     shown = show(axis, relevance, title, cmap=colours, vmin=bottom, vmax=top)
@@ -181,6 +184,7 @@ def plot_explanation(
     vmax: float | None = None,
     masses: Sequence[float] = MASSES,
     axes: AxesLike | None = None,
+    verdict: str = "",
 ) -> Figure:
     """Draw image, map, map over image, and contours side by side.
 
@@ -191,17 +195,18 @@ def plot_explanation(
         vmax: As in :func:`plot_map`.
         masses: As in :func:`plot_contours`.
         axes: Four.
+        verdict: What the map is worth, from `Diagnostics.verdict`; stands over it.
 
     Returns:
         The figure.
 
     Examples:
-        >>> attributions = PCIM(model).attribute(inputs, target=1)
-        >>> plot_explanation(inputs[0], attributions[0], vmax=1).savefig("map.png")
+        >>> maps, diagnostics = PCIM(model).attribute(inputs, target=1, return_diagnostics=True)
+        >>> plot_explanation(inputs[0], maps[0], vmax=1, verdict=diagnostics.verdict[0])
     """
     first, second, third, fourth = panels(axes, 1, 4)
     show(first, composite(image, windows), "image")
-    plot_map(attributions, "map", vmax, axes=second)
+    plot_map(attributions, "\n".join(filter(None, ["map", fill(verdict, 32)])), vmax, axes=second)
     plot_overlay(image, attributions, windows, vmax, axes=third)
     plot_contours(image, attributions, masses, windows, axes=fourth)
     return figure_of(first)
