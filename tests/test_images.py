@@ -4,6 +4,7 @@ import io
 import os
 import random
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -13,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from captum_pcim._errors import noting_warnings
 from captum_pcim.images.folders import find_images
-from captum_pcim.images.read import ImageError, Window, read_image, scale
+from captum_pcim.images.read import ImageError, Window, open_picture, read_image, scale
 
 
 def pixels(shape, dtype=np.uint8, seed=0):
@@ -312,12 +314,24 @@ def test_a_cut_strip_inside_a_file_is_never_filled_up(tmp_path, compression, lef
         read_image([write(tmp_path / "a.tif", bytes(data))])
 
 
-def test_an_image_that_claims_an_absurd_size_is_refused_unread(tmp_path):
+@pytest.mark.parametrize("side, told", [(2**15, "DecompressionBomb"), (10_000, "Pillow's")])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_an_image_that_claims_an_absurd_size_is_refused_unread(side, told, tmp_path):
     header = b"\x89PNG\r\n\x1a\n" + png_chunk(
-        b"IHDR", struct.pack(">IIBBBBB", 2**15, 2**15, 8, 0, 0, 0, 0)
+        b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     )
-    with pytest.raises(ImageError, match="DecompressionBomb"):
+    with pytest.raises(ImageError, match=told):
         read_image([write(tmp_path / "a.png", header + png_chunk(b"IDAT", b""))])
+
+
+def test_reading_leaves_the_warnings_of_other_threads_alone():
+    """An image may be opened before, and closed after, another thread begins to note warnings."""
+    opened = open_picture(png(GREY))
+    opened.__enter__()
+    with pytest.warns(UserWarning, match="told"), noting_warnings() as notes:
+        opened.__exit__(None, None, None)
+        warnings.warn("told", UserWarning, stacklevel=1)
+    assert [str(note) for note in notes] == ["told"]
 
 
 def test_files_of_stains_are_stacked_in_order(tmp_path):

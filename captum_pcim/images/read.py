@@ -212,20 +212,21 @@ def _decode(data: bytes) -> Pixels:
 
 @contextlib.contextmanager
 def open_picture(data: bytes) -> Iterator[Any]:
-    """Open a PNG or JPEG with Pillow, its warnings of absurd sizes as errors."""
-    import warnings
+    """Open a PNG or JPEG with Pillow; sizes that it only warns of are refused.
 
+    The warnings module is left alone: what it is told to catch, it catches for all threads, and
+    images are read in one while others are explained in another.
+    """
     from PIL import Image, UnidentifiedImageError
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
-        except UnidentifiedImageError:
-            raise ImageError("not a PNG or JPEG image") from None
-        with image:
-            yield image
+    try:
+        image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+    except UnidentifiedImageError:
+        raise ImageError("not a PNG or JPEG image") from None
+    with image:
+        if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+            raise ImageError(f"more than Pillow's {Image.MAX_IMAGE_PIXELS} pixels")
+        yield image
 
 
 def _is_grey(image: Any) -> bool:
