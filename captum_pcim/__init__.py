@@ -11,6 +11,7 @@ from captum_pcim.core.gradients import Autograd, ForwardOnly
 from captum_pcim.core.objective import (
     Area,
     DistributionPreservation,
+    LogArea,
     Preservation,
     Removal,
     Smoothness,
@@ -32,6 +33,7 @@ __all__ = [
     "DistributionPreservation",
     "Factorised",
     "ForwardOnly",
+    "LogArea",
     "PCIMWarning",
     "PerStain",
     "Preservation",

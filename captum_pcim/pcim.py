@@ -18,8 +18,8 @@ from captum_pcim._compat import (
 from captum_pcim.core.call import (
     Call,
     given_references,
+    made_channels,
     made_references,
-    make_channels,
     make_load,
     make_settings,
 )
@@ -69,12 +69,13 @@ class PCIM(PerturbationAttribution):
         score (str): What the scores mean: "logits" (default), "probabilities", "binary_logits"
             or "regression", see :mod:`captum_pcim.core.scores`.
         objective (sequence of Term, optional): Terms of the objective, see
-            :mod:`captum_pcim.core.objective`. Default: preservation, removal and area.
+            :mod:`captum_pcim.core.objective`. Default: preservation, removal and a price on the
+            area.
         references (sequence of Reference, optional): What stands where nothing is mixed in, see
             :mod:`captum_pcim.core.references`. Default: background and blur, in turn.
         isolation (Isolation, optional): What one pixel channel is, see
             :mod:`captum_pcim.core.channels`. Default: one weight per pixel, shared over stains.
-        smoothing (Smoothing, optional): Smoothing of the weights in pixels.
+        smoothing (Smoothing, optional): How smooth the weights are, in pixels and in intensity.
         order (str): "cycle" goes through the references in turn, "sample" draws one per step
             with `seed`; the same ones for every image.
         autocast_dtype (torch.dtype, optional): Run the network under autocast in this dtype,
@@ -218,7 +219,7 @@ class PCIM(PerturbationAttribution):
                 arguments=CallArguments.of(
                     check_target(target, n_images), as_tuple(additional), n_images
                 ),
-                channels=make_channels(feature_mask, tensors, self.isolation, self.smoothing),
+                make_channels=made_channels(feature_mask, tensors, self.isolation, self.smoothing),
                 settings=make_settings(
                     n_steps,
                     learning_rate,

@@ -19,14 +19,19 @@ class Numbers:
     n_steps: int = 48
     learning_rate: float = 0.5
     initial_logit: float = 0.0
-    preservation: float = 0.5
+    preservation: float = 1.0
     removal: float = 1.0
-    first_price: float = 10.0
-    last_price: float = 150.0
+    price: float = 3.0
+    floor: float = 0.02
     most_log_odds: float = 8.0
-    held_share: float = 0.5
+    margin: float = 0.1
+    least_difference: float = 0.25
+    span: float = 8.0
+    most_gain: float = 8.0
     settling: float = 2 / 3
     memory: float = 0.35
+    top_logit: float = 3.0
+    most_lift: float = 4.0
     first_beta: float = 0.8
     second_beta: float = 0.9
     own_share: float = 0.5  # of each logit's own gradient in the size of its step
@@ -44,25 +49,32 @@ def literal_map(log_odds, image: Tensor, references: list[Tensor], numbers: Numb
     n = numbers
     full = log_odds(image)
     temperature = n.most_log_odds / full.abs().clamp_min(n.most_log_odds)
-    held = (n.held_share * (temperature * full).sigmoid()).logit()
+    full = temperature * full
+    boundaries, gains = [], []
+    for reference in references:
+        low = torch.minimum(temperature * log_odds(reference), full - n.least_difference)
+        margin = n.margin * (full - low)
+        boundaries.append(torch.zeros_like(full).clamp(low + margin, full - margin))
+        gains.append((n.span / (full - low)).clamp(1, n.most_gain))
 
     logits = torch.full_like(image, n.initial_logit).requires_grad_()
     first, second = torch.zeros_like(image), torch.zeros_like(image)
     seen, last, holds = [], None, [True] * len(references)
     for step in range(n.n_steps):
-        reference = references[step % len(references)]
+        which = step % len(references)
+        reference, boundary, gain = references[which], boundaries[which], gains[which]
         weights = logits.sigmoid()
         kept = temperature * log_odds(reference + weights * (image - reference))
         left = temperature * log_odds(reference + (1 - weights) * (image - reference))
-        price = n.first_price * (n.last_price / n.first_price) ** (step / (n.n_steps - 1))
+        kept, left = gain * (kept - boundary), gain * (left - boundary)
         loss = (
             n.preservation * F.softplus(-kept)
             + n.removal * F.softplus(left)
-            + price * weights.mean()
+            + n.price * (weights.mean() + n.floor).log()
         )
         (gradient,) = torch.autograd.grad(loss.sum(), logits)
 
-        holds[step % len(references)] = bool(kept >= held) and bool(left < held)
+        holds[which] = bool(kept >= 0) and bool(left < 0)
         seen.append(weights.detach())
         if step < n.settling * n.n_steps or all(holds):
             last = weights.detach()
@@ -80,6 +92,7 @@ def literal_map(log_odds, image: Tensor, references: list[Tensor], numbers: Numb
     fade = [math.exp((step - n.n_steps) / (n.memory * n.n_steps)) for step in range(n.n_steps)]
     average = sum(f * weights for f, weights in zip(fade, seen, strict=True)) / sum(fade)
     order = average.flatten().argsort(stable=True)
+    lift = (n.top_logit - last.logit().max()).clamp(0, n.most_lift)
     found = torch.empty_like(last).flatten()
-    found[order] = last.flatten().sort().values
+    found[order] = (last.logit() + lift).sigmoid().flatten().sort().values
     return found.view_as(image)

@@ -19,6 +19,7 @@ from captum_pcim.core.smoothing import Smoothing
 
 Maps = tuple[Tensor, ...]
 MakeReferences = Callable[[Maps, Tensor], list[Maps]]
+MakeChannels = Callable[[Maps, Tensor], PixelChannels | GroupedChannels]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Call:
         inputs (tuple of Tensor): All images, as the caller gave them.
         make_references (Callable): (inputs of a chunk, their rows) to the chunk's references.
         arguments (CallArguments): Targets and additional arguments of all images.
-        channels: What one pixel channel is.
+        make_channels (Callable): (inputs of a chunk, their rows) to what one pixel channel is.
         settings (Settings): Of the solver.
         load (Load): What goes through the network at once.
         reference_names (tuple of str): What warnings call the references; the last one stands for
@@ -50,7 +51,7 @@ class Call:
     inputs: Maps
     make_references: MakeReferences
     arguments: CallArguments
-    channels: PixelChannels | GroupedChannels
+    make_channels: MakeChannels
     settings: Settings
     load: Load
     reference_names: tuple[str, ...]
@@ -103,11 +104,12 @@ def made_references(references: Sequence[Reference]) -> MakeReferences:
     return make
 
 
-def make_channels(
+def made_channels(
     feature_mask: TensorOrTuple | None, inputs: Maps, isolation: Isolation, smoothing: Smoothing
-) -> PixelChannels | GroupedChannels:
-    """Return what one pixel channel is: a pixel, or a group of the feature mask."""
+) -> MakeChannels:
+    """Return the maker of channels: of the pixels of a chunk, or of the groups of a mask."""
     if feature_mask is None:
-        return PixelChannels(inputs, isolation, smoothing)
+        return lambda chunk, rows: PixelChannels(chunk, isolation, smoothing)
     masks = check_feature_mask(feature_mask, inputs)
-    return GroupedChannels(masks, 1 + max(int(mask.max()) for mask in masks))
+    groups = GroupedChannels(masks, 1 + max(int(mask.max()) for mask in masks))
+    return lambda chunk, rows: groups.take(rows)

@@ -8,20 +8,23 @@
   Captum.
 
 All parameters are logits with one row per image, so that rows can be dropped from a running
-optimisation. Smoothed and squashed they become factors in [0, 1]; their product is the weights.
+optimisation. Those of pixels stand on grids (:mod:`captum_pcim.core.grids`). Squashed they become
+factors in [0, 1]; their product is the weights.
 Tensors of shape (N, C, *spatial) are images (signals, stacks) with stains on axis 1; tensors of
 shape (N, F) have one weight per feature.
 """
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from captum_pcim.core.smoothing import Smoothing, spread
+from captum_pcim.core.grids import Grids
+from captum_pcim.core.smoothing import Smoothing
 
 INITIAL_LOGIT = 0.0
 INITIAL_STAIN_LOGIT = 2.0
@@ -37,12 +40,12 @@ Factors = list[tuple[Tensor, ...]]
 class Isolation(Protocol):
     """How the pixels and stains of one input tensor are taken apart into channels."""
 
-    def initial_logits(self, shape: Sequence[int], like: Tensor) -> tuple[Tensor, ...]:
-        """Return the parameters before training for a grid of shape (N, C, *nodes)."""
+    def initial_logits(self, grids: Grids, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the parameters before training, for images of shape (N, C, *spatial)."""
         ...
 
-    def factors(self, logits: Sequence[Tensor], matrices: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return factors in [0, 1] whose product is broadcastable to the input."""
+    def factors(self, logits: tuple[Tensor, ...], grids: Grids) -> tuple[Tensor, ...]:
+        """Return factors in [0, 1] whose product is broadcastable to the images."""
         ...
 
 
@@ -50,90 +53,90 @@ class Isolation(Protocol):
 class SharedOverStains:
     """One weight per pixel, the same for all stains."""
 
-    def initial_logits(self, shape: Sequence[int], like: Tensor) -> tuple[Tensor, ...]:
+    def initial_logits(self, grids: Grids, inputs: Tensor) -> tuple[Tensor, ...]:
         """Return one map of logits per image."""
-        return (like.new_full((shape[0], 1, *shape[2:]), INITIAL_LOGIT),)
+        return grids.zeros(1)
 
-    def factors(self, logits: Sequence[Tensor], matrices: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def factors(self, logits: tuple[Tensor, ...], grids: Grids) -> tuple[Tensor, ...]:
         """Return weights of shape (N, 1, *spatial)."""
-        return (spread(logits[0], matrices).sigmoid(),)
+        return (grids.logits(logits).sigmoid(),)
 
 
 @dataclass(frozen=True)
 class PerStain(SharedOverStains):
     """One weight per pixel and stain."""
 
-    def initial_logits(self, shape: Sequence[int], like: Tensor) -> tuple[Tensor, ...]:
+    def initial_logits(self, grids: Grids, inputs: Tensor) -> tuple[Tensor, ...]:
         """Return one map of logits per image and stain."""
-        return (like.new_full(tuple(shape), INITIAL_LOGIT),)
+        return grids.zeros(inputs.shape[1])
 
 
 @dataclass(frozen=True)
 class Factorised:
     """One weight per pixel times one weight per stain."""
 
-    def initial_logits(self, shape: Sequence[int], like: Tensor) -> tuple[Tensor, ...]:
+    def initial_logits(self, grids: Grids, inputs: Tensor) -> tuple[Tensor, ...]:
         """Return one map of pixel logits and one row of stain logits per image."""
-        pixels = like.new_full((shape[0], 1, *shape[2:]), INITIAL_LOGIT)
-        stains = like.new_full((shape[0], shape[1], *[1] * len(shape[2:])), INITIAL_STAIN_LOGIT)
-        return pixels, stains
+        shape = (*inputs.shape[:2], *[1] * (inputs.ndim - 2))
+        return *grids.zeros(1), inputs.new_full(shape, INITIAL_STAIN_LOGIT)
 
-    def factors(self, logits: Sequence[Tensor], matrices: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def factors(self, logits: tuple[Tensor, ...], grids: Grids) -> tuple[Tensor, ...]:
         """Return weights of the pixels, (N, 1, *spatial), and of the stains, (N, C, 1, ...)."""
-        pixels, stains = logits
-        return spread(pixels, matrices).sigmoid(), stains.sigmoid()
+        return grids.logits(logits[:-1]).sigmoid(), logits[-1].sigmoid()
 
 
 class PixelChannels:
-    """The pixel channels of all inputs of a call, trained jointly.
+    """The pixel channels of all inputs of some images, trained jointly.
 
     Args:
-        inputs (tuple of Tensor): The inputs; their sizes, device and dtype are looked at.
+        inputs (tuple of Tensor): The inputs, in the dtype that weights are trained in.
         isolation (Isolation): What one channel is.
-        smoothing (Smoothing): How the logits are smoothed over pixels.
+        smoothing (Smoothing): How smooth the logits are.
     """
 
     def __init__(
         self, inputs: tuple[Tensor, ...], isolation: Isolation, smoothing: Smoothing
     ) -> None:
         self.isolation = isolation
-        # Weights are trained in float32, or float64, also where images are half precision.
-        like = [x.new_empty(0, dtype=torch.promote_types(x.dtype, torch.float32)) for x in inputs]
-        self.matrices = [
-            smoothing.matrices(y, x.shape[2:]) for x, y in zip(inputs, like, strict=True)
+        self.grids = [Grids(x, smoothing) if x.ndim > 2 else None for x in inputs]
+
+    def initial_logits(self, inputs: tuple[Tensor, ...]) -> Logits:
+        """Return the parameters of each input before training."""
+        return [
+            (torch.full_like(x, INITIAL_LOGIT),)
+            if grids is None
+            else self.isolation.initial_logits(grids, x)
+            for x, grids in zip(inputs, self.grids, strict=True)
         ]
 
-    def initial_logits(self, inputs: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
-        """Return the parameters of each input before training."""
-        initial: list[tuple[Tensor, ...]] = []
-        for x, matrices in zip(inputs, self.matrices, strict=True):
-            if x.ndim < 3:
-                initial.append((torch.full_like(x, INITIAL_LOGIT),))
-                continue
-            nodes = [matrix.shape[1] for matrix in matrices] or x.shape[2:]
-            initial.append(self.isolation.initial_logits((*x.shape[:2], *nodes), x))
-        return initial
-
-    def factors(self, logits: Sequence[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+    def factors(self, logits: Logits) -> Factors:
         """Return the factors of the weights of each input."""
         return [
-            self.isolation.factors(own, matrices) if own[0].ndim > 2 else (own[0].sigmoid(),)
-            for own, matrices in zip(logits, self.matrices, strict=True)
+            (own[0].sigmoid(),) if grids is None else self.isolation.factors(own, grids)
+            for own, grids in zip(logits, self.grids, strict=True)
         ]
 
-    def weights(self, factors: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    def weights(self, factors: Factors) -> tuple[Tensor, ...]:
         """Return one tensor of weights per input, broadcastable to it."""
         return tuple(math.prod(own[1:], start=own[0]) for own in factors)
 
-    def stain_weights(self, factors: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...] | None:
+    def stain_weights(self, factors: Factors) -> tuple[Tensor, ...] | None:
         """Return the (N, C) stain weights of each input where channels are factorised."""
         if not isinstance(self.isolation, Factorised):
             return None
         return tuple(own[1].flatten(1) for own in factors if len(own) == 2)
 
     def take(self, rows: Tensor) -> "PixelChannels":
-        """Return the channels of some of the images: the same ones, nothing here is per image."""
-        return self
+        """Return the channels of some of the images."""
+        taken = copy(self)
+        taken.grids = [grids and grids.take(rows) for grids in self.grids]
+        return taken
+
+    def on_one_grid(self) -> "PixelChannels":
+        """Return the channels with the middle one of the Gaussians alone."""
+        taken = copy(self)
+        taken.grids = [grids and grids.middle() for grids in self.grids]
+        return taken
 
 
 @dataclass(frozen=True)
@@ -152,26 +155,30 @@ class GroupedChannels:
     feature_mask: tuple[Tensor, ...]
     n_groups: int
 
-    def initial_logits(self, inputs: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+    def initial_logits(self, inputs: tuple[Tensor, ...]) -> Logits:
         """Return one logit per image and group; groups that are not in the image weigh nothing."""
         logits = inputs[0].new_full((len(inputs[0]), self.n_groups), -torch.inf)
         for mask in self._masks(len(inputs[0])):
             logits.scatter_(1, mask.flatten(1), INITIAL_LOGIT)
         return [(logits,)]
 
-    def factors(self, logits: Sequence[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+    def factors(self, logits: Logits) -> Factors:
         """Return the weights of the groups, of shape (N, groups)."""
         return [(logits[0][0].sigmoid(),)]
 
-    def weights(self, factors: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    def weights(self, factors: Factors) -> tuple[Tensor, ...]:
         """Return one tensor of weights per input, shaped like its mask."""
         per_group = factors[0][0]
         masks = self._masks(len(per_group))
         return tuple(per_group.gather(1, mask.flatten(1)).view(mask.shape) for mask in masks)
 
-    def stain_weights(self, factors: Sequence[tuple[Tensor, ...]]) -> None:
+    def stain_weights(self, factors: Factors) -> None:
         """Return None: groups have no stain weights."""
         return
+
+    def on_one_grid(self) -> "GroupedChannels":
+        """Return the channels as they are: groups stand on no grid."""
+        return self
 
     def take(self, rows: Tensor) -> "GroupedChannels":
         """Return the channels of some of the images."""
@@ -186,6 +193,11 @@ def grouped(parameters: Sequence[Tensor], sizes: Sequence[int]) -> Logits:
     """Hand a flat list of parameters back to the inputs they belong to."""
     remaining = iter(parameters)
     return [tuple(next(remaining) for _ in range(size)) for size in sizes]
+
+
+def is_map(values: Tensor) -> bool:
+    """Tell what has one value per pixel, (N, C, *spatial), from what has one per stain or group."""
+    return values.ndim > 2 and values.shape[2:].numel() > 1
 
 
 def per_image(values: Tensor, like: Tensor) -> Tensor:

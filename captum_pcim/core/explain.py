@@ -36,6 +36,7 @@ from captum_pcim.core.scores import (
     tempered,
 )
 from captum_pcim.core.solver import Solution, Solve
+from captum_pcim.core.stakes import Stakes
 from captum_pcim.core.verdict import Doubts, is_empty
 from captum_pcim.core.warn import warn
 
@@ -156,6 +157,7 @@ class _Explainer:
         inputs = tuple(training_dtype(x[start:stop]) for x in self.call.inputs)
         references = [tuple(map(usable, r)) for r in self.call.make_references(inputs, rows)]
         arguments = self.call.arguments.take(rows)
+        channels = self.call.make_channels(inputs, rows)
         with torch.no_grad():
             output = self._first_output(inputs, arguments)
             scores, classes = select_classes(output, arguments.target)
@@ -163,8 +165,12 @@ class _Explainer:
             check_class_range(classes, scores.shape[1])
             check_meaning(scores, self.problem.score)
             plain = read_scores(scores, classes, self.problem.score)
-        channels = self.call.channels.take(rows)
-        untempered = Images(inputs, references, arguments, channels, plain, _as_it_is(plain))
+        unknown = Stakes.between(
+            plain.log_odds.new_zeros(stop - start, len(references)), plain.log_odds
+        )
+        untempered = Images(
+            inputs, references, arguments, channels, plain, _as_it_is(plain), unknown
+        )
         n_forwards = torch.ones(stop - start, dtype=torch.int64, device=rows.device)
         if self.differentiates and start == 0:
             n_forwards[0] += check_gradient(self.problem, untempered, self.call.network.rounding)
@@ -207,6 +213,7 @@ class _Explainer:
         if replaceable and self.problem.score != "regression":
             images, odds, spent = with_other_references(self.problem, images, odds, nothing)
             n_forwards = n_forwards + spent
+        images = replace(images, stakes=Stakes.between(odds, images.full.log_odds))
         return _Prepared(images, odds, nothing, little, n_forwards)
 
     def _diagnose(

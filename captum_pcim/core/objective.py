@@ -3,8 +3,8 @@ r"""The objective: what the blending weights are trained for.
 For image :math:`i` with target :math:`c`, blend :math:`B(\alpha)` and complement
 :math:`B(1 - \alpha)`, the default objective is
 
-.. math:: -\tfrac{1}{2} \log p_c(B(\alpha)) - \log(1 - p_c(B(1 - \alpha)))
-          + \lambda(t) \, mean(\alpha).
+.. math:: -\log p_c(B(\alpha)) - \log(1 - p_c(B(1 - \alpha)))
+          + \lambda \log(mean(\alpha) + \epsilon).
 
 It is a sum of terms, each a small class here, each called with one :class:`Blended` and
 returning one loss per image. Losses are summed over images, never averaged, so that each image's
@@ -105,6 +105,9 @@ class Removal:
 class Area:
     """The blend takes few pixels: the mean weight, at a price that rises from start to end.
 
+    The same price for every pixel, whatever share of the image is evidence: see :class:`LogArea`,
+    the default.
+
     Args:
         start (float): Price at the first step.
         end (float): Price at the last step. The price rises geometrically, or linearly from a
@@ -129,6 +132,34 @@ class Area:
     def __call__(self, blended: Blended) -> Tensor:
         """Return the price times the mean weight over all pixels of all inputs."""
         return self.price(blended.progress) * mean_weight(blended.weights)
+
+
+@dataclass(frozen=True)
+class LogArea:
+    """The blend takes a small share of the pixels, at a price per factor, not per pixel.
+
+    To halve the area is worth `price * ln 2` nats of the other terms, whether from 50 % of the
+    image to 25 % or from 5 % to 2.5 %: evidence that covers much of an image is not priced out of
+    the map, and what covers little is not for free. So one price serves all images.
+
+    Args:
+        price (float): What a factor of e of the area is worth, in nats.
+        floor (float): Share of the image below which smaller is hardly better.
+    """
+
+    price: float = 3.0
+    floor: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Check the price where it is given, not where it is used."""
+        if not 0 <= self.price < math.inf:
+            raise ValueError(f"objective: LogArea expected price >= 0, got {self.price}")
+        if not 0 < self.floor < math.inf:
+            raise ValueError(f"objective: LogArea expected floor > 0, got {self.floor}")
+
+    def __call__(self, blended: Blended) -> Tensor:
+        """Return `price * log(mean weight + floor)` over all pixels of all inputs."""
+        return self.price * (mean_weight(blended.weights) + self.floor).log()
 
 
 @dataclass(frozen=True)
@@ -157,8 +188,8 @@ class Smoothness:
 
 
 def default_objective() -> tuple[Term, ...]:
-    """Return preservation, removal and area with the measured default weights and prices."""
-    return Preservation(0.5), Removal(), Area()
+    """Return preservation, removal and the area of the measured default price."""
+    return Preservation(), Removal(), LogArea()
 
 
 def total_loss(terms: Sequence[Term], blended: Blended) -> Tensor:

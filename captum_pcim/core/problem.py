@@ -14,6 +14,7 @@ from captum_pcim.core.checks import check_differentiable
 from captum_pcim.core.network import CallArguments, RunNetwork
 from captum_pcim.core.objective import Blended, Term, total_loss
 from captum_pcim.core.scores import Calibration, ScoreKind, Scores, read_scores, select_classes
+from captum_pcim.core.stakes import Stakes
 
 HELD_SHARE = 0.5  # of the class's probability on the image: blends have more, complements less
 
@@ -30,6 +31,7 @@ class Images:
         channels: What one pixel channel is.
         full (Scores): The network's calibrated scores of the images themselves.
         calibration (Calibration): Of the scores, per image.
+        stakes (Stakes): Where the class begins between each reference and the image.
     """
 
     inputs: tuple[Tensor, ...]
@@ -38,6 +40,7 @@ class Images:
     channels: PixelChannels | GroupedChannels
     full: Scores
     calibration: Calibration
+    stakes: Stakes
 
     @cached_property
     def held_log_odds(self) -> Tensor:
@@ -60,6 +63,7 @@ class Images:
             channels=self.channels.take(rows),
             full=Scores(self.full.log_odds[rows], self.full.log_probabilities[rows]),
             calibration=self.calibration.take(rows),
+            stakes=self.stakes.take(rows),
         )
 
 
@@ -118,9 +122,11 @@ class Problem:
         """Return the objective of each image at a step, and whether its weights hold the class."""
         weights = images.channels.weights(factors)
         reference = settings.reference_at(step, len(images.references))
-        preserved, removed = self.scores(images, weights, reference)
+        preserved, removed = (
+            images.stakes.read(scores, reference)
+            for scores in self.scores(images, weights, reference)
+        )
         progress = step / max(1, settings.n_steps - 1)
         blended = Blended(weights, preserved, removed, images.full, progress)
-        kept, left = preserved.log_odds.detach(), removed.log_odds.detach()
-        holds = (kept >= images.held_log_odds) & (left < images.held_log_odds)
+        holds = (preserved.log_odds.detach() >= 0) & (removed.log_odds.detach() < 0)
         return total_loss(self.terms, blended), holds

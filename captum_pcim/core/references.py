@@ -14,7 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from captum_pcim.core.smoothing import gaussian_matrix, shorter_side, spread
+from captum_pcim.core.intensity import quantile
+from captum_pcim.core.smoothing import blurred, shorter_side
 
 
 class Reference(Protocol):
@@ -68,10 +69,7 @@ class Blur:
         """Return one blurred image per image, shape (1, N, C, *spatial)."""
         spatial = inputs.shape[2:]
         sigma = shorter_side(spatial) / 12 if self.sigma is None else self.sigma
-        if sigma == 0:
-            return inputs.unsqueeze(0)
-        matrices = [gaussian_matrix(size, sigma, 1.0, inputs) for size in spatial]
-        return spread(inputs, matrices).unsqueeze(0)
+        return blurred(inputs, sigma).unsqueeze(0)
 
 
 @dataclass(frozen=True)
@@ -99,11 +97,11 @@ class Background:
         """Return one flat image per image, shape (1, N, C, *spatial)."""
         pixels = inputs.flatten(2)
         if self.quantile is not None:
-            value = _quantile(pixels, self.quantile)
+            value = quantile(pixels, self.quantile)
         else:
-            median = _quantile(pixels, 0.5)
-            upper, lower = _quantile(pixels, 0.95) - median, median - _quantile(pixels, 0.05)
-            value = torch.where(upper > 2 * lower, _quantile(pixels, 0.1), median)
+            median = quantile(pixels, 0.5)
+            upper, lower = quantile(pixels, 0.95) - median, median - quantile(pixels, 0.05)
+            value = torch.where(upper > 2 * lower, quantile(pixels, 0.1), median)
         value = value.reshape(*inputs.shape[:2], *[1] * (inputs.ndim - 2))
         return value.expand_as(inputs).unsqueeze(0)
 
@@ -180,12 +178,6 @@ class ControlImages:
 def default_references() -> tuple[Reference, ...]:
     """Return what stands where nothing is mixed in, if nothing else was said."""
     return Background(), Blur()
-
-
-def _quantile(pixels: Tensor, quantile: float) -> Tensor:
-    """Return the (lower) quantile over the last axis; torch.quantile refuses large images."""
-    k = 1 + math.floor(quantile * (pixels.shape[-1] - 1))
-    return pixels.kthvalue(k, dim=-1).values
 
 
 def reference_images(references: Sequence[Reference], inputs: Tensor) -> list[Tensor]:

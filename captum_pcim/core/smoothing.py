@@ -1,14 +1,15 @@
-r"""Smooth weights: the blending logits live on a coarse grid and are spread by a Gaussian.
+r"""Smooth logits: they are trained on grids of nodes, which Gaussians spread over the pixels.
 
-Free weights per pixel find adversarial dust, not cells, so the logits are smoothed before the
-sigmoid. Smoothing is linear and separable: along each spatial axis one matrix
-:math:`M \in R^{size \times nodes}` spreads the grid's nodes over the pixels,
+Free weights per pixel find adversarial dust, not cells. Smoothing is linear and separable: along
+each spatial axis one matrix :math:`M \in R^{size \times nodes}` spreads a grid's nodes over the
+pixels,
 
 .. math:: M_{ij} \propto \exp\left(-\frac{(i - u_j)^2}{2 \sigma^2}\right), \quad
           \sum_j M_{ij} = 1,
 
 with nodes :math:`u_j` about `spacing` pixels apart. With spacing 1 this is a Gaussian filter of a
 full-resolution map, normalised at the borders. The same matrices serve signals, images and stacks.
+Which grids there are, and how they add up, stands in :mod:`captum_pcim.core.grids`.
 """
 
 import math
@@ -18,21 +19,30 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+SCALES = ((0.5, 0.3), (1.0, 0.6), (2.0, 1.0))
+
 
 @dataclass(frozen=True)
 class Smoothing:
-    """Gaussian smoothing of the blending logits.
+    """How smooth the weights are, in space and in intensity.
 
     Args:
-        sigma (float or None): Standard deviation of the Gaussian in pixels. 0 turns smoothing
-            off; None takes 1/32 of the shorter side of the image, of a plane of a stack, and 0
-            below 16 pixels.
-        spacing (float): Distance of the grid's nodes in units of sigma. Below about 1 the result
-            does not differ visibly from a full-resolution Gaussian, at a fraction of its work.
+        sigma (float or None): Standard deviation of the middle one of the Gaussians, in pixels.
+            0 turns smoothing off; None takes 1/32 of the shorter side of the image, of a plane of
+            a stack, and 0 below 16 pixels.
+        spacing (float): Distance of a grid's nodes in units of its Gaussian's deviation. Below
+            about 1 the result does not differ visibly from a full-resolution Gaussian, at a
+            fraction of its work.
+        scales (sequence of (float, float)): The Gaussians: deviation in units of sigma, and the
+            weight of that grid in the sum. One grid alone is ``[(1, 1)]``.
+        n_bins (int): Bins of the grid that also knows the pixels' intensity; 0 leaves it out, for
+            images whose intensities mean nothing.
     """
 
     sigma: float | None = None
     spacing: float = 0.5
+    scales: Sequence[tuple[float, float]] = SCALES
+    n_bins: int = 5
 
     def __post_init__(self) -> None:
         """Check the settings where they are given, not where they are used."""
@@ -40,6 +50,10 @@ class Smoothing:
             raise ValueError(f"sigma: expected pixels >= 0 or None, got {self.sigma}")
         if not 0 < self.spacing <= 3:
             raise ValueError(f"spacing: expected (0, 3] in units of sigma, got {self.spacing}")
+        if not self.scales or not all(0 < v < math.inf for scale in self.scales for v in scale):
+            raise ValueError(f"scales: expected pairs of numbers above 0, got {self.scales!r}")
+        if self.n_bins != 0 and not 2 <= self.n_bins <= 64:
+            raise ValueError(f"n_bins: expected 2 to 64, or 0 for none, got {self.n_bins!r}")
 
     def pixels(self, spatial: Sequence[int]) -> float:
         """Return sigma in pixels for images of this spatial size.
@@ -57,9 +71,17 @@ class Smoothing:
             )
         return self.sigma
 
-    def matrices(self, like: Tensor, spatial: Sequence[int]) -> tuple[Tensor, ...]:
-        """Return one (size, nodes) matrix per spatial axis; empty where nothing is smoothed."""
-        sigma = self.pixels(spatial)
+    def matrices(
+        self, like: Tensor, spatial: Sequence[int], scale: float = 1.0
+    ) -> tuple[Tensor, ...]:
+        """Return one (size, nodes) matrix per spatial axis; empty where nothing is smoothed.
+
+        Args:
+            like (Tensor): Of the dtype and on the device of the matrices.
+            spatial (sequence of int): The size of the images.
+            scale (float): Standard deviation of the Gaussian in units of sigma.
+        """
+        sigma = scale * self.pixels(spatial)
         if sigma == 0:
             return ()
         return tuple(gaussian_matrix(size, sigma, self.spacing * sigma, like) for size in spatial)
@@ -98,3 +120,10 @@ def spread(logits: Tensor, matrices: Sequence[Tensor]) -> Tensor:
         else:
             logits = torch.movedim(torch.movedim(logits, axis, -1) @ matrix.T, -1, axis)
     return logits
+
+
+def blurred(images: Tensor, sigma: float) -> Tensor:
+    """Return images (N, C, *spatial) after a Gaussian filter of sigma pixels; 0 leaves them."""
+    if sigma == 0:
+        return images
+    return spread(images, [gaussian_matrix(size, sigma, 1.0, images) for size in images.shape[2:]])

@@ -4,15 +4,9 @@ Images never meet: losses are summed, state is per image, and a finished image l
 Nothing in the loop waits for the device; only every `CHECK_EVERY` steps, and only where early
 stopping is on, the host looks which images are finished.
 
-The map has the values of the last weights that held the class, in the order of a moving average of
-the weights over the steps, recent ones counting more. While the area's price rises, a pixel keeps
-its weight for as long as it is worth the price, so the average ranks pixels by their worth, where
-weights of one step know little but in from out. Those of the last step that held the class, with
-it in the blend and without it in the complement, say how much is needed, where the average has a
-haze of all that was ever tried.
+What is read off its path stands in :mod:`captum_pcim.core.readout`.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,12 +14,12 @@ import torch
 from torch import Tensor
 
 from captum_pcim.core.adam import Adam
-from captum_pcim.core.channels import Factors, Logits, grouped, per_image
+from captum_pcim.core.channels import Factors, Logits, grouped
 from captum_pcim.core.objective import mean_weight
 from captum_pcim.core.problem import Images, Problem, Settings
+from captum_pcim.core.readout import Holding, Ranking, in_order_of
 
 CHECK_EVERY = 5
-MEMORY = 0.35  # of the moving average, as a share of the steps
 SETTLING = 2 / 3  # of the steps are done before weights must hold the class to be the last
 
 
@@ -49,18 +43,6 @@ class Solution:
 
 
 Solve = Callable[[Problem, Images, Settings, Callable[..., object]], Solution]
-
-
-def in_order_of(ranking: Tensor, values: Tensor) -> Tensor:
-    """Deal each image's values out anew: the largest to the place that ranks first, and so on.
-
-    Args:
-        ranking (Tensor): The higher, the larger the value; one row per image.
-        values (Tensor): Of the same shape.
-    """
-    places = ranking.flatten(1).argsort(dim=1, stable=True)
-    ordered = values.flatten(1).sort(dim=1).values
-    return torch.empty_like(ordered).scatter_(1, places, ordered).view_as(values)
 
 
 class _Trained:
@@ -93,51 +75,6 @@ class _Trained:
         self.initial = [p[rows] for p in self.initial]
         self.flat = [p.detach()[rows].requires_grad_() for p in self.flat]
         self.optimiser.take(rows)
-
-
-class _Ranking:
-    """A moving average of the factors, which ranks the pixels."""
-
-    def __init__(self, n_steps: int) -> None:
-        self.fading = math.exp(-1 / (MEMORY * n_steps))
-        self.average: list[Tensor] = []
-        self.n_averaged = 0.0
-
-    def add(self, factors: Sequence[Tensor]) -> None:
-        """Average the factors of one step in."""
-        self.n_averaged = 1 + self.fading * self.n_averaged
-        if not self.average:
-            self.average = [torch.zeros_like(factor) for factor in factors]
-        for average, factor in zip(self.average, factors, strict=True):
-            average.lerp_(factor, 1 / self.n_averaged)
-
-    def take(self, rows: Tensor) -> None:
-        """Keep some of the images."""
-        self.average = [average[rows] for average in self.average]
-
-
-class _Holding:
-    """The factors of the last step that held the class, from the time the price has settled."""
-
-    def __init__(self, n_images: int, n_references: int, device: torch.device) -> None:
-        # By image and reference, at the last step that blended against it.
-        self.holds = torch.ones(n_images, n_references, dtype=torch.bool, device=device)
-        self.last: list[Tensor] = []
-
-    def add(self, factors: Sequence[Tensor], holds: Tensor, reference: int, settling: bool) -> None:
-        """Take the factors of one step where they come early, or hold with every reference."""
-        self.holds[:, reference] = holds
-        kept = list(factors)
-        if settling:
-            holds = self.holds.all(1)
-            pairs = zip(factors, self.last, strict=True)
-            kept = [torch.where(per_image(holds, now), now, last) for now, last in pairs]
-        self.last = kept
-
-    def take(self, rows: Tensor) -> None:
-        """Keep some of the images."""
-        self.holds = self.holds[rows]
-        self.last = [last[rows] for last in self.last]
 
 
 class _History:
@@ -182,15 +119,17 @@ class _Run:
         self.settings = settings
         like = images.inputs[0]
         self.trained = _Trained(images, settings.learning_rate)
-        self.ranking = _Ranking(settings.n_steps)
-        self.holding = _Holding(len(images), len(images.references), like.device)
+        self.ranking = Ranking(settings.n_steps)
+        self.holding = Holding(len(images), len(images.references), like.device)
         self.history = _History(len(images), settings.n_steps, like)
         self.rows = torch.arange(len(images), device=like.device)
+        self.sizes: list[int] = []  # the number of factors of each input
         self.before = self._weights() if settings.tolerance > 0 else ()
 
     def step(self, step: int) -> None:
         """Improve all running images once."""
         factors = self.images.channels.factors(self.trained.logits())
+        self.sizes = [len(own) for own in factors]
         loss, holds = self.problem.loss(self.images, factors, step, self.settings)
         if step + 1 < self.settings.n_steps:  # no step would see what the last one changes
             self.trained.descend(loss.sum())
@@ -223,14 +162,14 @@ class _Run:
         """Return what was found for all images, in their order."""
         self._keep(torch.ones_like(self.rows, dtype=torch.bool))
         history = self.history
-        factors = grouped(history.factors, self.trained.sizes)
+        factors = grouped(history.factors, self.sizes)
         n_steps = history.n_steps
         return Solution(factors, n_steps, 2 * n_steps, history.losses, history.moved)
 
     def _keep(self, finished: Tensor) -> None:
         """Write down what was found for the images that are finished, of shape (running,) bool."""
-        pairs = zip(self.ranking.average, self.holding.last, strict=True)
-        found = [in_order_of(average[finished], last[finished]) for average, last in pairs]
+        pairs = zip(self.ranking.average, self.holding.values(), strict=True)
+        found = [in_order_of(average[finished], values[finished]) for average, values in pairs]
         self.history.write_factors(self.rows[finished], found)
         self.history.write_losses(self.rows)
         self.history.moved[self.rows] = self.trained.moved()

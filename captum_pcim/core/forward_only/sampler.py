@@ -134,6 +134,8 @@ def solve(
     Raises:
         ValueError: If there are too few passes, or a blend's score is not finite.
     """
+    # Masks are drawn, and ranked, in the parameters of one grid.
+    images = replace(images, channels=images.channels.on_one_grid())
     sampler = _Sampler(problem, images, plan, on_step)
     generator = torch.Generator().manual_seed(plan.seed)
     like = images.channels.initial_logits(images.inputs)

@@ -1,0 +1,91 @@
+r"""The grids on whose nodes logits are trained, and how they add up to those of the pixels.
+
+Three grids stand in space, from fine to coarse, and one in space and intensity. The logit of pixel
+:math:`p` is
+
+.. math:: \ell_p = \sum_s v_s \sum_u G^s_{pu} \, \theta^s_u
+          + v \sum_d h_d(g_p) \sum_u G_{pu} \, \theta'_{du},
+
+with the Gaussians :math:`G^s` of :class:`~captum_pcim.core.smoothing.Smoothing` and their weights
+:math:`v_s`, the pixel's brightness :math:`g_p` and its shares :math:`h_d` of the intensity bins
+(:mod:`captum_pcim.core.intensity`). An optimiser that moves all nodes alike moves large areas at
+once through the coarse grid, and details follow on the fine one; through the last one a bright cell
+may be kept without the dark around it, or the other way round: nothing makes the map follow
+contrast but the network. Scales and bins are ours, not the paper's.
+"""
+
+from dataclasses import replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from captum_pcim.core.intensity import bin_shares, brightness
+from captum_pcim.core.smoothing import Smoothing, spread
+
+INTENSITY_WEIGHT = 0.5  # of the grid in space and intensity
+
+
+class Grids:
+    """The grids of one input.
+
+    Args:
+        inputs (Tensor): Images of shape (N, C, *spatial) in the dtype that weights are trained in.
+        smoothing (Smoothing): How smooth the logits are.
+    """
+
+    def __init__(self, inputs: Tensor, smoothing: Smoothing) -> None:
+        self.inputs = inputs
+        self.smoothing = smoothing
+        self.sigma = smoothing.pixels(inputs.shape[2:])
+        scales = smoothing.scales if self.sigma > 0 else ((1.0, 1.0),)
+        like, spatial = inputs.new_empty(0), inputs.shape[2:]
+        self.weights = [weight for _, weight in scales]
+        self.matrices = [smoothing.matrices(like, spatial, scale) for scale, _ in scales]
+        self.n_bins = smoothing.n_bins if self.sigma > 0 else 0
+        self.bin_matrices = smoothing.matrices(like, spatial)
+
+    def zeros(self, n_maps: int) -> tuple[Tensor, ...]:
+        """Return logits of 0 on all nodes, for some maps of each image.
+
+        Args:
+            n_maps (int): 1 for a map that all stains share, or the number of stains.
+        """
+        n_images, spatial = len(self.inputs), self.inputs.shape[2:]
+        sizes = [[m.shape[1] for m in matrices] or spatial for matrices in self.matrices]
+        shapes = [(n_images, n_maps, *nodes) for nodes in sizes]
+        if self.n_bins:
+            nodes = [m.shape[1] for m in self.bin_matrices]
+            shapes.append((n_images, n_maps * self.n_bins, *nodes))
+        return tuple(self.inputs.new_zeros(shape) for shape in shapes)
+
+    def logits(self, nodes: tuple[Tensor, ...]) -> Tensor:
+        """Return the logits of the pixels, (N, maps, *spatial), from those of the nodes."""
+        terms = [
+            weight * spread(grid, matrices)
+            for weight, grid, matrices in zip(self.weights, nodes, self.matrices, strict=False)
+        ]
+        if self.n_bins:
+            n_maps = nodes[0].shape[1]
+            bins = self._shared_bins if n_maps == 1 else self._bins_of_stains
+            spreads = spread(nodes[-1], self.bin_matrices).unflatten(1, (n_maps, self.n_bins))
+            terms.append(INTENSITY_WEIGHT * (spreads * bins).sum(2))
+        return sum(terms[1:], terms[0])
+
+    def middle(self) -> "Grids":
+        """Return the middle one of the Gaussians as the only grid."""
+        return Grids(self.inputs, replace(self.smoothing, scales=((1.0, 1.0),), n_bins=0))
+
+    def take(self, rows: Tensor) -> "Grids":
+        """Return the grids of some of the images."""
+        return Grids(self.inputs[rows], self.smoothing)
+
+    @cached_property
+    def _shared_bins(self) -> Tensor:
+        with torch.no_grad():
+            return bin_shares(brightness(self.inputs.mean(1, keepdim=True)), self.n_bins)
+
+    @cached_property
+    def _bins_of_stains(self) -> Tensor:
+        with torch.no_grad():
+            return bin_shares(brightness(self.inputs), self.n_bins)
