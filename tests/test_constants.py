@@ -14,9 +14,10 @@ from captum_pcim import PCIM, Background, Blur, Constant, Factorised, Smoothing,
 
 LEVELS = (0.0, 0.35)  # of the two references
 PROBLEMS = {  # seed, scale and offset of the log-odds
-    "a very sure network, tempered": (3, 3.0, 2.0),
+    "a very sure network, tempered": (4, 6.0, 30.0),
+    "a sure network, tempered": (6, 3.0, 2.0),
     "an unsure network": (4, 1.0, 0.0),
-    "a sure network, tempered": (5, 3.0, 2.0),
+    "a network that hardly tells the image from its references": (4, 0.02, 0.5),
 }
 
 

@@ -11,6 +11,7 @@ from captum_pcim import (
     PCIM,
     Area,
     DistributionPreservation,
+    LogArea,
     Preservation,
     Removal,
     Smoothness,
@@ -113,8 +114,29 @@ def test_the_objective_is_the_sum_of_its_terms_image_by_image():
 
 def test_the_default_preserves_removes_and_charges_for_area():
     kinds = {type(term) for term in default_objective()}
-    assert Removal in kinds and Area in kinds
+    assert Removal in kinds and LogArea in kinds
     assert kinds & {Preservation, DistributionPreservation}
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_half_of_the_area_is_worth_the_same_however_large_it_is(share):
+    whole, half = (torch.full((1, 1, 4, 4), s) for s in (share, share / 2))
+    term = LogArea(price=2.0, floor=1e-9)
+    saved = term(_blended(weights=(whole,))) - term(_blended(weights=(half,)))
+    assert_close(saved, torch.tensor([2 * math.log(2)]))
+
+
+@pytest.mark.parametrize(
+    "build, told",
+    [
+        (lambda: LogArea(-1.0), "LogArea expected price >= 0, got -1"),
+        (lambda: LogArea(math.nan), "LogArea expected price >= 0, got nan"),
+        (lambda: LogArea(1.0, 0.0), "LogArea expected floor > 0, got 0"),
+    ],
+)
+def test_a_price_that_cannot_be_is_refused(build, told):
+    with pytest.raises(ValueError, match=f"^objective: {told}"):
+        build()
 
 
 def test_a_loss_per_image_depends_on_no_other_image():

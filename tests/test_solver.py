@@ -10,7 +10,6 @@ from captum_pcim import PCIM, Area, Background, Blur, Constant, Preservation, Re
 from captum_pcim.core.blending import blend
 from captum_pcim.core.objective import mean_weight
 from captum_pcim.core.problem import HELD_SHARE
-from captum_pcim.core.solver import in_order_of
 
 STEPS = 20
 ROUND_OFF = 1e-5
@@ -30,13 +29,6 @@ class Counting(nn.Module):
     def forward(self, inputs):
         self.rows.append(len(inputs))
         return self.network(inputs)
-
-
-def test_values_are_dealt_out_in_the_order_of_a_ranking():
-    ranking = torch.tensor([[[0.3, 0.1], [0.2, 0.4]], [[4.0, 3.0], [2.0, 1.0]]])
-    values = torch.tensor([[[5.0, 6.0], [7.0, 8.0]], [[0.0, 0.5], [0.5, 1.0]]])
-    expected = torch.tensor([[[7.0, 5.0], [6.0, 8.0]], [[1.0, 0.5], [0.5, 0.0]]])
-    assert torch.equal(in_order_of(ranking, values), expected)
 
 
 def _ruinous(blended):

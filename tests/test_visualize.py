@@ -14,7 +14,8 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from captum_pcim import PCIM, ForwardOnly, visualize
-from captum_pcim.core.objective import Area, Preservation, Removal
+from captum_pcim.core.objective import LogArea, Preservation, Removal
+from captum_pcim.core.readout import lifted
 from captum_pcim.synthetic.planted import PlantedNetwork
 
 WINDOW = (0.0, 1.0)
@@ -241,7 +242,7 @@ def _path(n_steps, steps, price=None, **arguments):
     """Return pcim, an image, and the pictures of the upper and of the lower row."""
     network = PlantedNetwork()
     inputs, targets, _ = network.sample(1)
-    pcim = PCIM(network, objective=(Preservation(), Removal(), price or Area()))
+    pcim = PCIM(network, objective=(Preservation(), Removal(), price or LogArea()))
     figure = visualize.plot_path(
         pcim, inputs[0], int(targets[0]), steps, n_steps, windows=WINDOW, **arguments
     )
@@ -260,9 +261,10 @@ def test_the_path_starts_where_no_pixel_is_preferred():
     assert np.ptp(start) == 0
 
 
-def test_the_map_of_two_steps_has_the_weights_after_the_first():
+def test_the_map_of_two_steps_has_the_weights_after_the_first_lifted():
     _, _, _, (_, after_one, attributions), _ = _path(2, (0, 1))
-    np.testing.assert_allclose(attributions, after_one, atol=1e-6)
+    expected = lifted(torch.from_numpy(after_one)[None])[0]
+    np.testing.assert_allclose(attributions, expected, atol=1e-6)
 
 
 def test_below_each_map_stands_what_it_keeps():

@@ -31,7 +31,7 @@ _WARNINGS = {
     "little_evidence": "inputs: the log-odds of {images} differ by less than 0.5 between the image "
     "and all references; there is little to explain, and their maps mean little",
     "empty": "attributions: the maps of {images} are all but empty: no small part of the image "
-    "holds the class (a lower price, as in objective=(Preservation(0.5), Removal(), Area(2, 20)), "
+    "holds the class (a lower price, as in objective=(Preservation(), Removal(), LogArea(1)), "
     "gives larger ones)",
 }
 

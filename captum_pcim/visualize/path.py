@@ -36,16 +36,15 @@ def plot_path(
 
     The upper row shows the weights alpha, 0 to 1, the lower the blends
     :math:`b + \alpha (x - b)` with the share of the image that they keep. The last column is the
-    map that `pcim.attribute` returns. It is no further step: while the price of area rises, pixels
-    are given up in the order of their worth, and the map deals the last weights out in that order.
+    map that `pcim.attribute` returns. It is no further step: the last weights that held the class
+    are dealt out in the order of their average over the steps, and lifted where all are low.
 
     Args:
         pcim: With its own objective, references and smoothing.
         image: Image of shape (C, H, W), or a stack (C, D, H, W).
         target: Class.
         steps: Numbers of steps done, from 0 to `n_steps - 1`. Default: five, evenly spread.
-        n_steps: As in :meth:`captum_pcim.PCIM.attribute`. The price of area rises over all of
-            them, so a shorter run takes another path.
+        n_steps: As in :meth:`captum_pcim.PCIM.attribute`.
         baselines: As in `attribute`, a number or an image that broadcasts. Default: the references
             of `pcim`, the first of which is drawn.
         windows: As in :func:`captum_pcim.visualize.stretch`.

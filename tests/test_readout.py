@@ -1,0 +1,44 @@
+"""What is read off the path of the optimisation: the order of the pixels, and their values."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from captum_pcim.core.readout import in_order_of, lifted
+
+
+def _rows(*values):
+    return torch.tensor(values, dtype=torch.float64).view(len(values), 1, -1)
+
+
+def test_values_are_dealt_out_in_the_order_of_a_ranking():
+    ranking = torch.tensor([[[0.3, 0.1], [0.2, 0.4]], [[4.0, 3.0], [2.0, 1.0]]])
+    values = torch.tensor([[[5.0, 6.0], [7.0, 8.0]], [[0.0, 0.5], [0.5, 1.0]]])
+    expected = torch.tensor([[[7.0, 5.0], [6.0, 8.0]], [[1.0, 0.5], [0.5, 0.0]]])
+    assert torch.equal(in_order_of(ranking, values), expected)
+
+
+def test_weights_that_reach_the_top_stay_as_they_are():
+    weights = _rows([0.0, 0.3, 0.96], [0.1, 1.0, 0.5])
+    assert torch.equal(lifted(weights), weights)
+
+
+@given(st.lists(st.floats(0.3, 0.9), min_size=2, max_size=9))
+def test_lifting_keeps_the_ratios_of_odds_and_brings_the_largest_weight_to_the_top(values):
+    weights = _rows(values)
+    found = lifted(weights)
+    assert_close(found.max(), torch.tensor(3.0).double().sigmoid().clamp(weights.max()))
+    apart = found.logit() - weights.logit()
+    assert_close(apart, apart.flatten()[0].expand_as(apart))
+
+
+def test_each_image_is_lifted_by_its_own_weights():
+    low, high = _rows([0.1, 0.2]), _rows([0.5, 0.99])
+    assert_close(lifted(torch.cat([low, high])), torch.cat([lifted(low), high]))
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-6, 1e-3])
+def test_nothing_is_not_lifted_into_something(value):
+    assert lifted(_rows([value, value / 2])).max() < 0.1
