@@ -77,6 +77,7 @@ def test_a_map_is_the_one_that_the_documented_method_gives_by_hand(problem):
         {"settling": 0.6},
         {"settling": 0.75},
         {"memory": 0.37},
+        {"evidence": 0.04},
         {"top_logit": 3.1},
         {"most_lift": 4.1},
         {"first_beta": 0.82},

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from captum_pcim.core.grids import Grids
-from captum_pcim.core.smoothing import Smoothing
+from captum_pcim.core.smoothing import Smoothing, blurred
 
 INITIAL_LOGIT = 0.0
 INITIAL_STAIN_LOGIT = 2.0
@@ -126,6 +126,15 @@ class PixelChannels:
             return None
         return tuple(own[1].flatten(1) for own in factors if len(own) == 2)
 
+    def blurred(self, factors: Factors, scale: float) -> Factors:
+        """Return what has one value per pixel after a Gaussian of so many sigma."""
+        return [
+            own
+            if grids is None
+            else tuple(blurred(f, scale * grids.sigma) if is_map(f) else f for f in own)
+            for own, grids in zip(factors, self.grids, strict=True)
+        ]
+
     def take(self, rows: Tensor) -> "PixelChannels":
         """Return the channels of some of the images."""
         taken = copy(self)
@@ -175,6 +184,10 @@ class GroupedChannels:
     def stain_weights(self, factors: Factors) -> None:
         """Return None: groups have no stain weights."""
         return
+
+    def blurred(self, factors: Factors, scale: float) -> Factors:
+        """Return the factors as they are: groups have no neighbours."""
+        return factors
 
     def on_one_grid(self) -> "GroupedChannels":
         """Return the channels as they are: groups stand on no grid."""

@@ -1,8 +1,15 @@
-"""What is read off the path of the optimisation: the order of the pixels, and their values.
+r"""What is read off the path of the optimisation: the order of the pixels, and their values.
 
 **Order.** A moving average of the weights over the steps, recent ones counting more: a pixel keeps
 its weight for as long as it is worth its price, so the average ranks pixels by their worth, where
-weights of one step know little but in from out.
+weights of one step know little but in from out. Where it leaves pixels all but tied, the gradient
+of the objective orders them, which every step computes anyway: what each would still have added,
+
+.. math:: \bar\alpha - \epsilon \, z\left(\sum_t \nabla_\alpha L_t\right),
+
+smoothed by one and by two sigma, each brought to mean 0 and deviation 1 by :math:`z`, and averaged.
+:math:`\epsilon` is small because the gradient follows the image more than the weights do: over all
+ranks it would be the same for a network that knows nothing.
 
 **Values.** Those of the last step that held the class, with it in the blend and without it in the
 complement: they say how much is needed, where the average has a haze of all that was ever tried.
@@ -18,19 +25,28 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from captum_pcim.core.channels import is_map, per_image
+from captum_pcim.core.channels import (
+    GroupedChannels,
+    PixelChannels,
+    grouped,
+    is_map,
+    per_image,
+)
 
 MEMORY = 0.35  # of the moving average, as a share of the steps
+EVIDENCE = 0.03  # of the gradient in the order, in weights per standard deviation
+EVIDENCE_SCALES = (1.0, 2.0)  # Gaussians that smooth it, in sigma
 TOP_LOGIT = 3.0  # the largest weight of a map is lifted to this, .95
 MOST_LIFT = 4.0  # but by no more than this: what was priced below .02 stays below one half
 
 
 class Ranking:
-    """A moving average of the factors, which orders the pixels."""
+    """The order of the pixels: a moving average of the factors, and the sum of their gradients."""
 
     def __init__(self, n_steps: int) -> None:
         self.fading = math.exp(-1 / (MEMORY * n_steps))
         self.average: list[Tensor] = []
+        self.gradients: list[Tensor] = []
         self.n_averaged = 0.0
 
     def add(self, factors: Sequence[Tensor]) -> None:
@@ -41,9 +57,37 @@ class Ranking:
         for average, factor in zip(self.average, factors, strict=True):
             average.lerp_(factor, 1 / self.n_averaged)
 
+    def add_gradients(self, gradients: Sequence[Tensor]) -> None:
+        """Add the objective's gradient with respect to the factors of one step."""
+        if not self.gradients:
+            self.gradients = [torch.zeros_like(gradient) for gradient in gradients]
+        for total, gradient in zip(self.gradients, gradients, strict=True):
+            total += gradient
+
+    def order(
+        self, channels: PixelChannels | GroupedChannels, sizes: Sequence[int]
+    ) -> list[Tensor]:
+        """Return what ranks the pixels: the higher, the more they are evidence.
+
+        Args:
+            channels: Whose factors these are.
+            sizes (sequence of int): The number of factors of each input.
+        """
+        blurred = [
+            [f for own in channels.blurred(grouped(self.gradients, sizes), scale) for f in own]
+            for scale in EVIDENCE_SCALES
+        ]
+        return [
+            average - EVIDENCE * torch.stack([_standardised(g) for g in gradients]).mean(0)
+            if is_map(average)
+            else average
+            for average, *gradients in zip(self.average, *blurred, strict=True)
+        ]
+
     def take(self, rows: Tensor) -> None:
         """Keep some of the images."""
         self.average = [average[rows] for average in self.average]
+        self.gradients = [gradient[rows] for gradient in self.gradients]
 
 
 class Holding:
@@ -101,3 +145,11 @@ def lifted(weights: Tensor) -> Tensor:
     lift = (TOP_LOGIT - highest).clamp(0, MOST_LIFT)
     lift = per_image(lift, weights)
     return torch.where(lift > 0, (logits + lift).sigmoid(), weights)
+
+
+def _standardised(values: Tensor) -> Tensor:
+    flat = values.flatten(1)
+    centred = flat - flat.mean(1, keepdim=True)
+    deviation = centred.square().mean(1, keepdim=True).sqrt()
+    tiny = torch.finfo(flat.dtype).tiny
+    return (centred / deviation.clamp_min(tiny)).view_as(values)

@@ -59,9 +59,9 @@ class _Trained:
         """Return the logits, input by input."""
         return grouped(self.flat, self.sizes)
 
-    def descend(self, loss: Tensor) -> None:
-        """Take one step down the gradient of a loss."""
-        gradients = torch.autograd.grad(loss, self.flat)
+    def descend(self, factors: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+        """Take one step down the gradient of a loss with respect to the factors."""
+        gradients = torch.autograd.grad(factors, self.flat, gradients)
         with torch.no_grad():
             self.optimiser.step(self.flat, gradients)
 
@@ -128,12 +128,16 @@ class _Run:
 
     def step(self, step: int) -> None:
         """Improve all running images once."""
-        factors = self.images.channels.factors(self.trained.logits())
-        self.sizes = [len(own) for own in factors]
-        loss, holds = self.problem.loss(self.images, factors, step, self.settings)
-        if step + 1 < self.settings.n_steps:  # no step would see what the last one changes
-            self.trained.descend(loss.sum())
-        now = [factor.detach() for own in factors for factor in own]
+        by_input = self.images.channels.factors(self.trained.logits())
+        self.sizes = [len(own) for own in by_input]
+        factors = [factor for own in by_input for factor in own]
+        now = [factor.detach().requires_grad_() for factor in factors]
+        own_images, settings = self.images, self.settings
+        loss, holds = self.problem.loss(own_images, grouped(now, self.sizes), step, settings)
+        if step + 1 < settings.n_steps:  # no step would see what the last one changes
+            gradients = torch.autograd.grad(loss.sum(), now)
+            self.trained.descend(factors, gradients)
+            self.ranking.add_gradients(gradients)
         reference = self.settings.reference_at(step, len(self.images.references))
         settling = step >= SETTLING * self.settings.n_steps
         with torch.no_grad():
@@ -168,8 +172,11 @@ class _Run:
 
     def _keep(self, finished: Tensor) -> None:
         """Write down what was found for the images that are finished, of shape (running,) bool."""
-        pairs = zip(self.ranking.average, self.holding.values(), strict=True)
-        found = [in_order_of(average[finished], values[finished]) for average, values in pairs]
+        order = self.ranking.order(self.images.channels, self.sizes)
+        found = [
+            in_order_of(ranking[finished], values[finished])
+            for ranking, values in zip(order, self.holding.values(), strict=True)
+        ]
         self.history.write_factors(self.rows[finished], found)
         self.history.write_losses(self.rows)
         self.history.moved[self.rows] = self.trained.moved()
