@@ -14,7 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from captum_pcim.core.smoothing import gaussian_matrix, shorter_side, spread
+from captum_pcim.core.blur import gaussian_blur
+from captum_pcim.core.smoothing import shorter_side
 
 
 class Reference(Protocol):
@@ -66,12 +67,8 @@ class Blur:
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return one blurred image per image, shape (1, N, C, *spatial)."""
-        spatial = inputs.shape[2:]
-        sigma = shorter_side(spatial) / 12 if self.sigma is None else self.sigma
-        if sigma == 0:
-            return inputs.unsqueeze(0)
-        matrices = [gaussian_matrix(size, sigma, 1.0, inputs) for size in spatial]
-        return spread(inputs, matrices).unsqueeze(0)
+        sigma = shorter_side(inputs.shape[2:]) / 12 if self.sigma is None else self.sigma
+        return gaussian_blur(inputs, sigma).unsqueeze(0)
 
 
 @dataclass(frozen=True)
