@@ -34,6 +34,7 @@ from captum_pcim.core.checks import (
     check_seed,
     check_target,
 )
+from captum_pcim.core.copies import KeptCopies
 from captum_pcim.core.explain import explain
 from captum_pcim.core.gradients import Gradients, GradientSource, check_gradients
 from captum_pcim.core.network import CallArguments, Network, frozen_view, outer_autocast
@@ -130,6 +131,7 @@ class PCIM(PerturbationAttribution):
         self.eval_mode = eval_mode
         self.gradients = gradients
         self.seed = check_seed(seed)
+        self._copies = KeptCopies()
 
     @classmethod
     def get_name(cls) -> str:
@@ -196,11 +198,12 @@ class PCIM(PerturbationAttribution):
             torch.enable_grad(),
             own_random_state(self.seed),
             buffers_kept(self.forward_func),
+            self._copies.lent() as copies,
         ):
             given = check_inputs(inputs, integers=self._takes_integers())
             tensors = tuple(x if x.is_floating_point() else x.float() for x in given)
             device, n_images = given[0].device, len(given[0])
-            view = frozen_view(self.forward_func, self.eval_mode)
+            view = frozen_view(self.forward_func, self.eval_mode, copies)
             check_mode(view, self.eval_mode)
             autocast_dtype = self.autocast_dtype or outer_autocast(device)
             additional = () if additional_forward_args is None else additional_forward_args

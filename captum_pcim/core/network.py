@@ -13,10 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from captum_pcim.core.copies import Copies
+
 Target = int | tuple[int, ...] | Tensor | list[tuple[int, ...]] | None
 
 
-def frozen_view(forward_func: Callable[..., Any], eval_mode: bool = False) -> Callable[..., Any]:
+def frozen_view(
+    forward_func: Callable[..., Any], eval_mode: bool = False, copies: Copies | None = None
+) -> Callable[..., Any]:
     """Return a callable that computes the same from the same memory, with parameters detached.
 
     Autograd then neither computes nor keeps anything for parameter gradients, and the caller's
@@ -29,20 +33,23 @@ def frozen_view(forward_func: Callable[..., Any], eval_mode: bool = False) -> Ca
         forward_func (Callable): The caller's classifier.
         eval_mode (bool): Put the view, never the caller's module, into evaluation mode. A compiled
             module is then explained as it was before it was compiled.
+        copies (Copies, optional): Those of an earlier view, used again where they equal the
+            originals.
     """
     if isinstance(forward_func, functools.partial):
-        function = frozen_view(forward_func.func, eval_mode)
+        function = frozen_view(forward_func.func, eval_mode, copies)
         return functools.partial(function, *forward_func.args, **forward_func.keywords)
     if isinstance(forward_func, types.MethodType) and isinstance(forward_func.__self__, nn.Module):
         return types.MethodType(
-            forward_func.__func__, frozen_view(forward_func.__self__, eval_mode)
+            forward_func.__func__, frozen_view(forward_func.__self__, eval_mode, copies)
         )
     if eval_mode and hasattr(forward_func, "_orig_mod"):
         forward_func = forward_func._orig_mod
     if not isinstance(forward_func, nn.Module) or hasattr(forward_func, "_orig_mod"):
         return forward_func
     parameters = list(forward_func.parameters())  # kept, as the copy goes by where they are
-    shared: dict[int, Any] = {
+    copies = copies or Copies()
+    shared = copies.unchanged() | {
         id(parameter): nn.Parameter(usable(parameter), requires_grad=False)
         for parameter in parameters
     }
@@ -51,6 +58,7 @@ def frozen_view(forward_func: Callable[..., Any], eval_mode: bool = False) -> Ca
             view = copy.deepcopy(forward_func, shared)
     except (TypeError, RuntimeError, AttributeError, NotImplementedError):
         return forward_func
+    copies.keep(shared)
     for parameter in view.parameters():  # those of TorchScript are copies
         parameter.requires_grad_(False)
     if eval_mode:
