@@ -219,7 +219,7 @@ class PCIM(PerturbationAttribution):
                     else given_references(baselines, tensors)
                 ),
                 arguments=CallArguments.of(
-                    check_target(target, n_images), as_tuple(additional), n_images
+                    check_target(target, n_images), as_tuple(additional), n_images, device
                 ),
                 channels=make_channels(feature_mask, tensors, self.isolation, self.smoothing),
                 settings=make_settings(

@@ -10,7 +10,12 @@ from captum_pcim._compat import progress
 from captum_pcim._errors import describe
 from captum_pcim.core.call import Call, Maps
 from captum_pcim.core.channels import per_image
-from captum_pcim.core.checks import check_class_range, check_scores, shape_doubt
+from captum_pcim.core.checks import (
+    check_class_range,
+    check_scores,
+    check_trailing_range,
+    shape_doubt,
+)
 from captum_pcim.core.chunks import in_chunks, is_out_of_memory
 from captum_pcim.core.diagnostics import Diagnostics
 from captum_pcim.core.evidence import (
@@ -158,6 +163,7 @@ class _Explainer:
         arguments = self.call.arguments.take(rows)
         with torch.no_grad():
             output = self._first_output(inputs, arguments)
+            check_trailing_range(arguments.target, output)
             scores, classes = select_classes(output, arguments.target)
             check_scores(scores)
             check_class_range(classes, scores.shape[1])

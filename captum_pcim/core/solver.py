@@ -212,7 +212,7 @@ class _Run:
         running = is_running.nonzero().squeeze(1)
         self.before = weights
         if len(running) < len(self.rows):
-            self._keep(~is_running)
+            self._keep((~is_running).nonzero().squeeze(1))
             self.rows = self.rows[running]
             self.images = self.images.take(running)
             self.before = tuple(w[running] for w in weights)
@@ -221,14 +221,14 @@ class _Run:
 
     def solution(self) -> Solution:
         """Return what was found for all images, in their order."""
-        self._keep(torch.ones_like(self.rows, dtype=torch.bool))
+        self._keep(torch.arange(len(self.rows), device=self.rows.device))
         history = self.history
         factors = grouped(history.factors, self.trained.sizes)
         n_steps = history.n_steps
         return Solution(factors, n_steps, 2 * n_steps, history.losses, history.moved)
 
     def _keep(self, finished: Tensor) -> None:
-        """Write down what was found for the images that are finished, of shape (running,) bool."""
+        """Write down what was found for finished images, given their places among the running."""
         pairs = zip(self.ranking.average, self.holding.last, strict=True)
         found = [in_order_of(average[finished], last[finished]) for average, last in pairs]
         self.history.write_factors(self.rows[finished], found)
