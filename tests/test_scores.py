@@ -1,6 +1,7 @@
 """From what a forward function returns to the log-odds of the target."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -161,10 +162,8 @@ def test_every_form_of_target_selects_its_score(output, target, expected):
 
 @pytest.mark.parametrize("target", [[(0, 3), (1, 4)], [(0, 3), (3, 0)]], ids=str)
 def test_numbers_outside_the_output_are_named_before_a_gpu_would_abort_over_them(target):
-    outside = str(target[1]).replace("(", r"\(").replace(")", r"\)")
-    with pytest.raises(
-        IndexError, match=rf"target: expected numbers below \(3, 4\), got {outside}"
-    ):
+    message = re.escape(f"target: expected numbers below (3, 4), got {target[1]}")
+    with pytest.raises(IndexError, match=message):
         PCIM(lambda x: x[:, :3, :4, 0] * 5).attribute(bright_images(), target=target, n_steps=2)
 
 

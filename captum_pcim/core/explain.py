@@ -227,9 +227,11 @@ class _Explainer:
             references = (prepared.reference_odds / scale).sigmoid()
             images = replace(images, calibration=Calibration(0 * scale, torch.ones_like(scale)))
         n_references = len(images.references)
-        both = [self.problem.scores(images, weights, r) for r in range(n_references)]
-        preserved = torch.stack([kept.probability for kept, _ in both], dim=1)
-        removed = torch.stack([lost.probability for _, lost in both], dim=1)
+        at_once = self.call.load.blends_at_once
+        both = [
+            self.problem.probabilities(images, weights, r, at_once) for r in range(n_references)
+        ]
+        preserved, removed = (torch.stack(own, dim=1) for own in zip(*both, strict=True))
         half = full.unsqueeze(1) / 2
         measured = replace(
             doubts,
