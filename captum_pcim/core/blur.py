@@ -39,13 +39,14 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
 def _along(images: Tensor, axis: int, sigma: float) -> Tensor:
     size = images.shape[axis]
     length = 2 * size
-    place = torch.arange(length, dtype=torch.float64)
+    # On the images' device from the start: a copy from the host would have it waited for.
+    place = torch.arange(length, dtype=images.dtype, device=images.device)
     distance = torch.minimum(place, length - place)  # around the circle: the kernel is even
-    kernel = torch.exp(-(distance**2) / (2 * sigma**2))
-    transfer = torch.fft.rfft(kernel).real
-    inside = torch.fft.rfft((place < size).double())
-    share = torch.fft.irfft(inside * transfer, n=length)[:size]  # of the kernel in the image
-    spectrum = torch.fft.rfft(images.movedim(axis, -1), n=length)
-    sums = torch.fft.irfft(spectrum * transfer.to(images), n=length)[..., :size]
-    blurred: Tensor = sums / share.to(images)
+    transfer = torch.fft.rfft(torch.exp(-(distance**2) / (2 * sigma**2))).real
+
+    def summed(values: Tensor) -> Tensor:
+        sums: Tensor = torch.fft.irfft(torch.fft.rfft(values, n=length) * transfer, n=length)
+        return sums[..., :size]
+
+    blurred = summed(images.movedim(axis, -1)) / summed(torch.ones_like(place[:size]))
     return blurred.movedim(-1, axis)
