@@ -178,7 +178,8 @@ class PCIM(PerturbationAttribution):
             n_steps (int): Steps per image, each two forward and one backward passes' worth.
             learning_rate (float): Of Adam, in logits.
             tolerance (float): Finish an image when its weights change by less than this, on
-                average over pixels, within five steps. 0 never stops early.
+                average over pixels, within five steps. 0 never stops early. Maps of images that
+                finish early hold more area than the class needs.
             perturbations_per_eval (int): With `ForwardOnly`, masked images per image in one call
                 of the network. Larger is faster where the network takes batches.
             return_diagnostics (bool): Also return :class:`~captum_pcim.Diagnostics`,
