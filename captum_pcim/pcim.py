@@ -34,6 +34,7 @@ from captum_pcim.core.checks import (
     check_seed,
     check_target,
 )
+from captum_pcim.core.copies import KeptCopies
 from captum_pcim.core.explain import explain
 from captum_pcim.core.gradients import Gradients, GradientSource, check_gradients
 from captum_pcim.core.network import CallArguments, Network, frozen_view, outer_autocast
@@ -131,6 +132,7 @@ class PCIM(PerturbationAttribution):
         self.eval_mode = eval_mode
         self.gradients = gradients
         self.seed = check_seed(seed)
+        self._copies = KeptCopies()
 
     @classmethod
     def get_name(cls) -> str:
@@ -177,7 +179,8 @@ class PCIM(PerturbationAttribution):
             n_steps (int): Steps per image, each two forward and one backward passes' worth.
             learning_rate (float): Of Adam, in logits.
             tolerance (float): Finish an image when its weights change by less than this, on
-                average over pixels, within five steps. 0 never stops early.
+                average over pixels, within five steps. 0 never stops early. Maps of images that
+                finish early hold more area than the class needs.
             perturbations_per_eval (int): With `ForwardOnly`, masked images per image in one call
                 of the network. Larger is faster where the network takes batches.
             return_diagnostics (bool): Also return :class:`~captum_pcim.Diagnostics`,
@@ -197,11 +200,12 @@ class PCIM(PerturbationAttribution):
             torch.enable_grad(),
             own_random_state(self.seed),
             buffers_kept(self.forward_func),
+            self._copies.lent() as copies,
         ):
             given = check_inputs(inputs, integers=self._takes_integers())
             tensors = tuple(x if x.is_floating_point() else x.float() for x in given)
             device, n_images = given[0].device, len(given[0])
-            view = frozen_view(self.forward_func, self.eval_mode)
+            view = frozen_view(self.forward_func, self.eval_mode, copies)
             check_mode(view, self.eval_mode)
             autocast_dtype = self.autocast_dtype or outer_autocast(device)
             additional = () if additional_forward_args is None else additional_forward_args
@@ -217,7 +221,7 @@ class PCIM(PerturbationAttribution):
                     else given_references(baselines, tensors)
                 ),
                 arguments=CallArguments.of(
-                    check_target(target, n_images), as_tuple(additional), n_images
+                    check_target(target, n_images), as_tuple(additional), n_images, device
                 ),
                 make_channels=made_channels(feature_mask, tensors, self.isolation, self.smoothing),
                 settings=make_settings(

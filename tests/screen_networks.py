@@ -101,3 +101,22 @@ class Slow(Linear):
     def forward(self, inputs: Tensor) -> Tensor:
         time.sleep(0.01)
         return super().forward(inputs)
+
+
+class Located(Slow):
+    """Writes down on which node of a Ray cluster it was loaded, beside the file DEADLY_FLAG."""
+
+    def __init__(self) -> None:
+        import ray
+
+        super().__init__()
+        with open(os.environ["DEADLY_FLAG"] + ".nodes", "a") as file:
+            file.write(ray.get_runtime_context().get_node_id() + "\n")
+
+
+class Polite(Linear):
+    """Writes its process's priority into the file DEADLY_FLAG."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        Path(os.environ["DEADLY_FLAG"]).write_text(str(os.nice(0)))

@@ -17,6 +17,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from captum_pcim import PCIM
+from captum_pcim.core.checks import check_target
 from captum_pcim.core.scores import select_classes
 
 matplotlib.use("Agg")
@@ -179,20 +180,20 @@ def test_networks_of_several_inputs_get_one_map_each():
 )
 def test_targets_mean_what_they_mean_in_captum(target):
     output = torch.randn(3, 4)
-    scores, classes = select_classes(output, target)
+    scores, classes = select_classes(output, check_target(target, len(output)))
     assert torch.equal(scores.gather(1, classes[:, None])[:, 0], _select_targets(output, target))
 
 
 def test_targets_of_any_integer_type_mean_the_same():
     # In Captum it depends on torch: before 2.4 its gather takes int64 only.
     target = torch.tensor([0, 1, 2], dtype=torch.int32)
-    assert torch.equal(select_classes(torch.randn(3, 4), target)[1], target.long())
+    assert torch.equal(select_classes(torch.randn(3, 4), check_target(target, 3))[1], target.long())
 
 
 @pytest.mark.parametrize("target", [(1, 2), [(0, 1), (1, 2), (3, 0)]], ids=str)
 def test_tuple_targets_mean_what_they_mean_in_captum(target):
     output = torch.randn(3, 4, 5)
-    scores, classes = select_classes(output, target)
+    scores, classes = select_classes(output, check_target(target, len(output)))
     assert torch.equal(scores.gather(1, classes[:, None])[:, 0], _select_targets(output, target))
 
 

@@ -1,5 +1,6 @@
 """The same on a GPU; skipped without one."""
 
+import numpy as np
 import pytest
 import torch
 from networks import BrightSquare, bright_images, images, seeded, small_cnn
@@ -82,7 +83,12 @@ def test_no_memory_stays_behind():
     assert torch.cuda.memory_allocated() == before
 
 
-def test_the_loop_does_not_wait_for_the_device():
+@pytest.mark.parametrize(
+    "target",
+    [1, (1,), [0, 1, 2], [(0,), (1,), (2,)], torch.tensor([0, 1, 2]), np.array([0, 1, 2])],
+    ids=lambda target: type(target).__name__,
+)
+def test_the_loop_does_not_wait_for_the_device(target):
     """A step that waited would raise in this mode; the calls before and after it may wait."""
     network, inputs = small_cnn().cuda(), images().cuda()
     modes = []
@@ -94,7 +100,7 @@ def test_the_loop_does_not_wait_for_the_device():
             return blended.preserved.log_odds.neg() + blended.weights[0].mean((1, 2, 3))
 
     try:
-        PCIM(network, objective=[Quiet()]).attribute(inputs, target=1, n_steps=STEPS)
+        PCIM(network, objective=[Quiet()]).attribute(inputs, target=target, n_steps=STEPS)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert len(modes) == STEPS

@@ -7,6 +7,8 @@ from networks import BrightSquare, bright_images, small_cnn
 from torch.testing import assert_close
 
 from captum_pcim import PCIM, Autograd, Constant, ForwardOnly, PerStain
+from captum_pcim.core import problem
+from captum_pcim.core.blending import blend_and_complement
 from captum_pcim.metrics import average_precision
 
 FEW = ForwardOnly(n_forwards=200)
@@ -100,6 +102,39 @@ def test_no_call_of_the_network_is_larger_than_asked_for(batch, most):
     forward = Counted(BrightSquare())
     _explain(forward, bright_images(3), **batch)
     assert max(forward.rows) <= most
+
+
+@pytest.mark.parametrize(
+    ("batch", "most"),
+    [
+        ({"internal_batch_size": 1}, 2),  # a blend is made together with its complement
+        ({"internal_batch_size": 2}, 2),
+        ({"internal_batch_size": 5, "perturbations_per_eval": 14}, 4),
+        ({"internal_batch_size": 64, "perturbations_per_eval": 6}, 3 * 6),
+        ({"perturbations_per_eval": 6}, 3 * 6),
+        ({}, 3 * 2),
+    ],
+)
+def test_no_more_blends_are_made_at_once_than_go_through_the_network(monkeypatch, batch, most):
+    made = []
+
+    def noting(inputs, reference, weights):
+        blends = blend_and_complement(inputs, reference, weights)
+        made.append(len(blends))
+        return blends
+
+    monkeypatch.setattr(problem, "blend_and_complement", noting)
+    _explain(BrightSquare(), bright_images(3), return_diagnostics=True, **batch)
+    assert max(made) == most
+
+
+def test_the_bound_on_blends_does_not_change_what_is_found():
+    inputs = bright_images(3)
+    expected, told = _explain(small_cnn(), inputs, return_diagnostics=True)
+    for batch in ({"internal_batch_size": 2}, {"internal_batch_size": 5}):
+        maps, diagnostics = _explain(small_cnn(), inputs, return_diagnostics=True, **batch)
+        assert_close(maps, expected, rtol=0, atol=1e-3)
+        assert torch.equal(diagnostics.n_forwards, told.n_forwards)
 
 
 def test_a_map_depends_neither_on_batches_nor_on_other_images():

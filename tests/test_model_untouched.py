@@ -148,6 +148,22 @@ def test_random_numbers_after_the_call_are_those_that_would_have_come_without_it
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.parametrize(
+    "write", [lambda b: b.add_(1), lambda b: b.data.add_(1), lambda b: b.numpy().__iadd__(1)]
+)
+def test_buffers_that_a_function_writes_into_are_given_back(write):
+    """Writing through `.data` or NumPy leaves a tensor's version number as it was."""
+    network = seeded(Network).eval()
+
+    def forward(inputs):
+        write(network.features[1].running_mean)
+        return network(inputs)
+
+    before = _state(network)
+    PCIM(forward).attribute(images(size=8), target=1, n_steps=2)
+    _assert_untouched(network, before)
+
+
 def test_changes_of_the_model_between_calls_are_seen():
     """The view of the model is made anew for each call and shares its parameters."""
     network = seeded(Network).eval()

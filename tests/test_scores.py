@@ -1,6 +1,7 @@
 """From what a forward function returns to the log-odds of the target."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from networks import BrightSquare, bright_images
 from torch.testing import assert_close
 
 from captum_pcim import PCIM
+from captum_pcim.core.checks import check_target
 from captum_pcim.core.scores import (
     MAX_LOG_ODDS,
     Calibration,
@@ -153,9 +155,16 @@ OUTPUTS = torch.arange(24.0).view(2, 3, 4)
     ],
 )
 def test_every_form_of_target_selects_its_score(output, target, expected):
-    scores, classes = select_classes(output, target)
+    scores, classes = select_classes(output, check_target(target, len(output)))
     assert scores.ndim == 2
     assert scores.gather(1, classes[:, None]).flatten().tolist() == expected
+
+
+@pytest.mark.parametrize("target", [[(0, 3), (1, 4)], [(0, 3), (3, 0)]], ids=str)
+def test_numbers_outside_the_output_are_named_before_a_gpu_would_abort_over_them(target):
+    message = re.escape(f"target: expected numbers below (3, 4), got {target[1]}")
+    with pytest.raises(IndexError, match=message):
+        PCIM(lambda x: x[:, :3, :4, 0] * 5).attribute(bright_images(), target=target, n_steps=2)
 
 
 def test_the_class_axis_stays_whole_beside_the_target():

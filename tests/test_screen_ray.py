@@ -1,9 +1,11 @@
 """The Ray engine: the same results as the local one, whatever befalls its actors."""
 
 import os
+import subprocess
 
 import pytest
 from screen_plates import (
+    command,
     command_line,
     config,
     contents,
@@ -110,6 +112,14 @@ def test_a_results_folder_that_breaks_stops_the_run_with_its_own_error(cluster, 
 def test_a_network_that_cannot_be_loaded_stops_the_run_with_its_own_error(cluster, screen):
     with pytest.raises(ModelError, match="Nobody"):
         run_screen(config(screen, "Nobody", run={**ENGINE, "workers": 1}))
+
+
+def test_actors_of_a_ray_of_this_machine_have_the_priority_of_who_started_them(screen, tmp_path):
+    toml = write_toml(screen, "Polite", run=ENGINE)
+    flag = tmp_path / "priority"
+    variables = {**environment(), "DEADLY_FLAG": str(flag)}
+    subprocess.run(command(toml), env=variables, check=True, capture_output=True)
+    assert int(flag.read_text()) == os.nice(0)
 
 
 def test_more_actors_than_the_cluster_has_room_for_are_refused(cluster, screen):

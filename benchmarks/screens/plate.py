@@ -26,6 +26,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.results import Table, add_write_option, publish
+from benchmarks.screens.process_times import ProcessTimes
 from captum_pcim.explainer import Explanation
 from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.screen import ScreenConfig, Status, Store, Worker, run_shard
@@ -186,39 +187,64 @@ def resident() -> int:
 
 
 def engines(options: argparse.Namespace) -> Table:
-    """Two Ray actors against two plain processes."""
+    """Ray actors against plain processes."""
     from captum_pcim.screen.ray_engine import run_ray
 
+    crews = (
+        ("one process", run_local, 1),
+        ("two processes", run_local, 2),
+        ("two Ray actors", run_ray, 2),
+    )
     rows = []
     with written_plate(options.wells or WELLS["engines"], options.fields) as folder:
-        for name, engine in (("two processes", run_local), ("two Ray actors", run_ray)) * REPEATS:
-            rows.append([name, *_engine_row(engine, folder, options)])
-    header = ["engine", "images", "seconds to the first batch", "then images/s", "in all, s"]
+        for name, engine, workers in crews * REPEATS:
+            rows.append([name, *_engine_row(engine, workers, folder, options)])
+    header = [
+        "engine", "images", "seconds to the first batches", "then images/s",
+        "then CPU seconds per image", "in all, s",
+    ]  # fmt: skip
     return Table(
-        "Two Ray actors against two processes",
+        "Ray actors against processes",
         header,
         rows,
         "The small CNN, each process with one thread; starting Ray itself and, "
-        f"{REPEATS} times in turn, everything up to the last answer included.",
+        f"{REPEATS} times in turn, everything up to the last answer included. The CPU time is that "
+        "of all processes that the run started, Ray's own among them; other jobs of the machine "
+        "change it less than the wall time.",
     )
 
 
 def _engine_row(
-    engine: Callable[..., Iterator[Status]], folder: Path, options: argparse.Namespace
+    engine: Callable[..., Iterator[Status]],
+    workers: int,
+    folder: Path,
+    options: argparse.Namespace,
 ) -> list[str]:
     config = screen_config(folder, "cnn", options)
-    results = tempfile.mkdtemp(dir=folder)
-    config = dataclasses.replace(config, output=dataclasses.replace(config.output, path=results))
+    config = dataclasses.replace(
+        config,
+        output=dataclasses.replace(config.output, path=tempfile.mkdtemp(dir=folder)),
+        run=dataclasses.replace(config.run, workers=workers),
+    )
     plan = make_plan(config, find_fields(config.images), (0, 1))
     size = options.batch_size
     shards = [plan.keys[start : start + size] for start in range(0, len(plan.keys), size)]
-    began = time.perf_counter()
-    times = []
-    for status in engine(shards, config, plan.plates):
-        assert not status.reason, status.reason
-        times.append(time.perf_counter() - began)
-    steady = (len(times) - size) / (times[-1] - times[size - 1])
-    return [str(len(times)), f"{times[size - 1]:.1f}", f"{steady:.2f}", f"{times[-1]:.1f}"]
+    began, times, warm = time.perf_counter(), [], workers * size
+    with ProcessTimes() as cpu:
+        for status in engine(shards, config, plan.plates):
+            assert not status.reason, status.reason
+            times.append(time.perf_counter() - began)
+            if len(times) == warm:
+                before = cpu.total()
+        spent = cpu.total() - before
+    rest, seconds = len(times) - warm, times[-1] - times[warm - 1]
+    return [
+        str(len(times)),
+        f"{times[warm - 1]:.1f}",
+        f"{rest / seconds:.2f}",
+        f"{spent / rest:.3f}",
+        f"{times[-1]:.1f}",
+    ]
 
 
 @contextlib.contextmanager

@@ -23,8 +23,9 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from captum_pcim.core.blur import gaussian_blur
 from captum_pcim.core.grids import Grids
-from captum_pcim.core.smoothing import Smoothing, blurred
+from captum_pcim.core.smoothing import Smoothing
 
 INITIAL_LOGIT = 0.0
 INITIAL_STAIN_LOGIT = 2.0
@@ -131,7 +132,7 @@ class PixelChannels:
         return [
             own
             if grids is None
-            else tuple(blurred(f, scale * grids.sigma) if is_map(f) else f for f in own)
+            else tuple(gaussian_blur(f, scale * grids.sigma) if is_map(f) else f for f in own)
             for own, grids in zip(factors, self.grids, strict=True)
         ]
 

@@ -122,10 +122,11 @@ def check_kind(name: str, value: Any, kind: type) -> None:
 
 
 def check_target(target: TargetType, n_images: int) -> Target:
-    """Return the target as None, int, tuple of int, (N,) int64 tensor or list of tuples.
+    """Return the target as None, int, tuple of int, or int64 tensor with one row per image.
 
-    Takes what Captum takes, and NumPy integers and arrays, and (N, 1) tensors. Negative targets
-    are refused: in Captum -1 silently means the last class.
+    Takes what Captum takes, and NumPy integers and arrays, and (N, 1) tensors. A list of tuples of
+    k elements becomes a tensor of shape (N, k). Negative targets are refused: in Captum -1 silently
+    means the last class.
     """
     if isinstance(target, (np.ndarray, np.generic)):
         target = torch.as_tensor(target)
@@ -135,7 +136,7 @@ def check_target(target: TargetType, n_images: int) -> Target:
         return _check_tensor_target(target, n_images)
     if isinstance(target, list):
         _check_count("target", len(target), n_images)
-        return [_check_tuple(element) for element in target]
+        return _tensor_of([_check_tuple(element) for element in target])
     if isinstance(target, tuple):
         return _check_tuple(target)
     if isinstance(target, bool) or not isinstance(target, (int, type(None))):
@@ -161,6 +162,13 @@ def _check_tensor_target(target: Tensor, n_images: int) -> Target:
     return target.long()
 
 
+def _tensor_of(tuples: list[tuple[int, ...]]) -> Tensor:
+    lengths = {len(element) for element in tuples}
+    if len(lengths) > 1:
+        raise ValueError(f"target: expected tuples of one length, got {sorted(lengths)}")
+    return torch.tensor(tuples)
+
+
 def _number(element: Any) -> Any:
     return element.item() if isinstance(element, Tensor) and element.numel() == 1 else element
 
@@ -176,6 +184,23 @@ def _check_tuple(target: Any) -> tuple[int, ...]:
         if not 0 <= element < 2**63:
             raise IndexError(f"target: expected classes from 0, got {element}")
     return tuple(int(element) for element in target)
+
+
+def check_trailing_range(target: Target, output: Tensor) -> None:
+    """Raise IndexError where a target of several numbers per image is outside the output.
+
+    On a GPU the selection itself would abort the process.
+    """
+    if not isinstance(target, Tensor) or target.ndim == 1:
+        return
+    n_axes = min(target.shape[1], output.ndim - 1)
+    sizes = output.shape[1 : 1 + n_axes]
+    outside = (target[:, :n_axes] >= target.new_tensor(sizes)).any(1)
+    if bool(outside.any()):
+        raise IndexError(
+            f"target: expected numbers below {tuple(sizes)}, got "
+            f"{tuple(target[outside][0].tolist())}"
+        )
 
 
 def check_class_range(classes: Tensor, n_classes: int) -> None:

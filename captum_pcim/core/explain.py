@@ -10,7 +10,12 @@ from captum_pcim._compat import progress
 from captum_pcim._errors import describe
 from captum_pcim.core.call import Call, Maps
 from captum_pcim.core.channels import per_image
-from captum_pcim.core.checks import check_class_range, check_scores, shape_doubt
+from captum_pcim.core.checks import (
+    check_class_range,
+    check_scores,
+    check_trailing_range,
+    shape_doubt,
+)
 from captum_pcim.core.chunks import in_chunks, is_out_of_memory
 from captum_pcim.core.diagnostics import Diagnostics
 from captum_pcim.core.evidence import (
@@ -160,6 +165,7 @@ class _Explainer:
         channels = self.call.make_channels(inputs, rows)
         with torch.no_grad():
             output = self._first_output(inputs, arguments)
+            check_trailing_range(arguments.target, output)
             scores, classes = select_classes(output, arguments.target)
             check_scores(scores)
             check_class_range(classes, scores.shape[1])
@@ -228,9 +234,11 @@ class _Explainer:
             references = (prepared.reference_odds / scale).sigmoid()
             images = replace(images, calibration=Calibration(0 * scale, torch.ones_like(scale)))
         n_references = len(images.references)
-        both = [self.problem.scores(images, weights, r) for r in range(n_references)]
-        preserved = torch.stack([kept.probability for kept, _ in both], dim=1)
-        removed = torch.stack([lost.probability for _, lost in both], dim=1)
+        at_once = self.call.load.blends_at_once
+        both = [
+            self.problem.probabilities(images, weights, r, at_once) for r in range(n_references)
+        ]
+        preserved, removed = (torch.stack(own, dim=1) for own in zip(*both, strict=True))
         half = full.unsqueeze(1) / 2
         measured = replace(
             doubts,

@@ -34,6 +34,14 @@ class Load:
     internal_batch_size: int | None
     perturbations_per_eval: int
 
+    @property
+    def blends_at_once(self) -> int:
+        """Most blends that are made together, each with its complement."""
+        wanted = self.n_images * max(1, self.perturbations_per_eval // 2)
+        if self.internal_batch_size is None:
+            return wanted
+        return min(wanted, max(1, self.internal_batch_size // 2))
+
 
 @runtime_checkable
 class GradientSource(Protocol):
@@ -64,9 +72,7 @@ class Autograd:
 
     def images_at_once(self, load: Load) -> int:
         """Return how many images fit, at two rows each: all, if nothing was said."""
-        if load.internal_batch_size is None:
-            return load.n_images
-        return max(1, load.internal_batch_size // 2)
+        return min(load.n_images, load.blends_at_once)
 
     def n_updates(self, load: Load, n_steps: int) -> int:
         """Return the steps of all chunks."""
@@ -110,7 +116,7 @@ class ForwardOnly:
         check_choice("on_error", self.on_error, get_args(OnError))
 
     def images_at_once(self, load: Load) -> int:
-        """Return all images: chunks are made of masked images, not of images."""
+        """Return all images: what is chunked is their blends."""
         return load.n_images
 
     def n_updates(self, load: Load, n_steps: int) -> int:
@@ -122,7 +128,7 @@ class ForwardOnly:
         rows = load.n_images * load.perturbations_per_eval
         network = network.taking(min(rows, load.internal_batch_size or rows))
         forgiving = self.on_error == "return"
-        plan = sampler.Plan(self.n_forwards, load.perturbations_per_eval, forgiving, seed)
+        plan = sampler.Plan(self.n_forwards, load.blends_at_once, forgiving, seed)
         called = sampler.Lenient(network) if forgiving else network
         return called, partial(sampler.solve, plan=plan)
 

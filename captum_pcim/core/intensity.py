@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from captum_pcim.core.smoothing import blurred
+from captum_pcim.core.blur import gaussian_blur
 
 DARKEST, BRIGHTEST = 0.005, 0.995
 GRAIN = 0.5  # standard deviation in pixels of the Gaussian that takes the camera's noise off
@@ -33,7 +33,7 @@ def brightness(images: Tensor) -> Tensor:
     low, high = low.view(shape), high.view(shape)
     tiny = torch.finfo(images.dtype).tiny
     relative = ((images - low) / (high - low).clamp_min(tiny)).clamp(0, 1)
-    return blurred(relative.sqrt(), GRAIN).clamp(0, 1)
+    return gaussian_blur(relative.sqrt(), GRAIN)
 
 
 def bin_shares(guide: Tensor, n_bins: int) -> Tensor:

@@ -13,10 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-Target = int | tuple[int, ...] | Tensor | list[tuple[int, ...]] | None
+from captum_pcim.core.copies import Copies
+
+Target = int | tuple[int, ...] | Tensor | None
+"""The same class for all images, or one for each: a tensor of shape (N,), or (N, k) for tuples."""
 
 
-def frozen_view(forward_func: Callable[..., Any], eval_mode: bool = False) -> Callable[..., Any]:
+def frozen_view(
+    forward_func: Callable[..., Any], eval_mode: bool = False, copies: Copies | None = None
+) -> Callable[..., Any]:
     """Return a callable that computes the same from the same memory, with parameters detached.
 
     Autograd then neither computes nor keeps anything for parameter gradients, and the caller's
@@ -29,20 +34,23 @@ def frozen_view(forward_func: Callable[..., Any], eval_mode: bool = False) -> Ca
         forward_func (Callable): The caller's classifier.
         eval_mode (bool): Put the view, never the caller's module, into evaluation mode. A compiled
             module is then explained as it was before it was compiled.
+        copies (Copies, optional): Those of an earlier view, used again where they equal the
+            originals.
     """
     if isinstance(forward_func, functools.partial):
-        function = frozen_view(forward_func.func, eval_mode)
+        function = frozen_view(forward_func.func, eval_mode, copies)
         return functools.partial(function, *forward_func.args, **forward_func.keywords)
     if isinstance(forward_func, types.MethodType) and isinstance(forward_func.__self__, nn.Module):
         return types.MethodType(
-            forward_func.__func__, frozen_view(forward_func.__self__, eval_mode)
+            forward_func.__func__, frozen_view(forward_func.__self__, eval_mode, copies)
         )
     if eval_mode and hasattr(forward_func, "_orig_mod"):
         forward_func = forward_func._orig_mod
     if not isinstance(forward_func, nn.Module) or hasattr(forward_func, "_orig_mod"):
         return forward_func
     parameters = list(forward_func.parameters())  # kept, as the copy goes by where they are
-    shared: dict[int, Any] = {
+    copies = copies or Copies()
+    shared = copies.unchanged() | {
         id(parameter): nn.Parameter(usable(parameter), requires_grad=False)
         for parameter in parameters
     }
@@ -51,6 +59,7 @@ def frozen_view(forward_func: Callable[..., Any], eval_mode: bool = False) -> Ca
             view = copy.deepcopy(forward_func, shared)
     except (TypeError, RuntimeError, AttributeError, NotImplementedError):
         return forward_func
+    copies.keep(shared)
     for parameter in view.parameters():  # those of TorchScript are copies
         parameter.requires_grad_(False)
     if eval_mode:
@@ -80,7 +89,8 @@ class CallArguments:
     """What goes with each image: its target and its additional forward arguments.
 
     Args:
-        target: In the checked form of :func:`captum_pcim.core.checks.check_target`.
+        target: In the checked form of :func:`captum_pcim.core.checks.check_target`, on the device
+            of the images.
         additional (tuple): Additional forward arguments.
         per_image (tuple of bool): Which of them have one row per image and follow their image;
             everything else is passed on as it is.
@@ -91,40 +101,34 @@ class CallArguments:
     per_image: tuple[bool, ...]
 
     @classmethod
-    def of(cls, target: Target, additional: tuple[Any, ...], n_images: int) -> "CallArguments":
-        """Tell from the whole call which arguments have one row per image.
+    def of(
+        cls, target: Target, additional: tuple[Any, ...], n_images: int, device: torch.device
+    ) -> "CallArguments":
+        """Move the targets to the images, and tell which arguments have one row per image.
 
-        A part of the images could not tell: a tensor of two rows is not per image just because
-        two images are left.
+        Both are for the whole call: targets that were moved pass by pass would have the device
+        waited for, and a part of the images could not tell, as a tensor of two rows is not per
+        image just because two images are left.
         """
+        target = target.to(device) if isinstance(target, Tensor) else target
         per_image = (isinstance(a, Tensor) and a.shape[:1] == (n_images,) for a in additional)
         kept = tuple(usable(a) if isinstance(a, Tensor) else a for a in additional)
         return cls(target, kept, tuple(per_image))
 
-    def take(self, rows: Tensor) -> "CallArguments":
+    def take(self, rows: Tensor | slice) -> "CallArguments":
         """Return what belongs to some of the images."""
-        target = self.target
-        if isinstance(target, Tensor):
-            target = target[rows.to(target.device)]
-        elif isinstance(target, list):
-            target = [target[i] for i in rows.tolist()]
-        additional = self._of_images(lambda a: a[rows.to(a.device)])
-        return CallArguments(target, additional, self.per_image)
+        return self._changed(lambda a: a[rows.to(a.device) if isinstance(rows, Tensor) else rows])
 
     def repeat(self, times: int) -> "CallArguments":
         """Return what belongs to a batch in which the images stand several times over."""
-        target = self.target
-        if isinstance(target, Tensor):
-            target = target.repeat(times)
-        elif isinstance(target, list):
-            target = target * times
-        additional = self._of_images(lambda a: torch.cat([a] * times))
-        return CallArguments(target, additional, self.per_image)
+        return self._changed(lambda a: torch.cat([a] * times))
 
-    def _of_images(self, change: Callable[[Tensor], Tensor]) -> tuple[Any, ...]:
-        """Change the additional arguments that have one row per image."""
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> "CallArguments":
+        """Change whatever has one row per image."""
+        target = change(self.target) if isinstance(self.target, Tensor) else self.target
         pairs = zip(self.additional, self.per_image, strict=True)
-        return tuple(change(a) if per_image else a for a, per_image in pairs)
+        additional = tuple(change(a) if per_image else a for a, per_image in pairs)
+        return CallArguments(target, additional, self.per_image)
 
 
 RunNetwork = Callable[[tuple[Tensor, ...], CallArguments], Tensor]
@@ -167,10 +171,14 @@ class Network:
         """Return the network's scores of a batch, one row per row of the inputs."""
         if self.static_rows is not None:
             return self._in_static_batches(inputs, arguments, self.static_rows)
-        if self.most_rows is None or len(inputs[0]) <= self.most_rows:
+        n_rows, most = len(inputs[0]), self.most_rows
+        if most is None or n_rows <= most:
             return self._run(inputs, arguments)
-        rows = torch.arange(len(inputs[0]), device=inputs[0].device).split(self.most_rows)
-        return torch.cat([self._run(tuple(x[r] for x in inputs), arguments.take(r)) for r in rows])
+        parts = [slice(start, start + most) for start in range(0, n_rows, most)]
+        # Clones, because a network may work in place on what it is given.
+        return torch.cat(
+            [self._run(tuple(x[p].clone() for x in inputs), arguments.take(p)) for p in parts]
+        )
 
     def _in_static_batches(
         self, inputs: tuple[Tensor, ...], arguments: CallArguments, size: int

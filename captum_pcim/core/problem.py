@@ -116,6 +116,18 @@ class Problem:
         scores, classes = select_classes(output, arguments.target)
         return read_scores(scores, classes, self.score, images.calibration).halves()
 
+    def probabilities(
+        self, images: Images, weights: tuple[Tensor, ...], reference: int, at_once: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the target's probability on blends and on complements, so many made at once."""
+        places = torch.arange(len(images), device=images.inputs[0].device)
+        parts = [
+            self.scores(images.take(rows), tuple(w[rows] for w in weights), reference)
+            for rows in places.split(at_once)
+        ]
+        kept = torch.cat([preserved.probability for preserved, _ in parts])
+        return kept, torch.cat([removed.probability for _, removed in parts])
+
     def loss(
         self, images: Images, factors: Factors, step: int, settings: Settings
     ) -> tuple[Tensor, Tensor]:

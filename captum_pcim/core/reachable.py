@@ -154,5 +154,10 @@ def buffers_kept(forward_func: Callable[..., Any]) -> Iterator[None]:
     finally:
         with torch.no_grad():
             for buffer, version, value in saved:
-                if buffer._version != version:
+                if buffer._version != version or _differs(buffer, value):
                     buffer.copy_(value)
+
+
+def _differs(buffer: Tensor, value: Tensor) -> bool:
+    """Tell whether a buffer was written without a new version number, as through `.data`."""
+    return buffer.layout == torch.strided and not torch.equal(buffer, value)

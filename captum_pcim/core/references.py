@@ -14,8 +14,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from captum_pcim.core.blur import gaussian_blur
 from captum_pcim.core.intensity import quantile
-from captum_pcim.core.smoothing import blurred, shorter_side
+from captum_pcim.core.smoothing import shorter_side
 
 
 class Reference(Protocol):
@@ -67,9 +68,8 @@ class Blur:
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return one blurred image per image, shape (1, N, C, *spatial)."""
-        spatial = inputs.shape[2:]
-        sigma = shorter_side(spatial) / 12 if self.sigma is None else self.sigma
-        return blurred(inputs, sigma).unsqueeze(0)
+        sigma = shorter_side(inputs.shape[2:]) / 12 if self.sigma is None else self.sigma
+        return gaussian_blur(inputs, sigma).unsqueeze(0)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ What a score means:
   "probability" 0.98 and the references 0.02. This definition is ours, not the paper's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from captum_pcim._compat import TargetType
+from captum_pcim.core.network import Target
 from captum_pcim.core.warn import warn
 
 ScoreKind = Literal[
@@ -198,13 +199,14 @@ def _warn_of_kind(said: str, looks_like: str, kind: str, how: str = "") -> None:
     )
 
 
-def select_classes(output: Tensor, target: TargetType) -> tuple[Tensor, Tensor]:
+def select_classes(output: Tensor, target: Target) -> tuple[Tensor, Tensor]:
     """Bring outputs and targets of every form Captum knows into class scores and class numbers.
 
     Args:
         output (Tensor): What the forward function returned: (N,), (N, K) or (N, K, ...).
-        target (int, tuple, Tensor, list or None): As everywhere in Captum; already checked by
-            :func:`captum_pcim.core.checks.check_target`.
+        target (int, tuple, Tensor or None): In the checked form of
+            :func:`captum_pcim.core.checks.check_target`. On the output's device nothing is waited
+            for.
 
     Returns:
         tuple: The scores (N, K) and the target's place among them (N,), int64.
@@ -216,23 +218,23 @@ def select_classes(output: Tensor, target: TargetType) -> tuple[Tensor, Tensor]:
         IndexError: If a target is outside the output.
     """
     output = output.unsqueeze(1) if output.ndim == 1 else output
-    n_images = len(output)
     if target is None:
         target = _only_class(output)
-    if isinstance(target, list):
-        target = torch.tensor(target) if isinstance(target[0], int) else target
+    trailing: Sequence[int | Tensor]
     if isinstance(target, Tensor):
-        target = int(target) if target.numel() == 1 else target.to(output.device)
-    if isinstance(target, list):
-        elements = [_select_tuple(output[i : i + 1], t) for i, t in enumerate(target)]
-        scores = torch.cat([element[0] for element in elements])
-        classes = torch.tensor([element[1] for element in elements], device=output.device)
-    elif isinstance(target, Tensor):
-        scores, classes = output, target.long()
+        per_image = target.to(output.device).view(len(output), -1)
+        classes, trailing = per_image[:, 0], per_image[:, 1:].unbind(1)
     else:
-        scores, place = _select_tuple(output, target if isinstance(target, tuple) else (target,))
-        classes = torch.full((n_images,), place, device=output.device)
-    return _checked(scores, classes, target)
+        same = target if isinstance(target, tuple) else (target,)
+        classes = torch.full((len(output),), same[0], device=output.device)
+        trailing = same[1:]
+    if len(trailing) > output.ndim - 2:
+        shown = tuple(target[0].tolist()) if isinstance(target, Tensor) else target
+        raise AssertionError(
+            f"target: {shown} has more elements than forward_func's output "
+            f"{tuple(output.shape)} has axes after the batch"
+        )
+    return _checked(_select(output, trailing), classes, target)
 
 
 def _only_class(output: Tensor) -> int:
@@ -244,20 +246,17 @@ def _only_class(output: Tensor) -> int:
     return 0
 
 
-def _select_tuple(output: Tensor, target: tuple[int, ...]) -> tuple[Tensor, int]:
-    """Select the trailing axes of a tuple target, leave the class axis standing."""
-    if len(target) > output.ndim - 1:
-        raise AssertionError(
-            f"target: {target} has more elements than forward_func's output "
-            f"{tuple(output.shape)} has axes after the batch"
-        )
-    trailing: tuple[Any, ...] = (slice(None), slice(None), *target[1:])
-    return output[trailing], target[0]
+def _select(output: Tensor, trailing: Sequence[int | Tensor]) -> Tensor:
+    """Select the trailing axes, leave the class axis standing."""
+    if not trailing:
+        return output
+    per_image = isinstance(trailing[0], Tensor)
+    rows = torch.arange(len(output), device=output.device) if per_image else slice(None)
+    place: tuple[Any, ...] = (rows, slice(None), *trailing)
+    return output[place]
 
 
 def _checked(scores: Tensor, classes: Tensor, target: object) -> tuple[Tensor, Tensor]:
-    if scores.ndim == 1:
-        scores = scores.unsqueeze(1)
     if scores.ndim != 2:
         raise ValueError(
             f"target: expected one score per image, but {target!r} leaves shape "

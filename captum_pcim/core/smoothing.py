@@ -120,10 +120,3 @@ def spread(logits: Tensor, matrices: Sequence[Tensor]) -> Tensor:
         else:
             logits = torch.movedim(torch.movedim(logits, axis, -1) @ matrix.T, -1, axis)
     return logits
-
-
-def blurred(images: Tensor, sigma: float) -> Tensor:
-    """Return images (N, C, *spatial) after a Gaussian filter of sigma pixels; 0 leaves them."""
-    if sigma == 0:
-        return images
-    return spread(images, [gaussian_matrix(size, sigma, 1.0, images) for size in images.shape[2:]])

@@ -132,15 +132,16 @@ class _Run:
         self.sizes = [len(own) for own in by_input]
         factors = [factor for own in by_input for factor in own]
         now = [factor.detach().requires_grad_() for factor in factors]
-        own_images, settings = self.images, self.settings
-        loss, holds = self.problem.loss(own_images, grouped(now, self.sizes), step, settings)
-        if step + 1 < settings.n_steps:  # no step would see what the last one changes
+        given = grouped(now, self.sizes)
+        loss, holds = self.problem.loss(self.images, given, step, self.settings)
+        if step + 1 < self.settings.n_steps:  # no step would see what the last one changes
             gradients = torch.autograd.grad(loss.sum(), now)
             self.trained.descend(factors, gradients)
             self.ranking.add_gradients(gradients)
         reference = self.settings.reference_at(step, len(self.images.references))
         settling = step >= SETTLING * self.settings.n_steps
         with torch.no_grad():
+            now = [factor.detach() for factor in now]
             self.history.add(loss.detach())
             self.ranking.add(now)
             self.holding.add(now, holds, reference, settling)
@@ -155,7 +156,7 @@ class _Run:
         running = is_running.nonzero().squeeze(1)
         self.before = weights
         if len(running) < len(self.rows):
-            self._keep(~is_running)
+            self._keep((~is_running).nonzero().squeeze(1))
             self.rows = self.rows[running]
             self.images = self.images.take(running)
             self.before = tuple(w[running] for w in weights)
@@ -164,14 +165,14 @@ class _Run:
 
     def solution(self) -> Solution:
         """Return what was found for all images, in their order."""
-        self._keep(torch.ones_like(self.rows, dtype=torch.bool))
+        self._keep(torch.arange(len(self.rows), device=self.rows.device))
         history = self.history
         factors = grouped(history.factors, self.sizes)
         n_steps = history.n_steps
         return Solution(factors, n_steps, 2 * n_steps, history.losses, history.moved)
 
     def _keep(self, finished: Tensor) -> None:
-        """Write down what was found for the images that are finished, of shape (running,) bool."""
+        """Write down what was found for finished images, given their places among the running."""
         order = self.ranking.order(self.images.channels, self.sizes)
         found = [
             in_order_of(ranking[finished], values[finished])

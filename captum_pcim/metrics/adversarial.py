@@ -60,7 +60,7 @@ def second_classifier_agreement(
     if fraction is None:
         fraction = _preserved_share(attributions)
     preserved = preserve_most_relevant(inputs, attributions, baselines, fraction, seed)
-    arguments = call_arguments(target, additional_forward_args, len(inputs))
+    arguments = call_arguments(target, additional_forward_args, inputs)
     return target_scores(second_forward_func, preserved, arguments, score)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from captum_pcim._compat import as_tuple, run_forward
-from captum_pcim.core.checks import check_choice, check_positive, check_target
+from captum_pcim.core.checks import check_choice, check_positive, check_target, check_trailing_range
 from captum_pcim.core.network import CallArguments
 from captum_pcim.core.scores import (
     ScoreKind,
@@ -51,14 +51,14 @@ class Curve:
         return (self.scores[:, :1] - self.scores).mean(dim=1)
 
 
-def call_arguments(target: Any, additional_forward_args: Any, n_images: int) -> CallArguments:
+def call_arguments(target: Any, additional_forward_args: Any, images: Tensor) -> CallArguments:
     """Bring together what goes with each image when forward_func is called.
 
     Args:
         target: Target class in Captum's sense; None for a forward_func with one output an image.
         additional_forward_args: Further arguments of forward_func; tensors with one row an image
             follow their image.
-        n_images: Number of images N.
+        images: The N images.
 
     Returns:
         The arguments, which can be repeated along with the images.
@@ -68,7 +68,8 @@ def call_arguments(target: Any, additional_forward_args: Any, n_images: int) -> 
         ValueError: if `target` has neither one element nor one for each image.
     """
     additional = () if additional_forward_args is None else as_tuple(additional_forward_args)
-    return CallArguments.of(check_target(target, n_images), additional, n_images)
+    n_images = len(images)
+    return CallArguments.of(check_target(target, n_images), additional, n_images, images.device)
 
 
 def target_scores(
@@ -94,6 +95,7 @@ def target_scores(
     """
     check_choice("score", score, get_args(ScoreKind))
     outputs = run_forward(forward_func, images, None, arguments.additional or None)
+    check_trailing_range(arguments.target, outputs)
     scores, classes = select_classes(outputs, arguments.target)
     if score == "regression":
         return at_least_single(scores).gather(1, classes[:, None])[:, 0]

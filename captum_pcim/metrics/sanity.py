@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_pcim.core.blur import gaussian_blur
 from captum_pcim.core.checks import check_positive
 from captum_pcim.core.random_state import own_random_state
-from captum_pcim.core.smoothing import gaussian_matrix, spread
 from captum_pcim.metrics.localisation import middle_ranks
 from captum_pcim.metrics.randomised import randomised_models
 from captum_pcim.metrics.relevance import pixel_relevance
@@ -214,10 +214,9 @@ def structural_similarity(first: Tensor, second: Tensor, sigma: float = 1.5) -> 
         ValueError: if shapes do not fit or attributions are not finite.
     """
     one, other = (_in_own_range(maps) for maps in _same_images(first, second))
-    matrices = [gaussian_matrix(size, sigma, 1.0, one) for size in one.shape[2:]]
 
     def mean(values: Tensor) -> Tensor:
-        return spread(values, matrices)
+        return gaussian_blur(values, sigma)
 
     mean_one, mean_other = mean(one), mean(other)
     variances = mean(one**2) - mean_one**2 + mean(other**2) - mean_other**2

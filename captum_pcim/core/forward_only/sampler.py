@@ -44,13 +44,13 @@ class Plan:
 
     Args:
         n_forwards (int): Passes per image, all told.
-        perturbations_per_eval (int): Most rows per image in one call of the network.
+        blends_at_once (int): Most blends that are made together, each with its complement.
         forgiving (bool): Leave out masks without a finite score instead of raising.
         seed (int): Of the masks.
     """
 
     n_forwards: int
-    perturbations_per_eval: int
+    blends_at_once: int
     forgiving: bool
     seed: int
 
@@ -200,10 +200,9 @@ class _Sampler:
 
     def score(self, draw: DrawMask, n_pairs: int) -> None:
         """Score random masks, batches of the references in turn."""
-        at_once = max(1, self.plan.perturbations_per_eval // 2)
-        masks = [draw() for _ in range(n_pairs)]
-        for start in range(0, n_pairs, at_once * self.n_references):
-            group = masks[start : start + at_once * self.n_references]
+        at_once = self.n_references * max(1, self.plan.blends_at_once // len(self.images))
+        for start in range(0, n_pairs, at_once):
+            group = [draw() for _ in range(min(at_once, n_pairs - start))]
             for reference in range(self.n_references):
                 batch = group[reference :: self.n_references]
                 if batch and not self.stopped:
@@ -218,13 +217,11 @@ class _Sampler:
         return Observations.concatenate(self.parts)
 
     def _score_batch(self, masks: list[Logits], reference: int) -> None:
-        n_images, n_masks = len(self.images), len(masks)
-        rows = torch.arange(n_images, device=self.images.inputs[0].device).repeat(n_masks)
-        images = self.images.take(rows)
-        weights = images.channels.weights(images.channels.factors(_stacked(masks, n_images)))
-        preserved, removed = self.problem.scores(images, weights, reference)
-        kept = preserved.log_odds.reshape(n_masks, n_images).T.cpu()
-        lost = removed.log_odds.reshape(n_masks, n_images).T.cpu()
+        places = torch.arange(len(self.images), device=self.images.inputs[0].device)
+        parts = [
+            self._scored(masks, reference, rows) for rows in places.split(self.plan.blends_at_once)
+        ]
+        kept, lost = (torch.cat(own) for own in zip(*(scores for scores, _ in parts), strict=True))
         finite = kept.isfinite() & lost.isfinite()
         if not self.plan.forgiving and not bool(finite.all()):
             bad = (~finite).any(1).nonzero().flatten().tolist()
@@ -235,27 +232,39 @@ class _Sampler:
         if isinstance(self.problem.network, Lenient) and self.problem.network.failed:
             self.stopped = True
             return
-        cells = features(images.channels, weights)
-        self.parts.append(
-            Observations(
-                [f.unflatten(0, (n_masks, n_images)).transpose(0, 1).cpu() for f in cells],
-                kept,
-                lost,
-                torch.full((n_masks,), reference),
-            )
-        )
-        self._count(2 * n_masks)
+        cells = [torch.cat(own) for own in zip(*(cells for _, cells in parts), strict=True)]
+        which = torch.full((len(masks),), reference)
+        self.parts.append(Observations(cells, kept, lost, which))
+        self._count(2 * len(masks))
+
+    def _scored(
+        self, masks: list[Logits], reference: int, rows: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], list[Tensor]]:
+        """Return the log-odds of some images with all masks, blends and complements, and the cells.
+
+        All are on the CPU and of shape (images, masks, ...).
+        """
+        images = self.images.take(rows.repeat(len(masks)))
+        weights = images.channels.weights(images.channels.factors(_stacked(masks, rows)))
+        scored = self.problem.scores(images, weights, reference)
+
+        def by_image(values: Tensor) -> Tensor:
+            per_mask: Tensor = values.unflatten(0, (len(masks), len(rows)))
+            return per_mask.transpose(0, 1).cpu()
+
+        kept, lost = (by_image(scores.log_odds) for scores in scored)
+        return (kept, lost), [by_image(f) for f in features(images.channels, weights)]
 
     def _count(self, n_forwards: int) -> None:
         self.n_forwards += n_forwards
         self.on_step(n_forwards)
 
 
-def _stacked(masks: list[Logits], n_images: int) -> Logits:
-    """Put the masks of all images into one batch, mask after mask."""
+def _stacked(masks: list[Logits], rows: Tensor) -> Logits:
+    """Put the masks of some images into one batch, mask after mask."""
     return [
         tuple(
-            torch.cat([p.expand(n_images, *p.shape[1:]) for p in same])
+            torch.cat([p.expand(len(rows), *p.shape[1:]) if len(p) == 1 else p[rows] for p in same])
             for same in zip(*own, strict=True)
         )
         for own in zip(*masks, strict=True)
