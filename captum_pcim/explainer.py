@@ -35,8 +35,11 @@ SERIES = (  # several numbers an image: not for a table
     "preserved_by_reference",
     "removed_by_reference",
 )
-DIAGNOSTICS = tuple(field.name for field in fields(Diagnostics) if field.name not in SERIES)
-"""What tables tell of every image: all that :class:`~captum_pcim.Diagnostics` has one value of."""
+DIAGNOSTICS = tuple(
+    field.name for field in fields(Diagnostics) if field.name not in ("target", *SERIES)
+)
+"""What tables tell of every image: all that :class:`~captum_pcim.Diagnostics` has one value of,
+but the target, which an :class:`Explanation` has itself."""
 
 Cell: TypeAlias = "bool | int | float | str | None"
 

@@ -32,17 +32,18 @@ from captum_pcim.core.checks import (
     check_inputs,
     check_kind,
     check_seed,
-    check_target,
 )
 from captum_pcim.core.explain import explain
 from captum_pcim.core.gradients import Gradients, GradientSource, check_gradients
-from captum_pcim.core.network import CallArguments, Network, frozen_view, outer_autocast
+from captum_pcim.core.network import CallArguments, Choice, Network, frozen_view, outer_autocast
 from captum_pcim.core.objective import Term, default_objective
 from captum_pcim.core.random_state import own_random_state
 from captum_pcim.core.reachable import buffers_kept, check_mode
 from captum_pcim.core.references import Reference, default_references
 from captum_pcim.core.scores import ScoreKind
 from captum_pcim.core.smoothing import Smoothing
+from captum_pcim.core.summary import summary
+from captum_pcim.core.targets import asked_target
 
 DEFAULT_STEPS = 48
 DEFAULT_LEARNING_RATE = 0.5
@@ -131,6 +132,10 @@ class PCIM(PerturbationAttribution):
         self.gradients = gradients
         self.seed = check_seed(seed)
 
+    def __repr__(self) -> str:
+        """Say what it will do: the call that makes it, with every default written out."""
+        return summary(self)
+
     @classmethod
     def get_name(cls) -> str:
         """Return the method's name; Captum would write "P C I M"."""
@@ -141,7 +146,7 @@ class PCIM(PerturbationAttribution):
         self,
         inputs: TensorOrTuple,
         baselines: BaselineType = None,
-        target: TargetType = None,
+        target: TargetType | Choice = None,
         additional_forward_args: Any = None,
         feature_mask: TensorOrTuple | None = None,
         internal_batch_size: int | None = None,
@@ -162,8 +167,10 @@ class PCIM(PerturbationAttribution):
                 optimised jointly.
             baselines (scalar, Tensor or tuple, optional): Blend against exactly this, in
                 Captum's sense. None: the references of the constructor.
-            target (int, tuple, Tensor, list, optional): The class to explain, in all of Captum's
-                forms, and NumPy's. None only for networks with a single score.
+            target (int, tuple, Tensor, list, str, Callable, optional): The class to explain, in
+                all of Captum's forms, and NumPy's. "predicted" is each image's class of the
+                highest score; a function gets the scores of the images, one row each, and returns
+                a target. None only for networks with a single score.
             additional_forward_args (Any, optional): Passed to the network after the inputs.
                 Tensors with one row per image follow their image.
             feature_mask (Tensor or tuple of Tensor, optional): Groups of pixels that share one
@@ -172,7 +179,7 @@ class PCIM(PerturbationAttribution):
             internal_batch_size (int, optional): Most rows the network sees at once; an image
                 takes two, its blend and its complement. None: all at once. With 1, blends and
                 complements go one by one.
-            show_progress (bool): Show a progress bar over steps.
+            show_progress (bool): Show one progress bar, over the steps of all images.
             n_steps (int): Steps per image, each two forward and one backward passes' worth.
             learning_rate (float): Of Adam, in logits.
             tolerance (float): Finish an image when its weights change by less than this, on
@@ -216,7 +223,7 @@ class PCIM(PerturbationAttribution):
                     else given_references(baselines, tensors)
                 ),
                 arguments=CallArguments.of(
-                    check_target(target, n_images), as_tuple(additional), n_images
+                    asked_target(target, n_images), as_tuple(additional), n_images
                 ),
                 channels=make_channels(feature_mask, tensors, self.isolation, self.smoothing),
                 settings=make_settings(

@@ -60,7 +60,7 @@ def test_inputs(inputs, error, message):
         (np.int64(-1), IndexError, r"target: expected classes from 0, got -1"),
         (1.0, TypeError, r"target: expected None, an int, .*got float"),
         (True, TypeError, r"target: expected None, an int, .*got bool"),
-        ("cell", TypeError, r"target: expected None, an int, .*got str"),
+        ("cell", ValueError, "target: expected a class or 'predicted', got 'cell'"),
         (torch.tensor(1.0), TypeError, r"target: expected integer classes, .*float32"),
         (torch.tensor([True, False, True]), TypeError, r"target: .*torch.bool"),
         (np.array([0.0, 1.0, 2.0]), TypeError, r"target: expected integer classes, .*float64"),

@@ -6,7 +6,6 @@ warning that says so, where it is not. Everything else stays the same: objective
 channels, solver, and the arguments of `attribute`.
 """
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
@@ -46,8 +45,8 @@ class GradientSource(Protocol):
         """Return how many images are explained together."""
         ...
 
-    def n_updates(self, load: Load, n_steps: int) -> int:
-        """Return how much progress there is to show."""
+    def n_updates(self, n_steps: int) -> int:
+        """Return how much progress there is to show of each image."""
         ...
 
     def solver(self, network: Network, load: Load, seed: int) -> tuple[RunNetwork, Solve]:
@@ -68,9 +67,9 @@ class Autograd:
             return load.n_images
         return max(1, load.internal_batch_size // 2)
 
-    def n_updates(self, load: Load, n_steps: int) -> int:
-        """Return the steps of all chunks."""
-        return math.ceil(load.n_images / self.images_at_once(load)) * n_steps
+    def n_updates(self, n_steps: int) -> int:
+        """Return the steps of each image."""
+        return n_steps
 
     def solver(self, network: Network, load: Load, seed: int) -> tuple[RunNetwork, Solve]:
         """Return the network, row by row where only one was allowed, and the solver."""
@@ -113,7 +112,7 @@ class ForwardOnly:
         """Return all images: chunks are made of masked images, not of images."""
         return load.n_images
 
-    def n_updates(self, load: Load, n_steps: int) -> int:
+    def n_updates(self, n_steps: int) -> int:
         """Return the passes of each image."""
         return self.n_forwards
 

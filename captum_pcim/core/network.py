@@ -7,13 +7,15 @@ import math
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+PREDICTED = "predicted"
 Target = int | tuple[int, ...] | Tensor | list[tuple[int, ...]] | None
+Choice = Literal["predicted"] | Callable[[Tensor], Any]
 
 
 def frozen_view(forward_func: Callable[..., Any], eval_mode: bool = False) -> Callable[..., Any]:
@@ -80,18 +82,20 @@ class CallArguments:
     """What goes with each image: its target and its additional forward arguments.
 
     Args:
-        target: In the checked form of :func:`captum_pcim.core.checks.check_target`.
+        target: From :func:`captum_pcim.core.targets.asked_target`.
         additional (tuple): Additional forward arguments.
         per_image (tuple of bool): Which of them have one row per image and follow their image;
             everything else is passed on as it is.
     """
 
-    target: Target
+    target: Target | Choice
     additional: tuple[Any, ...]
     per_image: tuple[bool, ...]
 
     @classmethod
-    def of(cls, target: Target, additional: tuple[Any, ...], n_images: int) -> "CallArguments":
+    def of(
+        cls, target: Target | Choice, additional: tuple[Any, ...], n_images: int
+    ) -> "CallArguments":
         """Tell from the whole call which arguments have one row per image.
 
         A part of the images could not tell: a tensor of two rows is not per image just because

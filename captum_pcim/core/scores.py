@@ -204,7 +204,7 @@ def select_classes(output: Tensor, target: TargetType) -> tuple[Tensor, Tensor]:
     Args:
         output (Tensor): What the forward function returned: (N,), (N, K) or (N, K, ...).
         target (int, tuple, Tensor, list or None): As everywhere in Captum; already checked by
-            :func:`captum_pcim.core.checks.check_target`.
+            :func:`captum_pcim.core.targets.check_target`.
 
     Returns:
         tuple: The scores (N, K) and the target's place among them (N,), int64.
