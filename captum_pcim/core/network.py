@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+
+from captum_pcim._compat import scores_of
 
 PREDICTED = "predicted"
 Target = int | tuple[int, ...] | Tensor | list[tuple[int, ...]] | None
@@ -191,9 +192,7 @@ class Network:
     def _run(self, inputs: tuple[Tensor, ...], arguments: CallArguments) -> Tensor:
         cast = tuple(_as_dtype(x, dtype) for x, dtype in zip(inputs, self.dtypes, strict=True))
         with self._precision(inputs[0].device):
-            output = self.forward_func(*cast, *arguments.additional)
-        if isinstance(output, np.ndarray):
-            output = torch.from_numpy(np.ascontiguousarray(output))
+            output = scores_of(self.forward_func(*cast, *arguments.additional))
         return self._checked(output, len(inputs[0])).to(inputs[0].device)
 
     def _precision(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
@@ -207,7 +206,8 @@ class Network:
         if not isinstance(output, Tensor):
             raise TypeError(
                 f"forward_func: expected it to return a tensor of scores, got "
-                f"{type(output).__name__}; wrap it in a function that picks the scores"
+                f"{type(output).__name__}; wrap it in a function that picks the scores, as in "
+                "PCIM(lambda images: model(images)[0])"
             )
         if output.ndim == 0 or len(output) != n_rows:
             raise ValueError(
