@@ -191,8 +191,9 @@ class PCIM(PerturbationAttribution):
 
         Returns:
             Tensor or tuple of Tensor: Weights in [0, 1], in the inputs' form, shape, dtype and
-            device (float32 for integers), higher meaning more evidence. With
-            `return_diagnostics` a pair of these and the diagnostics.
+            device (float32 for integers), higher meaning more evidence;
+            :func:`~captum_pcim.pixel_maps` makes them (N, *spatial). With `return_diagnostics` a
+            pair of these and the diagnostics.
 
         Raises:
             TypeError, ValueError, IndexError: For input that cannot be explained; the message

@@ -39,7 +39,8 @@ def check_inputs(inputs: Any, integers: bool = False) -> tuple[Tensor, ...]:
             bad = (~torch.isfinite(x)).flatten(1).any(1)
             raise ValueError(
                 f"{name}: expected finite values, got NaN or infinity in images "
-                f"{_first(bad.nonzero().flatten().tolist())}"
+                f"{_first(bad.nonzero().flatten().tolist())}; leave them out, or fill the "
+                "gaps with torch.nan_to_num"
             )
     if not tensors:
         raise ValueError("inputs: expected at least one tensor, got an empty tuple")
@@ -49,7 +50,10 @@ def check_inputs(inputs: Any, integers: bool = False) -> tuple[Tensor, ...]:
 
 def _check_dense(name: str, x: Any) -> None:
     if not isinstance(x, Tensor):
-        raise TypeError(f"{name}: expected a tensor or a tuple of tensors, got {kind_of(x)}")
+        advice = "; pass torch.from_numpy(inputs)" if isinstance(x, np.ndarray) else ""
+        raise TypeError(
+            f"{name}: expected a tensor or a tuple of tensors, got {kind_of(x)}{advice}"
+        )
     if x.layout != torch.strided or x.is_meta:
         kind = "meta" if x.is_meta else "sparse"
         raise TypeError(f"{name}: expected a dense tensor with values, got a {kind} one")
@@ -200,7 +204,8 @@ def check_scores(scores: Tensor) -> None:
     if bool(bad.any()):
         raise ValueError(
             f"forward_func: expected finite scores, got NaN or infinity for images "
-            f"{_first(bad.nonzero().flatten().tolist())}"
+            f"{_first(bad.nonzero().flatten().tolist())}; are they scaled as the network was "
+            "trained, and is its precision wide enough?"
         )
 
 

@@ -212,7 +212,8 @@ class Network:
         if output.ndim == 0 or len(output) != n_rows:
             raise ValueError(
                 f"forward_func: expected one row of scores per image, {n_rows} rows, got shape "
-                f"{tuple(output.shape)}"
+                f"{tuple(output.shape)}; keep the batch axis first, as in scores.unsqueeze(0) for "
+                "one image"
             )
         return output
 

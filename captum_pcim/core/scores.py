@@ -239,7 +239,8 @@ def _only_class(output: Tensor) -> int:
     if output[0].numel() != 1:
         raise ValueError(
             f"target: forward_func returns {tuple(output.shape)}, several scores per image; "
-            f"expected a target that selects one, got None"
+            f"expected a target that selects one, got None; pass a class or one per image "
+            "(PCIM.attribute also takes 'predicted')"
         )
     return 0
 
@@ -261,6 +262,7 @@ def _checked(scores: Tensor, classes: Tensor, target: object) -> tuple[Tensor, T
     if scores.ndim != 2:
         raise ValueError(
             f"target: expected one score per image, but {target!r} leaves shape "
-            f"{tuple(scores.shape[:1] + scores.shape[2:])} of forward_func's output"
+            f"{tuple(scores.shape[:1] + scores.shape[2:])} of forward_func's output; name "
+            "the place too, as in (class, y, x), or average over a region in a function"
         )
     return scores, classes
