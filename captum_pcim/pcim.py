@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 import torch
-from torch import nn
 
 from captum_pcim._compat import (
     BaselineType,
@@ -34,7 +33,7 @@ from captum_pcim.core.checks import (
     check_seed,
 )
 from captum_pcim.core.explain import explain
-from captum_pcim.core.gradients import Gradients, GradientSource, check_gradients
+from captum_pcim.core.gradients import Gradients, check_gradients, takes_integers
 from captum_pcim.core.network import CallArguments, Choice, Network, frozen_view, outer_autocast
 from captum_pcim.core.objective import Term, default_objective
 from captum_pcim.core.random_state import own_random_state
@@ -132,9 +131,7 @@ class PCIM(PerturbationAttribution):
         self.gradients = gradients
         self.seed = check_seed(seed)
 
-    def __repr__(self) -> str:
-        """Say what it will do: the call that makes it, with every default written out."""
-        return summary(self)
+    __repr__ = summary
 
     @classmethod
     def get_name(cls) -> str:
@@ -205,7 +202,7 @@ class PCIM(PerturbationAttribution):
             own_random_state(self.seed),
             buffers_kept(self.forward_func),
         ):
-            given = check_inputs(inputs, integers=self._takes_integers())
+            given = check_inputs(inputs, integers=takes_integers(self.gradients, self.forward_func))
             tensors = tuple(x if x.is_floating_point() else x.float() for x in given)
             device, n_images = given[0].device, len(given[0])
             view = frozen_view(self.forward_func, self.eval_mode)
@@ -245,9 +242,3 @@ class PCIM(PerturbationAttribution):
                 attributions, diagnostics = explain(call, self.gradients)
         result = like_inputs(attributions, inputs)
         return (result, diagnostics) if return_diagnostics else result
-
-    def _takes_integers(self) -> bool:
-        # A module that is given integers under "auto" is far more often a forgotten .float().
-        if isinstance(self.gradients, GradientSource):
-            return self.gradients.takes_integers
-        return not isinstance(self.forward_func, nn.Module)

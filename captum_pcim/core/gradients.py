@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
+from torch import nn
+
 from captum_pcim.core import solver
 from captum_pcim.core.checks import check_choice, check_positive
 from captum_pcim.core.forward_only import sampler
@@ -135,3 +137,11 @@ def check_gradients(gradients: object) -> None:
         raise ValueError(
             f"gradients: expected 'auto', Autograd() or ForwardOnly(...), got {gradients!r}"
         )
+
+
+def takes_integers(gradients: Gradients, forward_func: object) -> bool:
+    """Tell whether images may be integers."""
+    if isinstance(gradients, GradientSource):
+        return gradients.takes_integers
+    # A module that is given integers under "auto" is far more often a forgotten .float().
+    return not isinstance(forward_func, nn.Module)
