@@ -27,7 +27,7 @@ def packages(code):
     """Return the packages that a recipe imports."""
     nodes = list(ast.walk(ast.parse(code)))
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
     return sorted({name.partition(".")[0] for name in names} - sys.stdlib_module_names)
 
 
