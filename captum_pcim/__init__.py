@@ -16,6 +16,7 @@ from captum_pcim.core.objective import (
     Removal,
     Smoothness,
 )
+from captum_pcim.core.pixel_maps import pixel_maps
 from captum_pcim.core.references import Background, Blur, Constant, ControlImages
 from captum_pcim.core.smoothing import Smoothing
 from captum_pcim.core.warn import PCIMWarning
@@ -42,6 +43,7 @@ __all__ = [
     "Smoothing",
     "Smoothness",
     "__version__",
+    "pixel_maps",
 ]
 
 _moved.install()

@@ -25,17 +25,29 @@ __all__ = [
     "log_usage",
     "progress",
     "run_forward",
+    "scores_of",
 ]
 
 
 def run_forward(
     forward_func: Any, inputs: Any, target: Any = None, additional_forward_args: Any = None
 ) -> Any:
-    """Call a forward function as Captum does, and take an array for a tensor."""
+    """Call a forward function as Captum does, and take the scores out of what it returns."""
     output = _run_forward(forward_func, inputs, None, additional_forward_args)
+    return _select_targets(scores_of(output), target)
+
+
+def scores_of(output: Any) -> Any:
+    """Take the tensor of scores out of what a forward function returned.
+
+    Args:
+        output: A tensor, an array, or anything that has `logits`, as the outputs of Hugging Face's
+            models; what is neither is returned as it is.
+    """
+    output = getattr(output, "logits", output)
     if isinstance(output, np.ndarray):
-        output = torch.from_numpy(np.ascontiguousarray(output))
-    return _select_targets(output, target)
+        return torch.from_numpy(np.ascontiguousarray(output))
+    return output
 
 
 TensorOrTuple = Tensor | tuple[Tensor, ...]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor
 
+from captum_pcim._compat import scores_of
 from captum_pcim._errors import noting_warnings
 from captum_pcim.core.channels import Factorised, Isolation, PerStain, SharedOverStains
 from captum_pcim.core.diagnostics import Diagnostics
@@ -35,8 +36,11 @@ SERIES = (  # several numbers an image: not for a table
     "preserved_by_reference",
     "removed_by_reference",
 )
-DIAGNOSTICS = tuple(field.name for field in fields(Diagnostics) if field.name not in SERIES)
-"""What tables tell of every image: all that :class:`~captum_pcim.Diagnostics` has one value of."""
+DIAGNOSTICS = tuple(
+    field.name for field in fields(Diagnostics) if field.name not in ("target", *SERIES)
+)
+"""What tables tell of every image: all that :class:`~captum_pcim.Diagnostics` has one value of,
+but the target, which an :class:`Explanation` has itself."""
 
 Cell: TypeAlias = "bool | int | float | str | None"
 
@@ -176,7 +180,7 @@ class Explainer:
     def _scores(self, inputs: Tensor) -> Tensor:
         """The network's scores of the images, (N, K)."""
         with torch.no_grad():
-            scores = self.network(inputs)
+            scores = scores_of(self.network(inputs))
         per_image = isinstance(scores, Tensor) and scores.shape[:1] == inputs.shape[:1]
         if not per_image or scores.ndim > 2:
             raise ValueError("the network must return a tensor of scores, (N, classes)")

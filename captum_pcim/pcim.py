@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 import torch
-from torch import nn
 
 from captum_pcim._compat import (
     BaselineType,
@@ -32,18 +31,19 @@ from captum_pcim.core.checks import (
     check_inputs,
     check_kind,
     check_seed,
-    check_target,
 )
 from captum_pcim.core.copies import KeptCopies
 from captum_pcim.core.explain import explain
-from captum_pcim.core.gradients import Gradients, GradientSource, check_gradients
-from captum_pcim.core.network import CallArguments, Network, frozen_view, outer_autocast
+from captum_pcim.core.gradients import Gradients, check_gradients, takes_integers
+from captum_pcim.core.network import CallArguments, Choice, Network, frozen_view, outer_autocast
 from captum_pcim.core.objective import Term, default_objective
 from captum_pcim.core.random_state import own_random_state
 from captum_pcim.core.reachable import buffers_kept, check_mode
 from captum_pcim.core.references import Reference, default_references
 from captum_pcim.core.scores import ScoreKind
 from captum_pcim.core.smoothing import Smoothing
+from captum_pcim.core.summary import summary
+from captum_pcim.core.targets import asked_target
 
 DEFAULT_STEPS = 48
 DEFAULT_LEARNING_RATE = 0.5
@@ -134,6 +134,8 @@ class PCIM(PerturbationAttribution):
         self.seed = check_seed(seed)
         self._copies = KeptCopies()
 
+    __repr__ = summary
+
     @classmethod
     def get_name(cls) -> str:
         """Return the method's name; Captum would write "P C I M"."""
@@ -144,7 +146,7 @@ class PCIM(PerturbationAttribution):
         self,
         inputs: TensorOrTuple,
         baselines: BaselineType = None,
-        target: TargetType = None,
+        target: TargetType | Choice = None,
         additional_forward_args: Any = None,
         feature_mask: TensorOrTuple | None = None,
         internal_batch_size: int | None = None,
@@ -165,8 +167,10 @@ class PCIM(PerturbationAttribution):
                 optimised jointly.
             baselines (scalar, Tensor or tuple, optional): Blend against exactly this, in
                 Captum's sense. None: the references of the constructor.
-            target (int, tuple, Tensor, list, optional): The class to explain, in all of Captum's
-                forms, and NumPy's. None only for networks with a single score.
+            target (int, tuple, Tensor, list, str, Callable, optional): The class to explain, in
+                all of Captum's forms, and NumPy's. "predicted" is each image's class of the
+                highest score; a function gets the scores of the images, one row each, and returns
+                a target. None only for networks with a single score.
             additional_forward_args (Any, optional): Passed to the network after the inputs.
                 Tensors with one row per image follow their image.
             feature_mask (Tensor or tuple of Tensor, optional): Groups of pixels that share one
@@ -175,7 +179,7 @@ class PCIM(PerturbationAttribution):
             internal_batch_size (int, optional): Most rows the network sees at once; an image
                 takes two, its blend and its complement. None: all at once. With 1, blends and
                 complements go one by one.
-            show_progress (bool): Show a progress bar over steps.
+            show_progress (bool): Show one progress bar, over the steps of all images.
             n_steps (int): Steps per image, each two forward and one backward passes' worth.
             learning_rate (float): Of Adam, in logits.
             tolerance (float): Finish an image when its weights change by less than this, on
@@ -188,8 +192,9 @@ class PCIM(PerturbationAttribution):
 
         Returns:
             Tensor or tuple of Tensor: Weights in [0, 1], in the inputs' form, shape, dtype and
-            device (float32 for integers), higher meaning more evidence. With
-            `return_diagnostics` a pair of these and the diagnostics.
+            device (float32 for integers), higher meaning more evidence;
+            :func:`~captum_pcim.pixel_maps` makes them (N, *spatial). With `return_diagnostics` a
+            pair of these and the diagnostics.
 
         Raises:
             TypeError, ValueError, IndexError: For input that cannot be explained; the message
@@ -202,7 +207,7 @@ class PCIM(PerturbationAttribution):
             buffers_kept(self.forward_func),
             self._copies.lent() as copies,
         ):
-            given = check_inputs(inputs, integers=self._takes_integers())
+            given = check_inputs(inputs, integers=takes_integers(self.gradients, self.forward_func))
             tensors = tuple(x if x.is_floating_point() else x.float() for x in given)
             device, n_images = given[0].device, len(given[0])
             view = frozen_view(self.forward_func, self.eval_mode, copies)
@@ -221,7 +226,7 @@ class PCIM(PerturbationAttribution):
                     else given_references(baselines, tensors)
                 ),
                 arguments=CallArguments.of(
-                    check_target(target, n_images), as_tuple(additional), n_images, device
+                    asked_target(target, n_images), as_tuple(additional), n_images, device
                 ),
                 make_channels=made_channels(feature_mask, tensors, self.isolation, self.smoothing),
                 settings=make_settings(
@@ -242,9 +247,3 @@ class PCIM(PerturbationAttribution):
                 attributions, diagnostics = explain(call, self.gradients)
         result = like_inputs(attributions, inputs)
         return (result, diagnostics) if return_diagnostics else result
-
-    def _takes_integers(self) -> bool:
-        # A module that is given integers under "auto" is far more often a forgotten .float().
-        if isinstance(self.gradients, GradientSource):
-            return self.gradients.takes_integers
-        return not isinstance(self.forward_func, nn.Module)

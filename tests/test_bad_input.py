@@ -60,7 +60,7 @@ def test_inputs(inputs, error, message):
         (np.int64(-1), IndexError, r"target: expected classes from 0, got -1"),
         (1.0, TypeError, r"target: expected None, an int, .*got float"),
         (True, TypeError, r"target: expected None, an int, .*got bool"),
-        ("cell", TypeError, r"target: expected None, an int, .*got str"),
+        ("cell", ValueError, "target: expected a class or 'predicted', got 'cell'"),
         (torch.tensor(1.0), TypeError, r"target: expected integer classes, .*float32"),
         (torch.tensor([True, False, True]), TypeError, r"target: .*torch.bool"),
         (np.array([0.0, 1.0, 2.0]), TypeError, r"target: expected integer classes, .*float64"),
@@ -243,3 +243,24 @@ def test_nothing_is_left_behind_by_a_refused_call():
         with pytest.raises((TypeError, ValueError)):
             pcim.attribute(bad, target=0)
     assert torch.equal(pcim.attribute(INPUTS, target=0, n_steps=2), expected)
+
+
+@pytest.mark.parametrize(
+    "call, step",
+    [
+        (lambda: _explain(inputs=images().numpy(), target=1), r"pass torch\.from_numpy\(inputs\)"),
+        (lambda: _explain(inputs=images() * torch.nan, target=1), "torch.nan_to_num"),
+        (lambda: _explain(target=None), "PCIM.attribute also takes 'predicted'"),
+        (lambda: _explain(network=lambda x: x, target=1), r"as in \(class, y, x\)"),
+        (lambda: _explain(network=lambda x: [x], target=1), "wrap it in a function that picks"),
+        (
+            lambda: _explain(network=lambda x: x.mean((0, 2, 3))[:2], target=1),
+            "keep the batch axis",
+        ),
+        (lambda: _explain(network=lambda x: x[..., 0, 0] / 0, target=1), "scaled as the network"),
+    ],
+    ids=["arrays", "gaps", "no target", "a map", "a list", "no batch axis", "no numbers"],
+)
+def test_an_error_says_the_next_step(call, step):
+    with pytest.raises((TypeError, ValueError), match=step):
+        call()

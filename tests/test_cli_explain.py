@@ -18,6 +18,7 @@ from PIL import Image
 
 from captum_pcim import PCIM, PerStain
 from captum_pcim.cli.main import main
+from captum_pcim.visualize.composite import MAP_COLOUR, MAP_OPACITY
 
 FACTORY = """
 import time
@@ -196,6 +197,23 @@ def test_the_overlay_shows_the_image_where_the_map_is_0_and_colour_where_it_is_1
     colourful = overlay.max(axis=2) - overlay.min(axis=2)
     assert (colourful[weights < 1e-3] <= 1).all()
     assert (colourful[weights > 0.9] > 50).all() and (weights > 0.9).any()
+
+
+def test_rgb_is_drawn_in_its_own_colours_under_the_map(working_folder):
+    photograph = np.dstack([bright(i) for i in range(3)])
+    photograph[0] = 200, 40, 10
+    (working_folder / "images" / "0.png").write_bytes(png(photograph))
+    assert explain("--colours", "rgb") == 0
+    weights = np.load("out/maps/0.png.npy")[..., None] * MAP_OPACITY
+    expected = (1 - weights) * photograph + weights * 255 * np.array(MAP_COLOUR)
+    assert np.abs(np.asarray(Image.open("out/overlays/0.png.png")) - expected).max() <= 0.51
+
+
+def test_a_grey_image_has_no_rgb_and_nothing_of_it_is_written(working_folder):
+    write_images(working_folder, 1)
+    assert explain("--colours", "rgb") == 1
+    assert "expected 'rgb' for three stains" in rows()["0.png"]["reason"]
+    assert files(working_folder / "out") == {"diagnostics.csv", "manifest.json"}
 
 
 def test_stains_of_one_file_each_are_the_channels_in_the_given_order(working_folder):

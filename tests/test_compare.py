@@ -341,6 +341,14 @@ def test_a_column_is_drawn_in_units_that_its_title_tells(model, images):
     np.testing.assert_allclose(drawn * unit, expected, rtol=0.05)
 
 
+def test_a_figure_can_draw_rgb_in_its_own_colours(model, images):
+    photographs = torch.rand(2, 3, 16, 16)
+    methods = {"raw": lambda x, target: x}
+    comparison = _alone(methods, (photographs, images[1][:2]), forward_func=model)
+    shown = comparison.plot(1, colours="rgb").axes[0].images[0].get_array()
+    np.testing.assert_allclose(shown, photographs[0].permute(1, 2, 0), atol=1e-6)
+
+
 def test_curves_are_drawn_for_each_metric(model, images):
     figure = _alone({"Saliency": Saliency(model)}, images).plot_curves()
     assert [axis.get_title() for axis in figure.axes] == ["insertion, blur", "deletion, background"]

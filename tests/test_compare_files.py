@@ -77,6 +77,11 @@ def test_without_masks_there_is_fidelity_alone(work):
     assert "average_precision" not in _rows(work)["PCIM"]
 
 
+def test_grey_images_have_no_rgb(work, capsys):
+    assert _compare(work, "--colours", "rgb") == 2
+    assert "colours: rgb needs three channels, got 1" in capsys.readouterr().err
+
+
 def test_figures_are_written(work):
     _compare(work)
     for name in ("maps.png", "curves.png"):

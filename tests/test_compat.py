@@ -5,6 +5,7 @@ import configparser
 import inspect
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import captum
 import pytest
@@ -102,3 +103,19 @@ def test_the_declared_captum_range_starts_where_its_testing_helpers_do():
 def test_this_python_is_in_the_declared_range():
     _, options = _requirements()
     assert options["python_requires"] == ">=3.10" and sys.version_info >= (3, 10)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda x: x, lambda x: x.numpy(), lambda x: SimpleNamespace(logits=x, loss=None)],
+    ids=["tensor", "array", "logits"],
+)
+def test_scores_are_taken_out_of_what_a_network_returns(wrap):
+    scores = torch.rand(2, 3)
+    assert torch.equal(_compat.scores_of(wrap(scores)), scores)
+    assert torch.equal(_compat.run_forward(lambda x: wrap(x), scores, 1), scores[:, 1])
+
+
+def test_what_holds_no_scores_is_left_for_the_error_that_names_it():
+    output = {"out": torch.rand(2, 3)}
+    assert _compat.scores_of(output) is output

@@ -40,7 +40,7 @@ class OneByOne(nn.Module):
 def test_tables_tell_all_that_diagnostics_have_one_value_of_per_image():
     found = PCIM(small_cnn()).attribute(images(2), target=0, n_steps=2, return_diagnostics=True)[1]
     one_each = [f.name for f in fields(Diagnostics) if _one_value_each(getattr(found, f.name), 2)]
-    assert list(DIAGNOSTICS) == one_each
+    assert ["target", *DIAGNOSTICS] == one_each
 
 
 def _value(value):

@@ -50,6 +50,7 @@ def test_toml_and_dictionary_give_the_same_configuration(tmp_path):
         ("model", "classes", [1, 2], "model.classes"),
         ("images", "path", "", "images.path"),
         ("output", "path", "", "output.path"),
+        ("output", "colours", "rgb", "output.colours"),  # of the test's two stains
         ("run", "workers", -1, "run.workers"),
         ("run", "engine", "ray", "run.workers"),  # the test's workers are 0: this very process
         ("run", "workers", "two", "run.workers"),

@@ -90,6 +90,12 @@ def test_previews_are_at_most_256_pixels_and_keep_their_shape(shape):
         assert width / height == pytest.approx(shape[2] / shape[1], rel=0.05)
 
 
+def test_rgb_is_shown_in_its_own_colours():
+    planes = np.random.default_rng(0).random((3, 8, 8), dtype=np.float32)
+    shown = np.asarray(Image.open(io.BytesIO(image_preview(planes, "rgb"))))
+    assert np.abs(shown / 255 - np.moveaxis(planes, 0, -1)).max() < 1 / 255
+
+
 def test_one_stain_is_shown_in_grey():
     planes = np.random.default_rng(0).random((1, 8, 8), dtype=np.float32)
     colours = np.asarray(Image.open(io.BytesIO(image_preview(planes))))

@@ -57,6 +57,72 @@ def test_colours_can_be_chosen():
     assert picture[0].tolist() == [[1, 1, 0], [0, 1, 1]]
 
 
+def test_any_colour_of_matplotlib_will_do_and_ours_come_first():
+    picture = visualize.composite(torch.eye(3)[:, None], WINDOW, colours=["red", "green", "#00f"])
+    assert picture[0].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("n_stains", [7, 10, 32])
+def test_beyond_six_stains_the_first_keep_their_colours_and_all_differ(n_stains):
+    picture = visualize.composite(torch.eye(n_stains)[:, None], WINDOW)[0]
+    assert [tuple(pixel) for pixel in picture[:6]] == list(visualize.STAIN_COLOURS.values())
+    assert len(np.unique(picture.round(2), axis=0)) == n_stains
+
+
+# RGB
+
+
+@pytest.mark.parametrize("photograph", [torch.rand(3, 5, 6), 255 * torch.rand(3, 5, 6)])
+def test_rgb_is_drawn_as_it_is(photograph):
+    expected = photograph / (255 if photograph.max() > 1 else 1)
+    picture = visualize.composite(photograph, colours="rgb")
+    np.testing.assert_allclose(picture, expected.permute(1, 2, 0), atol=1e-6)
+
+
+def test_standardised_rgb_keeps_its_hues():
+    photograph = torch.rand(3, 40, 40)
+    standardised = (photograph - 0.5) / 0.25
+    picture = visualize.composite(standardised, colours="rgb")
+    inside = (picture > 0) & (picture < 1)
+    both = inside[..., 0] & inside[..., 1]
+    red, green = photograph[0].numpy()[both], photograph[1].numpy()[both]
+    differences = picture[..., 0][both] - picture[..., 1][both]
+    slope = np.polyfit(red - green, differences, 1)
+    np.testing.assert_allclose(differences, np.polyval(slope, red - green), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda x, w: visualize.plot_stains(x, colours="rgb").axes[3],
+        lambda x, w: visualize.plot_explanation(x, w, colours="rgb").axes[0],
+        lambda x, w: visualize.plot_explanations(x[None], w[None], colours="rgb").axes[0],
+        lambda x, w: visualize.plot_overlay(x, 0 * w, colours="rgb").axes[0],
+        lambda x, w: visualize.plot_contours(x, w, colours="rgb").axes[0],
+        lambda x, w: visualize.plot_blends(x, w, 0.0, colours="rgb").axes[0],
+        lambda x, w: visualize.plot_fidelity(
+            _mean_logits, x, w, 1, fractions=(1.0,), colours="rgb"
+        ).axes[1],
+    ],
+    ids=["stains", "explanation", "explanations", "overlay", "contours", "blends", "fidelity"],
+)
+def test_every_picture_draws_rgb_in_its_own_colours(draw):
+    photograph, weights = torch.rand(3, 12, 12), torch.rand(3, 12, 12)
+    np.testing.assert_allclose(
+        _shown(draw(photograph, weights)), photograph.permute(1, 2, 0), atol=1e-6
+    )
+
+
+def test_viewers_get_rgb_in_its_own_colours():
+    photograph, weights = torch.rand(3, 12, 12), torch.rand(3, 12, 12)
+    original = visualize.captum_arrays(photograph, weights, colours="rgb")[1]
+    np.testing.assert_array_equal(original, (255 * photograph.permute(1, 2, 0)).round().byte())
+    layers = visualize.napari_layers(photograph, weights, colours="rgb")[:3]
+    assert [arguments["colormap"] for _, arguments, _ in layers] == ["red", "green", "blue"]
+    assert [arguments["name"] for _, arguments, _ in layers] == ["red", "green", "blue"]
+    assert all(arguments["contrast_limits"] == [0, 1] for _, arguments, _ in layers)
+
+
 def test_windows_given_stretch_each_stain_and_clip_the_rest():
     image = torch.tensor([[[100.0, 150.0, 250.0]], [[0.0, 1.0, 2.0]]])
     stretched = visualize.stretch(image, [(100, 200), (0, 4)])
@@ -191,6 +257,27 @@ def test_the_explanation_shows_image_map_overlay_and_contours():
     _render(figure)
 
 
+def test_a_batch_is_drawn_a_row_per_image_on_one_scale():
+    images, weights = torch.rand(3, 2, 16, 16), torch.rand(3, 2, 16, 16)
+    verdicts = ["explained", "empty", "no gradient"]
+    figure = visualize.plot_explanations(images, weights, WINDOW, verdicts=verdicts)
+    drawn = [axis for axis in figure.axes if axis.images and axis.get_title()]
+    assert len(drawn) == 12
+    for row, (image, own) in enumerate(zip(images, weights, strict=True)):
+        picture, drawn_map = drawn[4 * row], drawn[4 * row + 1]
+        np.testing.assert_array_equal(_shown(picture), visualize.composite(image, WINDOW))
+        np.testing.assert_allclose(_shown(drawn_map), own.mean(0), rtol=1e-6)
+        assert drawn_map.get_title() == f"map\n{verdicts[row]}"
+        assert drawn_map.images[0].get_clim() == (0, pytest.approx(float(weights.mean(1).max())))
+    _render(figure)
+
+
+def test_a_stack_is_a_batch_of_one():
+    stack, weights = torch.rand(2, 5, 16, 16), torch.rand(2, 5, 16, 16)
+    figure = visualize.plot_explanations(stack[None], weights[None], WINDOW)
+    np.testing.assert_array_equal(_shown(figure.axes[0]), visualize.composite(stack, WINDOW))
+
+
 def test_blends_show_what_was_kept_and_what_was_lost():
     image = torch.tensor([[[1.0, 1.0]]])
     weights = torch.tensor([[[1.0, 0.25]]])
@@ -288,6 +375,7 @@ def test_watching_the_path_leaves_pcim_as_it_was():
         (lambda x, w, axes: visualize.plot_overlay(x, w, axes=axes), 1),
         (lambda x, w, axes: visualize.plot_contours(x, w, axes=axes), 1),
         (lambda x, w, axes: visualize.plot_explanation(x, w, axes=axes), 4),
+        (lambda x, w, axes: visualize.plot_explanations(x[None], w[None], axes=axes), 4),
         (lambda x, w, axes: visualize.plot_blends(x, w, 0.0, axes=axes), 3),
         (lambda x, w, axes: visualize.plot_objects(w, (w[0] > 0.5).int(), axes=axes), 1),
         (
@@ -310,6 +398,7 @@ def test_watching_the_path_leaves_pcim_as_it_was():
         "overlay",
         "contours",
         "explanation",
+        "explanations",
         "blends",
         "objects",
         "fidelity",
@@ -339,9 +428,29 @@ def test_figures_are_not_pyplots():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: visualize.composite(torch.rand(7, 4, 4)), "expected 1 to 6 stains, got 7"),
+        (lambda: visualize.composite(torch.rand(4, 4, 4), colours="rgb"), "for three stains"),
+        (lambda: visualize.composite(torch.rand(3, 4, 4), colours="bgr"), "expected 'rgb' or one"),
+        (lambda: visualize.composite(torch.rand(0, 4, 4)), "at least one stain"),
+        (
+            lambda: visualize.plot_explanation(torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4)),
+            r"expected one image .* for a batch use plot_explanations",
+        ),
+        (
+            lambda: visualize.plot_explanations(torch.rand(3, 4, 4), torch.rand(3, 4, 4)),
+            r"images: expected a batch",
+        ),
+        (
+            lambda: visualize.plot_explanations(torch.rand(3, 1, 4, 4), torch.rand(2, 1, 4, 4)),
+            "attributions: expected 3, one per image, got 2",
+        ),
+        (
+            lambda: visualize.plot_explanations(
+                torch.rand(2, 1, 4, 4), torch.rand(2, 1, 4, 4), verdicts=["explained"]
+            ),
+            "verdicts: expected 2, one per image, got 1",
+        ),
         (lambda: visualize.composite(torch.rand(4, 4)), r"image: expected \(C, H, W\)"),
-        (lambda: visualize.composite(torch.rand(2, 4, 4), colours=["red", "green"]), "colours"),
+        (lambda: visualize.composite(torch.rand(2, 4, 4), colours=["red", "gren"]), "colours"),
         (lambda: visualize.stretch(torch.rand(2, 4, 4), [(0, 1)] * 3), "windows: expected one"),
         (lambda: visualize.display_map(torch.rand(1, 2, 3, 4, 4)), "attributions: expected one"),
         (lambda: visualize.display_map(torch.tensor([[float("nan")]])), "finite"),

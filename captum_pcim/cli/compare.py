@@ -46,6 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "--t",
             "--window",
             "--target",
+            "--colours",
             "--out",
         ),
         *("--device", "--seed"),
@@ -75,6 +76,8 @@ def _run(args: argparse.Namespace) -> None:
 
     images = _images(args)
     inputs = _stacked({image.name: _pixels(image, args) for image in images}, args.device)
+    if args.colours == "rgb" and inputs.shape[1] != 3:
+        raise UsageError(f"colours: rgb needs three channels, got {inputs.shape[1]}")
     masks = None if args.masks is None else _masks(args.masks, images, inputs)
     model = load_model(args.model, args.state_dict, args.device, args.trust)
     methods = _methods(model, args)
@@ -88,7 +91,7 @@ def _run(args: argparse.Namespace) -> None:
     notes = {name: "; ".join(run.notes) for name, run in comparison.runs.items()}
     rows = [row | {"notes": notes.get(row["method"], "")} for row in comparison.table()]
     write_table(args.out, "table", rows)
-    write_figure(args.out, "maps", comparison.plot())
+    write_figure(args.out, "maps", comparison.plot(colours=args.colours))
     write_figure(args.out, "curves", comparison.plot_curves())
     print(comparison)
     print(f"\n{len(inputs)} images compared: {args.out / 'table.csv'}")

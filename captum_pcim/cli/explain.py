@@ -49,7 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         parser,
         *("--model", "--state-dict", "--trust", "--score", "--images", "--stains", "--z", "--t"),
         "--window",
-        *("--target", "--out", "--device", "--seed"),
+        *("--target", "--colours", "--out", "--device", "--seed"),
     )
     add = parser.add_argument
     add("--per-stain", action="store_true", help="one weight per pixel and stain")
@@ -113,6 +113,7 @@ def _settings(args: argparse.Namespace, windows: Sequence[Window]) -> dict[str, 
         "steps": _steps(args),
         "seed": args.seed,
         "map_format": args.map_format,
+        "colours": args.colours,
     }
 
 
@@ -171,7 +172,7 @@ def _explain(explainer: Explainer, images: Sequence[LoadedImage], out: OutFolder
             continue
         try:
             out.add(image.name, image.sha256, image.pixels, explanation, seconds)
-        except (OSError, OutputError) as error:
+        except (OSError, ValueError) as error:  # OutputError, and colours that do not fit
             out.add_other(image.name, "error", describe(error))
 
 

@@ -106,6 +106,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "C",
         "help": f"class to explain, from 0, or {PREDICTED!r} (default)",
     },
+    "--colours": {
+        "choices": ("rgb",),
+        "help": "rgb where the three channels are a picture's red, green and blue: it is drawn as "
+        "it is (default: overlays in grey, merges in one colour per stain)",
+    },
     "--out": {
         "required": True,
         "type": Path,

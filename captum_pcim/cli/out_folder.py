@@ -94,8 +94,9 @@ class OutFolder:
         weights = explanation.attributions
         if not self.settings["per_stain"]:
             weights = weights[0]
+        overlay = overlay_png(image, weights, self.settings["colours"])
         self._write(self._map_path(name), self._encoded(weights))
-        self._write(self._overlay_path(name), overlay_png(image, weights))
+        self._write(self._overlay_path(name), overlay)
         numbers = {
             "target": explanation.target,
             "predicted": explanation.predicted,

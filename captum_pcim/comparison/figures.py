@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from captum_pcim.metrics import Curve
-from captum_pcim.visualize import STAIN_COLOURS, composite, percentile_windows
+from captum_pcim.visualize import composite
+from captum_pcim.visualize.colours import Colours, default_windows
 
 if TYPE_CHECKING:
     from captum_pcim.comparison.result import Comparison
@@ -21,7 +22,9 @@ _CELL = 1.5  # inches a panel
 _COLOURS = "magma"
 
 
-def plot_comparisons(*comparisons: Comparison, max_images: int = 8) -> Figure:
+def plot_comparisons(
+    *comparisons: Comparison, max_images: int = 8, colours: Colours = None
+) -> Figure:
     """Draw one row per image: the image, its mask if there is one, and each method's map.
 
     All maps share one colour scale from 0 to 1. A method's unit is the 99.5th percentile of its
@@ -31,6 +34,7 @@ def plot_comparisons(*comparisons: Comparison, max_images: int = 8) -> Figure:
     Args:
         comparisons: What to draw, one below the other.
         max_images: Only the first ones of each comparison are drawn.
+        colours: As in :func:`captum_pcim.visualize.composite`.
 
     Returns:
         The figure; save it with `figure.savefig("maps.png")`.
@@ -41,7 +45,7 @@ def plot_comparisons(*comparisons: Comparison, max_images: int = 8) -> Figure:
     figure = Figure(figsize=size, layout="constrained")
     parts = figure.subfigures(len(comparisons), 1, height_ratios=n_rows, squeeze=False)[:, 0]
     for part, comparison, n in zip(parts, comparisons, n_rows, strict=True):
-        _draw_comparison(part, comparison, n)
+        _draw_comparison(part, comparison, n, colours)
     return figure
 
 
@@ -70,8 +74,10 @@ def plot_curves(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
     return figure
 
 
-def _draw_comparison(figure: SubFigure, comparison: Comparison, n_rows: int) -> None:
-    columns = _image_columns(comparison, n_rows)
+def _draw_comparison(
+    figure: SubFigure, comparison: Comparison, n_rows: int, colours: Colours
+) -> None:
+    columns = _image_columns(comparison, n_rows, colours)
     scaled = {name: _scaled(run.maps[:n_rows, 0]) for name, run in comparison.runs.items()}
     axes = figure.subplots(n_rows, len(columns) + len(scaled), squeeze=False)
     for column, (title, images) in enumerate(columns.items()):
@@ -90,11 +96,14 @@ def _draw_comparison(figure: SubFigure, comparison: Comparison, n_rows: int) -> 
     )
 
 
-def _image_columns(comparison: Comparison, n_rows: int) -> dict[str, Sequence[ArrayLike]]:
+def _image_columns(
+    comparison: Comparison, n_rows: int, colours: Colours
+) -> dict[str, Sequence[ArrayLike]]:
     case = comparison.case
-    shown = case.inputs[:n_rows, : len(STAIN_COLOURS)]
-    windows = percentile_windows(shown)
-    columns: dict[str, Sequence[ArrayLike]] = {"image": [composite(x, windows) for x in shown]}
+    shown = case.inputs[:n_rows]
+    windows = default_windows(shown, colours)
+    pictures = [composite(image, windows, colours) for image in shown]
+    columns: dict[str, Sequence[ArrayLike]] = {"image": pictures}
     if case.masks is not None:
         masks = case.masks[:n_rows].reshape(n_rows, *case.inputs.shape[2:]).cpu() > 0
         columns["truth"] = list(masks.numpy())

@@ -19,6 +19,8 @@ from captum_pcim.metrics import Curve
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from captum_pcim.visualize.colours import Colours
+
 
 @dataclass(frozen=True)
 class MethodResult:
@@ -102,11 +104,11 @@ class Comparison:
             name: {method: run.curves[name] for method, run in self.runs.items()} for name in names
         }
 
-    def plot(self, max_images: int = 8) -> Figure:
+    def plot(self, max_images: int = 8, colours: Colours = None) -> Figure:
         """Draw images, masks and maps side by side; see :mod:`captum_pcim.comparison.figures`."""
         from captum_pcim.comparison.figures import plot_comparisons
 
-        return plot_comparisons(self, max_images=max_images)
+        return plot_comparisons(self, max_images=max_images, colours=colours)
 
     def plot_curves(self) -> Figure:
         """Draw the curves, averaged over images."""

@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_pcim._compat import BaselineType, TargetType, as_tuple
-from captum_pcim.core.network import Target
+from captum_pcim._compat import BaselineType, as_tuple
 
 
 def check_inputs(inputs: Any, integers: bool = False) -> tuple[Tensor, ...]:
@@ -40,7 +39,8 @@ def check_inputs(inputs: Any, integers: bool = False) -> tuple[Tensor, ...]:
             bad = (~torch.isfinite(x)).flatten(1).any(1)
             raise ValueError(
                 f"{name}: expected finite values, got NaN or infinity in images "
-                f"{_first(bad.nonzero().flatten().tolist())}"
+                f"{_first(bad.nonzero().flatten().tolist())}; leave them out, or fill the "
+                "gaps with torch.nan_to_num"
             )
     if not tensors:
         raise ValueError("inputs: expected at least one tensor, got an empty tuple")
@@ -50,7 +50,10 @@ def check_inputs(inputs: Any, integers: bool = False) -> tuple[Tensor, ...]:
 
 def _check_dense(name: str, x: Any) -> None:
     if not isinstance(x, Tensor):
-        raise TypeError(f"{name}: expected a tensor or a tuple of tensors, got {_kind(x)}")
+        advice = "; pass torch.from_numpy(inputs)" if isinstance(x, np.ndarray) else ""
+        raise TypeError(
+            f"{name}: expected a tensor or a tuple of tensors, got {kind_of(x)}{advice}"
+        )
     if x.layout != torch.strided or x.is_meta:
         kind = "meta" if x.is_meta else "sparse"
         raise TypeError(f"{name}: expected a dense tensor with values, got a {kind} one")
@@ -111,7 +114,7 @@ def check_forward_func(forward_func: Any) -> None:
         )
     raise TypeError(
         f"forward_func: expected a module or a function from images to scores, got "
-        f"{_kind(forward_func)} {forward_func!r:.80}{adapter}"
+        f"{kind_of(forward_func)} {forward_func!r:.80}{adapter}"
     )
 
 
@@ -121,100 +124,10 @@ def check_kind(name: str, value: Any, kind: type) -> None:
         raise TypeError(f"{name}: expected {kind.__name__} or None, got {value!r}")
 
 
-def check_target(target: TargetType, n_images: int) -> Target:
-    """Return the target as None, int, tuple of int, or int64 tensor with one row per image.
-
-    Takes what Captum takes, and NumPy integers and arrays, and (N, 1) tensors. A list of tuples of
-    k elements becomes a tensor of shape (N, k). Negative targets are refused: in Captum -1 silently
-    means the last class.
-    """
-    if isinstance(target, (np.ndarray, np.generic)):
-        target = torch.as_tensor(target)
-    if isinstance(target, list) and target and not isinstance(target[0], tuple):
-        target = torch.tensor([_check_tuple((_number(element),))[0] for element in target])
-    if isinstance(target, Tensor):
-        return _check_tensor_target(target, n_images)
-    if isinstance(target, list):
-        _check_count("target", len(target), n_images)
-        return _tensor_of([_check_tuple(element) for element in target])
-    if isinstance(target, tuple):
-        return _check_tuple(target)
-    if isinstance(target, bool) or not isinstance(target, (int, type(None))):
-        raise TypeError(
-            f"target: expected None, an int, a tuple, a tensor or a list of them, got "
-            f"{_kind(target)}"
-        )
-    return None if target is None else _check_tuple((target,))[0]
-
-
-def _check_tensor_target(target: Tensor, n_images: int) -> Target:
-    if target.is_floating_point() or target.dtype == torch.bool:
-        raise TypeError(f"target: expected integer classes, got a tensor of {target.dtype}")
-    if target.ndim == 2 and target.shape[1] == 1:
-        target = target.squeeze(1)
-    if target.ndim > 1:
-        raise ValueError(f"target: expected shape (N,) or (N, 1), got {tuple(target.shape)}")
-    if bool((target < 0).any()):
-        raise IndexError(f"target: expected classes from 0, got {int(target.min())}")
-    if target.numel() == 1:
-        return int(target)
-    _check_count("target", len(target), n_images)
-    return target.long()
-
-
-def _tensor_of(tuples: list[tuple[int, ...]]) -> Tensor:
-    lengths = {len(element) for element in tuples}
-    if len(lengths) > 1:
-        raise ValueError(f"target: expected tuples of one length, got {sorted(lengths)}")
-    return torch.tensor(tuples)
-
-
-def _number(element: Any) -> Any:
-    return element.item() if isinstance(element, Tensor) and element.numel() == 1 else element
-
-
-def _check_tuple(target: Any) -> tuple[int, ...]:
-    if not isinstance(target, tuple):
-        raise TypeError(f"target: expected a tuple for every image, got {_kind(target)}")
-    if not target:
-        raise ValueError("target: expected at least one number in a tuple, got ()")
-    for element in target:
-        if isinstance(element, bool) or not isinstance(element, (int, np.integer)):
-            raise TypeError(f"target: expected whole numbers, got {_kind(element)} in {target!r}")
-        if not 0 <= element < 2**63:
-            raise IndexError(f"target: expected classes from 0, got {element}")
-    return tuple(int(element) for element in target)
-
-
-def check_trailing_range(target: Target, output: Tensor) -> None:
-    """Raise IndexError where a target of several numbers per image is outside the output.
-
-    On a GPU the selection itself would abort the process.
-    """
-    if not isinstance(target, Tensor) or target.ndim == 1:
-        return
-    n_axes = min(target.shape[1], output.ndim - 1)
-    sizes = output.shape[1 : 1 + n_axes]
-    outside = (target[:, :n_axes] >= target.new_tensor(sizes)).any(1)
-    if bool(outside.any()):
-        raise IndexError(
-            f"target: expected numbers below {tuple(sizes)}, got "
-            f"{tuple(target[outside][0].tolist())}"
-        )
-
-
-def check_class_range(classes: Tensor, n_classes: int) -> None:
-    """Raise IndexError where a target is not a class of the network."""
-    if bool((classes >= n_classes).any()):
-        raise IndexError(
-            f"target: expected classes from 0 to {n_classes - 1}, got {int(classes.max())}"
-        )
-
-
 def check_baselines(baselines: BaselineType, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Return one baseline per input, in its shape or with one row for all images."""
     given = as_tuple(baselines)
-    _check_count("baselines", len(given), len(inputs), what="tensors or numbers, one per input")
+    check_count("baselines", len(given), len(inputs), what="tensors or numbers, one per input")
     return tuple(_check_baseline(b, x) for b, x in zip(given, inputs, strict=True))
 
 
@@ -223,7 +136,7 @@ def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
         # In double precision first: half precision cannot be made from numbers beyond its range.
         baseline = torch.full_like(inputs[:1], baseline, dtype=torch.float64).to(inputs)
     if not isinstance(baseline, Tensor):
-        raise TypeError(f"baselines: expected a tensor or a number, got {_kind(baseline)}")
+        raise TypeError(f"baselines: expected a tensor or a number, got {kind_of(baseline)}")
     fits = baseline.ndim == inputs.ndim and all(
         own in (1, size) for own, size in zip(baseline.shape, inputs.shape, strict=True)
     )
@@ -242,14 +155,14 @@ def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
 def check_feature_mask(feature_mask: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Return one integer mask per input, broadcastable to it, its groups numbered without gaps."""
     masks = as_tuple(feature_mask)
-    _check_count("feature_mask", len(masks), len(inputs), what="tensors, one per input")
+    check_count("feature_mask", len(masks), len(inputs), what="tensors, one per input")
     masks = tuple(
         mask.reshape([1] * x.ndim) if isinstance(mask, Tensor) and mask.ndim == 0 else mask
         for mask, x in zip(masks, inputs, strict=True)
     )
     for mask, x in zip(masks, inputs, strict=True):
         if not isinstance(mask, Tensor) or mask.is_floating_point() or mask.is_complex():
-            raise TypeError(f"feature_mask: expected an integer tensor, got {_kind(mask)}")
+            raise TypeError(f"feature_mask: expected an integer tensor, got {kind_of(mask)}")
         fits = mask.ndim == x.ndim and all(
             m in (1, size) for m, size in zip(mask.shape, x.shape, strict=True)
         )
@@ -291,7 +204,8 @@ def check_scores(scores: Tensor) -> None:
     if bool(bad.any()):
         raise ValueError(
             f"forward_func: expected finite scores, got NaN or infinity for images "
-            f"{_first(bad.nonzero().flatten().tolist())}"
+            f"{_first(bad.nonzero().flatten().tolist())}; are they scaled as the network was "
+            "trained, and is its precision wide enough?"
         )
 
 
@@ -305,7 +219,8 @@ def check_differentiable(output: Tensor) -> None:
         )
 
 
-def _check_count(name: str, came: int, expected: int, what: str = "rows, one per image") -> None:
+def check_count(name: str, came: int, expected: int, what: str = "rows, one per image") -> None:
+    """Refuse another number than was expected."""
     if came != expected:
         raise ValueError(f"{name}: expected {expected} {what}, got {came}")
 
@@ -314,7 +229,8 @@ def _is_integer(tensor: Tensor) -> bool:
     return tensor.dtype != torch.bool and not tensor.is_complex()
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """Return what something is, in an error's words."""
     return f"a tensor of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
 
 

@@ -2,17 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from captum_pcim.core import diagnostics_table
 
-@dataclass(frozen=True)
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True, repr=False)
 class Diagnostics:
     """One row per image, on the CPU. Probabilities are those of the target.
 
+    Printed, or as the last line of a notebook's cell, it is a table. Its length is the number of
+    images, and indices and slices select images: `diagnostics[0]` is what is told of the first.
+    `torch.save` writes it, and `torch.load` reads it with `weights_only=True`.
+
     Args:
+        target (Tensor): The class that was explained, of shape (N,), int64; 0 for a single score.
         full_probability (Tensor): On the image itself, of shape (N,).
         preserved_probability (Tensor): On the blend with the trained weights, averaged over the
             references, of shape (N,).
@@ -33,6 +43,7 @@ class Diagnostics:
             isolation is factorised.
     """
 
+    target: Tensor
     full_probability: Tensor
     preserved_probability: Tensor
     removed_probability: Tensor
@@ -46,6 +57,42 @@ class Diagnostics:
     removed_by_reference: Tensor
     loss_history: Tensor
     stain_weights: tuple[Tensor, ...] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.verdict)
+
+    def __getitem__(self, index: int | slice) -> "Diagnostics":
+        """Return what is told of one image, or of several: again one row per image."""
+        if not isinstance(index, slice):
+            index = range(len(self))[index]  # raises where there is no such image
+            index = slice(index, index + 1)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        stains = values.pop("stain_weights")
+        taken = {name: value[index] for name, value in values.items()}
+        return Diagnostics(**taken, stain_weights=stains and tuple(s[index] for s in stains))
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Return the table as a data frame, without what has several values per image.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "to_dataframe needs pandas: pip install 'captum-pcim[pandas]'"
+            ) from error
+        columns = diagnostics_table.columns(self)
+        return pandas.DataFrame(columns, index=pandas.RangeIndex(len(self), name="image"))
+
+    def __repr__(self) -> str:
+        """Return the table as text."""
+        return diagnostics_table.as_text(self)
+
+    def _repr_html_(self) -> str:
+        return diagnostics_table.as_html(self)
 
     @staticmethod
     def concatenate(parts: Sequence["Diagnostics"]) -> "Diagnostics":
@@ -66,3 +113,7 @@ class Diagnostics:
                 "diagnostics; inside NoiseTunnel or sensitivity_max leave it out"
             )
         raise AttributeError(f"Diagnostics has no {name!r}")
+
+
+if hasattr(torch.serialization, "add_safe_globals"):  # torch 2.3 has no such list
+    torch.serialization.add_safe_globals([Diagnostics])

@@ -6,17 +6,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from captum_pcim._compat import progress
 from captum_pcim._errors import describe
 from captum_pcim.core.call import Call, Maps
 from captum_pcim.core.channels import per_image
-from captum_pcim.core.checks import (
-    check_class_range,
-    check_scores,
-    check_trailing_range,
-    shape_doubt,
-)
-from captum_pcim.core.chunks import in_chunks, is_out_of_memory
+from captum_pcim.core.checks import check_scores, shape_doubt
+from captum_pcim.core.chunks import is_out_of_memory
 from captum_pcim.core.diagnostics import Diagnostics
 from captum_pcim.core.evidence import (
     differences,
@@ -30,6 +24,7 @@ from captum_pcim.core.network import CallArguments, usable
 from captum_pcim.core.objective import mean_weight
 from captum_pcim.core.probe import NoGradient, check_gradient
 from captum_pcim.core.problem import Images, Problem
+from captum_pcim.core.progress import chunks_with_progress
 from captum_pcim.core.scores import (
     Calibration,
     ScoreKind,
@@ -42,6 +37,7 @@ from captum_pcim.core.scores import (
 )
 from captum_pcim.core.solver import Solution, Solve
 from captum_pcim.core.stakes import Stakes
+from captum_pcim.core.targets import check_class_range, check_trailing_range, chosen_target
 from captum_pcim.core.verdict import Doubts, is_empty
 from captum_pcim.core.warn import warn
 
@@ -81,14 +77,13 @@ def _explain_with(source: GradientSource, call: Call) -> tuple[Maps, Diagnostics
     network, solve = source.solver(call.network, call.load, call.seed)
     problem = Problem(network, call.objective, call.score)
     explainer = _Explainer(call, problem, solve, source.differentiates)
-    total = source.n_updates(call.load, call.settings.n_steps)
-    hidden = not call.show_progress
-    with progress(total=total, desc="PCIM attribution", disable=hidden) as bar:
-        parts = in_chunks(
-            call.load.n_images,
-            source.images_at_once(call.load),
-            lambda start, stop: explainer(start, stop, bar.update),
-        )
+    parts = chunks_with_progress(
+        call.load.n_images,
+        source.images_at_once(call.load),
+        source.n_updates(call.settings.n_steps),
+        explainer,
+        call.show_progress,
+    )
     if source.differentiates and call.load.perturbations_per_eval != 1:
         warn("perturbations_per_eval: only ForwardOnly has a use for it; autograd ignores it")
     Doubts.concatenate([doubts for *_, doubts in parts]).warn(call.reference_names)
@@ -107,6 +102,7 @@ class _Prepared:
 
     Args:
         images (Images): The images with the references that are used.
+        classes (Tensor): The class of each image that is explained, of shape (N,).
         reference_odds (Tensor): Calibrated log-odds of the references, of shape (N, R).
         nothing (Tensor): Where nothing can be evidence, of shape (N,).
         little (Tensor): Where there is little that can be, of shape (N,).
@@ -114,6 +110,7 @@ class _Prepared:
     """
 
     images: Images
+    classes: Tensor
     reference_odds: Tensor
     nothing: Tensor
     little: Tensor
@@ -165,8 +162,10 @@ class _Explainer:
         channels = self.call.make_channels(inputs, rows)
         with torch.no_grad():
             output = self._first_output(inputs, arguments)
-            check_trailing_range(arguments.target, output)
-            scores, classes = select_classes(output, arguments.target)
+            target = chosen_target(arguments.target, output, self.problem.score)
+            check_trailing_range(target, output)
+            arguments = replace(arguments, target=target)
+            scores, classes = select_classes(output, target)
             check_scores(scores)
             check_class_range(classes, scores.shape[1])
             check_meaning(scores, self.problem.score)
@@ -220,7 +219,7 @@ class _Explainer:
             images, odds, spent = with_other_references(self.problem, images, odds, nothing)
             n_forwards = n_forwards + spent
         images = replace(images, stakes=Stakes.between(odds, images.full.log_odds))
-        return _Prepared(images, odds, nothing, little, n_forwards)
+        return _Prepared(images, classes, odds, nothing, little, n_forwards)
 
     def _diagnose(
         self, prepared: _Prepared, solution: Solution, weights: Maps, doubts: Doubts
@@ -249,6 +248,7 @@ class _Explainer:
         n_forwards = n_forwards + 2 * n_references * preserved.isfinite().all(1)
         stains = images.channels.stain_weights(solution.factors)
         return Diagnostics(
+            target=prepared.classes.cpu(),
             full_probability=full.cpu(),
             preserved_probability=preserved.mean(1).cpu(),
             removed_probability=removed.mean(1).cpu(),

@@ -6,10 +6,11 @@ warning that says so, where it is not. Everything else stays the same: objective
 channels, solver, and the arguments of `attribute`.
 """
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
+
+from torch import nn
 
 from captum_pcim.core import solver
 from captum_pcim.core.checks import check_choice, check_positive
@@ -54,8 +55,8 @@ class GradientSource(Protocol):
         """Return how many images are explained together."""
         ...
 
-    def n_updates(self, load: Load, n_steps: int) -> int:
-        """Return how much progress there is to show."""
+    def n_updates(self, n_steps: int) -> int:
+        """Return how much progress there is to show of each image."""
         ...
 
     def solver(self, network: Network, load: Load, seed: int) -> tuple[RunNetwork, Solve]:
@@ -74,9 +75,9 @@ class Autograd:
         """Return how many images fit, at two rows each: all, if nothing was said."""
         return min(load.n_images, load.blends_at_once)
 
-    def n_updates(self, load: Load, n_steps: int) -> int:
-        """Return the steps of all chunks."""
-        return math.ceil(load.n_images / self.images_at_once(load)) * n_steps
+    def n_updates(self, n_steps: int) -> int:
+        """Return the steps of each image."""
+        return n_steps
 
     def solver(self, network: Network, load: Load, seed: int) -> tuple[RunNetwork, Solve]:
         """Return the network, row by row where only one was allowed, and the solver."""
@@ -119,7 +120,7 @@ class ForwardOnly:
         """Return all images: what is chunked is their blends."""
         return load.n_images
 
-    def n_updates(self, load: Load, n_steps: int) -> int:
+    def n_updates(self, n_steps: int) -> int:
         """Return the passes of each image."""
         return self.n_forwards
 
@@ -142,3 +143,11 @@ def check_gradients(gradients: object) -> None:
         raise ValueError(
             f"gradients: expected 'auto', Autograd() or ForwardOnly(...), got {gradients!r}"
         )
+
+
+def takes_integers(gradients: Gradients, forward_func: object) -> bool:
+    """Tell whether images may be integers."""
+    if isinstance(gradients, GradientSource):
+        return gradients.takes_integers
+    # A module that is given integers under "auto" is far more often a forgotten .float().
+    return not isinstance(forward_func, nn.Module)

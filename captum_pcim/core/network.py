@@ -7,16 +7,18 @@ import math
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from captum_pcim._compat import scores_of
 from captum_pcim.core.copies import Copies
 
+PREDICTED = "predicted"
 Target = int | tuple[int, ...] | Tensor | None
 """The same class for all images, or one for each: a tensor of shape (N,), or (N, k) for tuples."""
+Choice = Literal["predicted"] | Callable[[Tensor], Any]
 
 
 def frozen_view(
@@ -89,20 +91,23 @@ class CallArguments:
     """What goes with each image: its target and its additional forward arguments.
 
     Args:
-        target: In the checked form of :func:`captum_pcim.core.checks.check_target`, on the device
-            of the images.
+        target: From :func:`captum_pcim.core.targets.asked_target`, on the device of the images.
         additional (tuple): Additional forward arguments.
         per_image (tuple of bool): Which of them have one row per image and follow their image;
             everything else is passed on as it is.
     """
 
-    target: Target
+    target: Target | Choice
     additional: tuple[Any, ...]
     per_image: tuple[bool, ...]
 
     @classmethod
     def of(
-        cls, target: Target, additional: tuple[Any, ...], n_images: int, device: torch.device
+        cls,
+        target: Target | Choice,
+        additional: tuple[Any, ...],
+        n_images: int,
+        device: torch.device,
     ) -> "CallArguments":
         """Move the targets to the images, and tell which arguments have one row per image.
 
@@ -195,9 +200,7 @@ class Network:
     def _run(self, inputs: tuple[Tensor, ...], arguments: CallArguments) -> Tensor:
         cast = tuple(_as_dtype(x, dtype) for x, dtype in zip(inputs, self.dtypes, strict=True))
         with self._precision(inputs[0].device):
-            output = self.forward_func(*cast, *arguments.additional)
-        if isinstance(output, np.ndarray):
-            output = torch.from_numpy(np.ascontiguousarray(output))
+            output = scores_of(self.forward_func(*cast, *arguments.additional))
         return self._checked(output, len(inputs[0])).to(inputs[0].device)
 
     def _precision(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
@@ -211,12 +214,14 @@ class Network:
         if not isinstance(output, Tensor):
             raise TypeError(
                 f"forward_func: expected it to return a tensor of scores, got "
-                f"{type(output).__name__}; wrap it in a function that picks the scores"
+                f"{type(output).__name__}; wrap it in a function that picks the scores, as in "
+                "PCIM(lambda images: model(images)[0])"
             )
         if output.ndim == 0 or len(output) != n_rows:
             raise ValueError(
                 f"forward_func: expected one row of scores per image, {n_rows} rows, got shape "
-                f"{tuple(output.shape)}"
+                f"{tuple(output.shape)}; keep the batch axis first, as in scores.unsqueeze(0) for "
+                "one image"
             )
         return output
 

@@ -30,7 +30,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from captum_pcim.core.network import Target
 from captum_pcim.core.warn import warn
 
 ScoreKind = Literal[
@@ -199,13 +198,13 @@ def _warn_of_kind(said: str, looks_like: str, kind: str, how: str = "") -> None:
     )
 
 
-def select_classes(output: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+def select_classes(output: Tensor, target: Any) -> tuple[Tensor, Tensor]:
     """Bring outputs and targets of every form Captum knows into class scores and class numbers.
 
     Args:
         output (Tensor): What the forward function returned: (N,), (N, K) or (N, K, ...).
         target (int, tuple, Tensor or None): In the checked form of
-            :func:`captum_pcim.core.checks.check_target`. On the output's device nothing is waited
+            :func:`captum_pcim.core.targets.check_target`. On the output's device nothing is waited
             for.
 
     Returns:
@@ -241,7 +240,8 @@ def _only_class(output: Tensor) -> int:
     if output[0].numel() != 1:
         raise ValueError(
             f"target: forward_func returns {tuple(output.shape)}, several scores per image; "
-            f"expected a target that selects one, got None"
+            f"expected a target that selects one, got None; pass a class or one per image "
+            "(PCIM.attribute also takes 'predicted')"
         )
     return 0
 
@@ -260,6 +260,7 @@ def _checked(scores: Tensor, classes: Tensor, target: object) -> tuple[Tensor, T
     if scores.ndim != 2:
         raise ValueError(
             f"target: expected one score per image, but {target!r} leaves shape "
-            f"{tuple(scores.shape[:1] + scores.shape[2:])} of forward_func's output"
+            f"{tuple(scores.shape[:1] + scores.shape[2:])} of forward_func's output; name "
+            "the place too, as in (class, y, x), or average over a region in a function"
         )
     return scores, classes

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from captum_pcim._compat import as_tuple, run_forward
-from captum_pcim.core.checks import check_choice, check_positive, check_target, check_trailing_range
+from captum_pcim.core.checks import check_choice, check_positive
 from captum_pcim.core.network import CallArguments
 from captum_pcim.core.scores import (
     ScoreKind,
@@ -16,6 +16,7 @@ from captum_pcim.core.scores import (
     read_scores,
     select_classes,
 )
+from captum_pcim.core.targets import check_target, check_trailing_range
 from captum_pcim.metrics.relevance import at_least_single
 
 

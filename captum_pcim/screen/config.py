@@ -66,6 +66,13 @@ class ScreenConfig(Table):
                 f"stains among {self.images.stains}",
                 stain,
             )
+        n_stains = len(self.images.stains)
+        check(
+            self.output.colours == "stains" or n_stains == 3,
+            "output.colours",
+            'three stains with "rgb"',
+            n_stains,
+        )
         left_out = [s for s in self.images.stains if s not in self.windows.fixed]
         check(
             not self.windows.fixed or not left_out or bool(self.windows.percentiles),
@@ -122,6 +129,7 @@ class ScreenConfig(Table):
             "attribution": dataclasses.asdict(self.attribution),
             "controls": dataclasses.asdict(self.controls),
             "previews": self.output.previews,
+            "colours": self.output.colours,
             "maps": self.output.maps,
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

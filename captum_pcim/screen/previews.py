@@ -11,23 +11,22 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from captum_pcim.images.read import FloatPixels
+    from captum_pcim.screen.settings import PreviewColours
 
 SIDE = 256
-# Told apart by colour-blind readers; one stain alone is grey.
-COLOURS = ((1, 0, 1), (0, 1, 0), (0, 1, 1), (1, 1, 0), (1, 0.5, 0), (0.5, 0.5, 1))
 
 
-def image_preview(inputs: FloatPixels) -> bytes:
+def image_preview(inputs: FloatPixels, colours: PreviewColours = "stains") -> bytes:
     """Merges the stains in colours and scales them down to at most 256 pixels a side.
 
     Args:
         inputs: Intensities, (C, H, W). Below 0 is black, above 1 is full colour.
+        colours: ``"rgb"`` where they are the red, green and blue of a picture.
     """
-    small = np.clip(_shrunk(inputs), 0, 1)
-    colours = np.array([COLOURS[i % len(COLOURS)] for i in range(len(small))], np.float32)
-    if len(small) == 1:
-        colours = np.ones((1, 3), np.float32)
-    merged = np.clip(np.tensordot(small, colours, axes=(0, 0)), 0, 1)
+    from captum_pcim.visualize import composite
+
+    own = None if colours == "stains" else colours
+    merged = composite(_shrunk(inputs), windows=(0, 1), colours=own)
     return _png((merged * 255 + 0.5).astype(np.uint8))
 
 

@@ -41,7 +41,7 @@ def write_result(
         if sample.labels is not None:
             np.save(folder / OBJECTS, measure_objects(explanation.attributions, sample.labels))
         if config.output.previews:
-            (folder / IMAGE).write_bytes(image_preview(sample.inputs))
+            (folder / IMAGE).write_bytes(image_preview(sample.inputs, config.output.colours))
             (folder / MAP).write_bytes(map_preview(explanation.attributions))
         if config.output.maps:
             from captum_pcim.screen.maps import write_map

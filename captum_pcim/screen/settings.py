@@ -15,6 +15,7 @@ TableFormat = Literal["csv", "parquet"]
 ControlReference = Literal["mean", "sample"]
 Illumination = Literal["divide", "subtract", "none"]
 Score = Literal["logits", "probabilities", "binary_logits", "binary_probabilities"]
+PreviewColours = Literal["stains", "rgb"]
 IsolationName = Literal["shared", "per_stain", "factorised"]
 
 
@@ -186,12 +187,15 @@ class OutputSettings(Table):
     Args:
         path: The results folder.
         previews: Image and map as PNG files of at most 256 pixels a side.
+        colours: Of previews: those of stains, or ``"rgb"`` where the three stains are the red,
+            green and blue of a picture.
         maps: Full maps as OME-Zarr 0.5, float16. About 2 bytes a pixel and stain.
         table: ``"csv"`` or ``"parquet"``.
     """
 
     path: str
     previews: bool = True
+    colours: PreviewColours = "stains"
     maps: bool = False
     table: TableFormat = "csv"
 

@@ -7,19 +7,13 @@ nothing has to be closed and any backend will do. Images are one image each, (C,
 """
 
 from captum_pcim.visualize.canvas import draw_scale_bar
-from captum_pcim.visualize.composite import (
-    STAIN_COLOURS,
-    composite,
-    display_map,
-    overlay,
-    percentile_windows,
-    stretch,
-)
+from captum_pcim.visualize.colours import STAIN_COLOURS, percentile_windows
+from captum_pcim.visualize.composite import composite, display_map, overlay, stretch
 from captum_pcim.visualize.evidence import plot_blends, plot_fidelity, plot_objects
+from captum_pcim.visualize.explanation import plot_explanation, plot_explanations
 from captum_pcim.visualize.handover import captum_arrays, napari_layers
 from captum_pcim.visualize.maps import (
     plot_contours,
-    plot_explanation,
     plot_map,
     plot_maps,
     plot_overlay,
@@ -40,6 +34,7 @@ __all__ = [
     "plot_blends",
     "plot_contours",
     "plot_explanation",
+    "plot_explanations",
     "plot_fidelity",
     "plot_map",
     "plot_maps",

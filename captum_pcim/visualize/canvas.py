@@ -23,7 +23,7 @@ def panels(axes: AxesLike | None, rows: int, columns: int) -> list[Axes]:
         ValueError: If another number was given.
     """
     if axes is None:
-        size = (PANEL * columns, PANEL * rows + 0.3)
+        size = (PANEL * columns, PANEL * rows + 0.6)
         figure = Figure(figsize=size, layout="constrained")
         return list(figure.subplots(rows, columns, squeeze=False).ravel())
     given = [axes] if isinstance(axes, Axes) else list(np.asarray(axes, dtype=object).ravel())

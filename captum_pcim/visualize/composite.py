@@ -1,58 +1,24 @@
-"""Stains as colours: windows, merges of one to six stains, and a map laid over its image."""
+"""Stains as one picture: stretched, merged in their colours, and with a map laid over it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray = NDArray[np.float64]
-
-STAIN_COLOURS: dict[str, tuple[float, float, float]] = {
-    "magenta": (1.0, 0.0, 1.0),
-    "green": (0.0, 1.0, 0.0),
-    "cyan": (0.0, 1.0, 1.0),
-    "yellow": (1.0, 1.0, 0.0),
-    "grey": (1.0, 1.0, 1.0),
-    "orange": (1.0, 0.5, 0.0),
-}
-"""Colours of stains in a merge, in order. Two stains are magenta and green and meet in white, which
-those who cannot tell red from green can read."""
+from captum_pcim.visualize.colours import (
+    Colours,
+    FloatArray,
+    chosen_windows,
+    colour_names,
+    colour_values,
+    percentile_windows,
+    to_numpy,
+)
 
 MAP_COLOUR = (1.0, 0.35, 0.0)
 MAP_OPACITY = 0.65  # where the map is highest
-
-
-def percentile_windows(images: Any, low: float = 1.0, high: float = 99.8) -> FloatArray:
-    """Read the intensity window of each stain off one image, or off all images of a plate.
-
-    Args:
-        images: One image (C, H, W), or with `images.ndim == 4` a batch (N, C, H, W). For stacks
-            pass a batch (N, C, D, H, W).
-        low: Percentile that is drawn black, in [0, 100].
-        high: Percentile that is drawn at full brightness, in [0, 100].
-
-    Returns:
-        Windows of shape (C, 2), to be passed on as `windows`, so that images of a plate can be
-        compared by eye.
-
-    Raises:
-        ValueError: If `images` has no such shape or the percentiles are not in order.
-
-    Examples:
-        >>> percentile_windows(torch.linspace(0, 100, 101).reshape(1, 1, 101), 10, 90)
-        array([[10., 90.]])
-    """
-    if not 0 <= low < high <= 100:
-        raise ValueError(f"low, high: expected 0 <= low < high <= 100, got {low} and {high}")
-    pixels = to_numpy(images)
-    if pixels.ndim not in (3, 4, 5):
-        raise ValueError(f"images: expected (C, H, W) or (N, C, *spatial), got {pixels.shape}")
-    stains = pixels if pixels.ndim == 3 else np.moveaxis(pixels, 1, 0)
-    window: FloatArray = np.percentile(stains.reshape(len(stains), -1), (low, high), axis=1).T
-    return window
 
 
 def stretch(image: Any, windows: ArrayLike | None = None) -> FloatArray:
@@ -69,7 +35,7 @@ def stretch(image: Any, windows: ArrayLike | None = None) -> FloatArray:
     Raises:
         ValueError: If image or windows do not have such shapes.
     """
-    stains = _projected(image)
+    stains = projected(image)
     given = percentile_windows(stains) if windows is None else np.asarray(windows, dtype=float)
     if given.shape not in ((2,), (len(stains), 2)):
         raise ValueError(
@@ -80,50 +46,49 @@ def stretch(image: Any, windows: ArrayLike | None = None) -> FloatArray:
     return stretched
 
 
-def composite(
-    image: Any, windows: ArrayLike | None = None, colours: Sequence[str] | None = None
-) -> FloatArray:
+def composite(image: Any, windows: ArrayLike | None = None, colours: Colours = None) -> FloatArray:
     """Merge stains into one picture: a single stain in grey, several in additive colours.
 
     Args:
-        image: Image of shape (C, H, W) with 1 to 6 stains, or a stack (C, D, H, W), which is
-            projected first.
-        windows: As in :func:`stretch`.
-        colours: Names out of :data:`STAIN_COLOURS`, one per stain. Default: grey for one stain, the
-            first C otherwise.
+        image: Image of shape (C, H, W), or a stack (C, D, H, W), which is projected first.
+        windows: As in :func:`stretch`; of "rgb" one window for all three.
+        colours: "rgb" where the three stains are the red, green and blue of a picture, which is
+            then drawn as it is. Or one colour per stain, out of :data:`STAIN_COLOURS` or any that
+            Matplotlib knows. Default: grey for one stain, the first C otherwise.
 
     Returns:
         Picture of shape (H, W, 3), in [0, 1].
 
     Raises:
-        ValueError: If there are more than 6 stains or colours do not fit them.
+        ValueError: If colours do not fit the stains.
 
     Examples:
         >>> composite(torch.ones(2, 1, 1), windows=(0, 1))
         array([[[1., 1., 1.]]])
     """
-    stains = stretch(image, windows)
-    merged: FloatArray = np.einsum("chw,ck->hwk", stains, _colours(len(stains), colours))
+    pixels = projected(image)
+    values = colour_values(colour_names(len(pixels), colours))
+    stains = stretch(pixels, chosen_windows(pixels[None], windows, colours))
+    merged: FloatArray = np.einsum("chw,ck->hwk", stains, values)
     return np.minimum(merged, 1)
 
 
-def colour_names(n_stains: int) -> list[str]:
-    """Return the names of the colours of this many stains."""
-    if not 1 <= n_stains <= len(STAIN_COLOURS):
-        raise ValueError(f"image: expected 1 to {len(STAIN_COLOURS)} stains, got {n_stains}")
-    return ["grey"] if n_stains == 1 else list(STAIN_COLOURS)[:n_stains]
-
-
 def overlay(
-    image: Any, attributions: Any, windows: ArrayLike | None = None, vmax: float | None = None
+    image: Any,
+    attributions: Any,
+    windows: ArrayLike | None = None,
+    vmax: float | None = None,
+    colours: Colours = None,
 ) -> FloatArray:
     """Lay a map over its image: the image in grey, the map in orange, more opaque where higher.
 
     Args:
-        image: As in :func:`composite`, with any number of stains.
+        image: As in :func:`composite`.
         attributions: As in :func:`display_map`; negative values are not drawn.
         windows: As in :func:`stretch`.
         vmax: Attribution that is drawn with full opacity. Default: the map's maximum.
+        colours: As in :func:`composite`, to have the image in colours. Default: the mean of the
+            stains in grey.
 
     Returns:
         Picture of shape (H, W, 3), in [0, 1].
@@ -131,11 +96,14 @@ def overlay(
     Raises:
         ValueError: If map and image differ in size.
     """
-    grey = stretch(image, windows).mean(0)[..., None]
-    relevance = display_map(attributions, grey.shape[:2])
+    if colours is None:
+        below = stretch(image, windows).mean(0)[..., None]
+    else:
+        below = composite(image, windows, colours)
+    relevance = display_map(attributions, below.shape[:2])
     top = relevance.max() if vmax is None else vmax
     opacity = MAP_OPACITY * np.clip(relevance / max(top, 1e-12), 0, 1)[..., None]
-    picture: FloatArray = (1 - opacity) * grey + opacity * np.array(MAP_COLOUR)
+    picture: FloatArray = (1 - opacity) * below + opacity * np.array(MAP_COLOUR)
     return picture
 
 
@@ -167,25 +135,9 @@ def display_map(attributions: Any, size: tuple[int, ...] | None = None) -> Float
     return values
 
 
-def to_numpy(values: Any) -> FloatArray:
-    """Return a tensor, on any device, or an array as an array of floats."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().double()
-    return np.asarray(values, dtype=float)
-
-
-def _projected(image: Any) -> FloatArray:
+def projected(image: Any) -> FloatArray:
+    """Return an image as it is, and the maximum projection of a stack."""
     pixels = to_numpy(image)
     if pixels.ndim not in (3, 4):
         raise ValueError(f"image: expected (C, H, W) or (C, D, H, W), got {pixels.shape}")
     return pixels if pixels.ndim == 3 else pixels.max(1)
-
-
-def _colours(n_stains: int, names: Sequence[str] | None) -> FloatArray:
-    chosen = colour_names(n_stains) if names is None else list(names)
-    unknown = [name for name in chosen if name not in STAIN_COLOURS]
-    if unknown or len(chosen) != n_stains:
-        raise ValueError(
-            f"colours: expected {n_stains} names out of {list(STAIN_COLOURS)}, got {chosen}"
-        )
-    return np.array([STAIN_COLOURS[name] for name in chosen])

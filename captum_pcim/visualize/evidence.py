@@ -16,7 +16,8 @@ from captum_pcim.metrics import deletion, insertion, object_shares
 from captum_pcim.metrics.curves import Curve, as_baseline_images, blend_by_rank
 from captum_pcim.metrics.relevance import pixel_relevance, relevance_ranks
 from captum_pcim.visualize.canvas import AxesLike, figure_of, panels, show
-from captum_pcim.visualize.composite import composite, percentile_windows
+from captum_pcim.visualize.colours import Colours, chosen_windows
+from captum_pcim.visualize.composite import composite
 
 FRACTIONS = (0.02, 0.1, 0.3, 0.6)
 _BAR, _MARKED_BAR, _CHANCE = "0.6", "tab:orange", "black"
@@ -27,7 +28,7 @@ def plot_blends(
     attributions: Tensor,
     reference: Tensor | float,
     windows: ArrayLike | None = None,
-    colours: Sequence[str] | None = None,
+    colours: Colours = None,
     axes: AxesLike | None = None,
 ) -> Figure:
     r"""Draw image, blend and complement: all there is, what the network was left, what it lost.
@@ -54,7 +55,7 @@ def plot_blends(
     if low < 0 or high > 1:
         raise ValueError(f"attributions: expected weights in [0, 1], got {low:g} to {high:g}")
     # The windows of the image also where parts of it are gone.
-    shared = percentile_windows(image[None]) if windows is None else windows
+    shared = chosen_windows(image[None], windows, colours)
     shown = torch.as_tensor(reference).to(image)
     pictures = {
         "image": image,
@@ -76,6 +77,7 @@ def plot_fidelity(
     fractions: Sequence[float] = FRACTIONS,
     windows: ArrayLike | None = None,
     axes: AxesLike | None = None,
+    colours: Colours = None,
 ) -> Figure:
     """Draw insertion and deletion of one image, with what the network saw at chosen points.
 
@@ -88,6 +90,7 @@ def plot_fidelity(
         fractions: Shares of the pixels to show the image at, in [0, 1].
         windows: As in :func:`captum_pcim.visualize.stretch`.
         axes: Two rows of `1 + len(fractions)`: insertion, then deletion.
+        colours: As in :func:`captum_pcim.visualize.composite`.
 
     Returns:
         The figure.
@@ -101,7 +104,7 @@ def plot_fidelity(
     baseline = as_baseline_images(baselines, inputs)
     columns = 1 + len(fractions)
     drawn = panels(axes, 2, columns)
-    shared = percentile_windows(inputs) if windows is None else windows
+    shared = chosen_windows(inputs, windows, colours)
     for row, (metric, start, end) in enumerate(
         [(insertion, baseline, inputs), (deletion, inputs, baseline)]
     ):
@@ -110,7 +113,7 @@ def plot_fidelity(
         _draw_curve(own[0], curve, metric.__name__, fractions)
         pictures = _replaced(start, end, maps, fractions)
         for axis, picture, fraction in zip(own[1:], pictures, fractions, strict=True):
-            show(axis, composite(picture, shared), f"{fraction:.0%}")
+            show(axis, composite(picture, shared, colours), f"{fraction:.0%}")
     return figure_of(drawn[0])
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from captum_pcim.visualize.composite import (
+from captum_pcim.visualize.colours import (
+    Colours,
+    chosen_windows,
     colour_names,
-    composite,
-    display_map,
-    percentile_windows,
+    default_stain_names,
     to_numpy,
 )
+from captum_pcim.visualize.composite import composite, display_map
 
 Layer = tuple[NDArray[Any], dict[str, Any], str]
 _NAPARI_COLOURS = {"grey": "gray", "orange": "bop orange"}  # where the name is not ours
@@ -24,7 +25,7 @@ def captum_arrays(
     image: Any,
     attributions: Any,
     windows: ArrayLike | None = None,
-    colours: Sequence[str] | None = None,
+    colours: Colours = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Prepare what `captum.attr.visualization.visualize_image_attr` takes.
 
@@ -57,18 +58,20 @@ def napari_layers(
     stain_names: Sequence[str] | None = None,
     pixel_size: float | Sequence[float] = 1.0,
     name: str = "attribution",
+    colours: Colours = None,
 ) -> list[Layer]:
     """Return layers for napari: each stain, the map over them, and the objects.
 
     napari itself is not needed. Stacks stay stacks.
 
     Args:
-        image: Image of shape (C, H, W), or a stack (C, D, H, W), with 1 to 6 stains.
+        image: Image of shape (C, H, W), or a stack (C, D, H, W).
         attributions: Attributions of its shape; stains are averaged.
         label_image: Labels of shape (H, W) or (D, H, W), integers.
-        stain_names: Names of the layers. Default: "stain 0" and so on.
+        stain_names: Names of the layers. Default: "stain 0" and so on, or those of "rgb".
         pixel_size: Size of a pixel, or of each spatial axis.
         name: Name of the map's layer.
+        colours: As in :func:`captum_pcim.visualize.composite`.
 
     Returns:
         Tuples (data, arguments, kind), as napari's readers return them.
@@ -86,11 +89,12 @@ def napari_layers(
             f"image, attributions: expected (C, H, W) or (C, D, H, W), got {stains.shape} and "
             f"{relevance.shape}"
         )
-    names = [f"stain {i}" for i in range(len(stains))] if stain_names is None else stain_names
+    names = default_stain_names(len(stains), colours) if stain_names is None else stain_names
     if len(names) != len(stains):
         raise ValueError(f"stain_names: expected {len(stains)}, got {len(names)}")
     scale = np.broadcast_to(pixel_size, stains.ndim - 1).astype(float).tolist()
-    windows = percentile_windows(stains[None]).tolist()
+    chosen = chosen_windows(stains[None], None, colours)
+    windows = np.broadcast_to(chosen, (len(stains), 2)).tolist()
     layers: list[Layer] = [
         (
             stain,
@@ -104,7 +108,7 @@ def napari_layers(
             "image",
         )
         for stain, stain_name, colour, window in zip(
-            stains, names, colour_names(len(stains)), windows, strict=True
+            stains, names, colour_names(len(stains), colours), windows, strict=True
         )
     ]
     weights = relevance.mean(0)

@@ -1,9 +1,8 @@
-"""An image and its map: stains, the map beside and over the image, contours of its mass."""
+"""An image and its map: stains, the map, the map over the image, contours of its mass."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from textwrap import fill
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -11,7 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from captum_pcim.visualize.canvas import AxesLike, figure_of, panels, show
-from captum_pcim.visualize.composite import composite, display_map, overlay, stretch
+from captum_pcim.visualize.colours import Colours, chosen_windows, default_stain_names
+from captum_pcim.visualize.composite import composite, display_map, overlay, projected, stretch
 from captum_pcim.visualize.regions import smallest_region
 
 MAP_COLOURS = "magma"
@@ -23,14 +23,14 @@ def plot_stains(
     image: Any,
     stain_names: Sequence[str] | None = None,
     windows: ArrayLike | None = None,
-    colours: Sequence[str] | None = None,
+    colours: Colours = None,
     axes: AxesLike | None = None,
 ) -> Figure:
     """Draw every stain in grey, and their merge where there are several.
 
     Args:
         image: As in :func:`captum_pcim.visualize.composite`, with C stains.
-        stain_names: Titles. Default: "stain 0" and so on.
+        stain_names: Titles. Default: "stain 0" and so on, or the names of the colours of "rgb".
         windows: As in :func:`captum_pcim.visualize.stretch`.
         colours: As in :func:`captum_pcim.visualize.composite`.
         axes: C + 1 axes, 1 for a single stain.
@@ -41,8 +41,9 @@ def plot_stains(
     Raises:
         ValueError: If names or axes are of another number.
     """
-    stains = stretch(image, windows)
-    names = [f"stain {i}" for i in range(len(stains))] if stain_names is None else stain_names
+    pixels = projected(image)
+    stains = stretch(pixels, chosen_windows(pixels[None], windows, colours))
+    names = default_stain_names(len(stains), colours) if stain_names is None else stain_names
     if len(names) != len(stains):
         raise ValueError(f"stain_names: expected {len(stains)}, got {len(names)}")
     several = len(stains) > 1
@@ -50,7 +51,7 @@ def plot_stains(
     for axis, stain, name in zip(drawn, stains, names, strict=False):
         show(axis, stain, name, cmap="gray", vmin=0, vmax=1)
     if several:
-        show(drawn[-1], composite(image, windows, colours), "merge")
+        show(drawn[-1], composite(pixels, windows, colours), "merge")
     return figure_of(drawn[0])
 
 
@@ -122,6 +123,7 @@ def plot_overlay(
     vmax: float | None = None,
     title: str = "map over image",
     axes: AxesLike | None = None,
+    colours: Colours = None,
 ) -> Figure:
     """Draw a map over its image, as :func:`captum_pcim.visualize.overlay` makes it.
 
@@ -132,12 +134,13 @@ def plot_overlay(
         vmax: As there.
         title: Title.
         axes: One.
+        colours: As there.
 
     Returns:
         The figure.
     """
     (axis,) = panels(axes, 1, 1)
-    show(axis, overlay(image, attributions, windows, vmax), title)
+    show(axis, overlay(image, attributions, windows, vmax, colours), title)
     return figure_of(axis)
 
 
@@ -146,7 +149,7 @@ def plot_contours(
     attributions: Any,
     masses: Sequence[float] = MASSES,
     windows: ArrayLike | None = None,
-    colours: Sequence[str] | None = None,
+    colours: Colours = None,
     axes: AxesLike | None = None,
 ) -> Figure:
     """Draw the merge and the outlines of the smallest regions that hold shares of the map.
@@ -175,41 +178,6 @@ def plot_contours(
     for mass, colour in zip(masses, CONTOUR_COLOURS, strict=False):
         _draw_outline(axis, relevance, mass, colour)
     return figure_of(axis)
-
-
-def plot_explanation(
-    image: Any,
-    attributions: Any,
-    windows: ArrayLike | None = None,
-    vmax: float | None = None,
-    masses: Sequence[float] = MASSES,
-    axes: AxesLike | None = None,
-    verdict: str = "",
-) -> Figure:
-    """Draw image, map, map over image, and contours side by side.
-
-    Args:
-        image: As in :func:`captum_pcim.visualize.composite`.
-        attributions: One map, as in :func:`captum_pcim.visualize.display_map`.
-        windows: As in :func:`captum_pcim.visualize.stretch`.
-        vmax: As in :func:`plot_map`.
-        masses: As in :func:`plot_contours`.
-        axes: Four.
-        verdict: What the map is worth, from `Diagnostics.verdict`; stands over it.
-
-    Returns:
-        The figure.
-
-    Examples:
-        >>> maps, diagnostics = PCIM(model).attribute(inputs, target=1, return_diagnostics=True)
-        >>> plot_explanation(inputs[0], maps[0], vmax=1, verdict=diagnostics.verdict[0])
-    """
-    first, second, third, fourth = panels(axes, 1, 4)
-    show(first, composite(image, windows), "image")
-    plot_map(attributions, "\n".join(filter(None, ["map", fill(verdict, 32)])), vmax, axes=second)
-    plot_overlay(image, attributions, windows, vmax, axes=third)
-    plot_contours(image, attributions, masses, windows, axes=fourth)
-    return figure_of(first)
 
 
 def _draw_outline(axis: Axes, relevance: Any, mass: float, colour: str) -> None:

@@ -9,16 +9,19 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from captum_pcim.visualize.colours import Colours
+
     FloatArray = npt.NDArray[np.floating]
 
 
-def overlay_png(image: FloatArray, weights: FloatArray) -> bytes:
+def overlay_png(image: FloatArray, weights: FloatArray, colours: Colours = None) -> bytes:
     """Draw the image in grey and the weights over it in orange, most opaque where they are 1.
 
     Args:
         image: Intensities of shape (C, H, W), shown as the mean over stains between their 1st
-            and 99.8th percentile.
+            and 99.8th percentile, or in its own colours.
         weights: In [0, 1], of shape (H, W) or (C, H, W); of several stains the mean is shown.
+        colours: As in :func:`captum_pcim.visualize.overlay`.
 
     Returns:
         The PNG file's bytes.
@@ -28,7 +31,7 @@ def overlay_png(image: FloatArray, weights: FloatArray) -> bytes:
 
     from captum_pcim.visualize import overlay
 
-    colours = overlay(image, weights, vmax=1.0)
+    picture = overlay(image, weights, vmax=1.0, colours=colours)
     stream = io.BytesIO()
-    Image.fromarray(np.round(255 * colours).astype(np.uint8)).save(stream, format="PNG")
+    Image.fromarray(np.round(255 * picture).astype(np.uint8)).save(stream, format="PNG")
     return stream.getvalue()

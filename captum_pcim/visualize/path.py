@@ -15,7 +15,8 @@ from captum_pcim.core.gradients import Autograd, ForwardOnly
 from captum_pcim.core.objective import Blended
 from captum_pcim.pcim import DEFAULT_STEPS, PCIM
 from captum_pcim.visualize.canvas import AxesLike, figure_of, panels, show
-from captum_pcim.visualize.composite import composite, percentile_windows
+from captum_pcim.visualize.colours import Colours, chosen_windows
+from captum_pcim.visualize.composite import composite
 from captum_pcim.visualize.maps import plot_map
 
 _FRAMES = 5
@@ -29,7 +30,7 @@ def plot_path(
     n_steps: int = DEFAULT_STEPS,
     baselines: Tensor | float | None = None,
     windows: ArrayLike | None = None,
-    colours: Sequence[str] | None = None,
+    colours: Colours = None,
     axes: AxesLike | None = None,
 ) -> Figure:
     r"""Explain an image and draw its weights after chosen steps, and what each of them keeps.
@@ -80,7 +81,7 @@ def plot_path(
 
     columns = len(frames)
     drawn = panels(axes, 2, columns)
-    shared = percentile_windows(inputs) if windows is None else windows
+    shared = chosen_windows(inputs, windows, colours)
     pairs = zip(frames, drawn[:columns], drawn[columns:], strict=True)
     for (title, weights), above, below in pairs:
         plot_map(weights, title, vmax=1, colour_bar=False, axes=above)

@@ -1,0 +1,78 @@
+"""A class is given, or chosen by what the network scores."""
+
+import pytest
+import torch
+from captum.attr import NoiseTunnel
+from networks import images, small_cnn
+from torch import nn
+from torch.testing import assert_close
+
+from captum_pcim import PCIM, ForwardOnly
+
+network = small_cnn(n_classes=3)
+inputs = images(4)
+with torch.no_grad():
+    scores = network(inputs)
+
+
+def explained(forward_func, target, **arguments):
+    return PCIM(forward_func).attribute(
+        inputs, target=target, n_steps=3, return_diagnostics=True, **arguments
+    )
+
+
+@pytest.mark.parametrize("gradients", ["auto", ForwardOnly(n_forwards=40)], ids=["auto", "forward"])
+def test_predicted_explains_each_images_own_class_of_the_highest_score(gradients):
+    pcim = PCIM(network, gradients=gradients)
+    asked = pcim.attribute(inputs, target="predicted", n_steps=3)
+    given = pcim.attribute(inputs, target=scores.argmax(1), n_steps=3)
+    assert_close(asked, given, rtol=0, atol=0)
+
+
+def test_a_function_of_the_scores_chooses_the_class():
+    second = scores.topk(2).indices[:, 1]
+    maps, diagnostics = explained(network, lambda seen: seen.topk(2).indices[:, 1])
+    assert diagnostics.target.tolist() == second.tolist()
+    assert_close(maps, explained(network, second)[0], rtol=0, atol=0)
+
+
+def test_a_function_sees_the_scores_of_the_images_chunk_by_chunk():
+    seen = []
+    explained(network, lambda chunk: seen.append(chunk) or 0, internal_batch_size=4)
+    assert_close(torch.cat(seen), scores)
+    assert [len(chunk) for chunk in seen] == [2, 2]
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_of_a_single_score_there_is_nothing_to_predict(shape):
+    single = nn.Sequential(network, nn.Linear(3, 1))
+    _, diagnostics = explained(lambda x: single(x).reshape(shape), "predicted")
+    assert diagnostics.target.tolist() == [0, 0, 0, 0]
+
+
+def test_choosing_a_class_takes_no_further_pass():
+    asked, given = explained(network, "predicted")[1], explained(network, scores.argmax(1))[1]
+    assert asked.n_forwards.tolist() == given.n_forwards.tolist()
+
+
+def test_noise_tunnel_asks_every_noisy_image_for_its_class():
+    maps = NoiseTunnel(PCIM(network)).attribute(
+        inputs, nt_samples=2, stdevs=0.01, target="predicted", n_steps=3
+    )
+    assert maps.shape == inputs.shape
+
+
+@pytest.mark.parametrize(
+    "forward_func, target, arguments, message",
+    [
+        (network, "best", {}, "expected a class or 'predicted', got 'best'"),
+        (network, lambda s: s, {}, "target: expected integer classes, got a tensor of"),
+        (network, lambda s: s.argmax(1)[:1].repeat(3), {}, "target: expected 4 rows"),
+        (lambda x: x, "predicted", {}, r"pass a target, \(class, y, x\) for a map of classes"),
+        (network, "predicted", {"score": "regression"}, "one score per class, .* got regression"),
+    ],
+    ids=["misspelt", "no class", "too few", "a map of classes", "quantities"],
+)
+def test_what_is_no_class_is_refused_with_what_to_pass(forward_func, target, arguments, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        PCIM(forward_func, **arguments).attribute(inputs, target=target, n_steps=2)
