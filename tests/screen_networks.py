@@ -101,3 +101,31 @@ class Slow(Linear):
     def forward(self, inputs: Tensor) -> Tensor:
         time.sleep(0.01)
         return super().forward(inputs)
+
+
+class OneLogit(Linear):
+    """The logit of the second class alone, of shape (N, 1)."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs)[:, 1:]
+
+
+class Flat(OneLogit):
+    """The same of shape (N,)."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs)[:, 0]
+
+
+class OneProbability(OneLogit):
+    """The probability of the second class alone."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs).sigmoid()
+
+
+class Labels(Linear):
+    """Two labels that both hold for any image."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs) + 4

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from captum_pcim._errors import describe
 from captum_pcim._version import __version__
 from captum_pcim.classifiers.files import fingerprint, load_model
-from captum_pcim.cli.options import PREDICTED, add_options, positive
+from captum_pcim.classifiers.tables import notes_of_network
+from captum_pcim.cli.options import add_options, positive
 from captum_pcim.cli.out_folder import MAP_SUFFIXES, OutFolder, OutputError
 from captum_pcim.images.folders import ImageFiles, find_images
 from captum_pcim.images.read import SUFFIXES, ImageError, Window, read_image, scale
@@ -47,8 +48,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_options(
         parser,
-        *("--model", "--state-dict", "--trust", "--score", "--images", "--stains", "--z", "--t"),
-        "--window",
+        *("--model", "--state-dict", "--trust", "--score", "--classes", "--forward-only"),
+        *("--images", "--stains", "--z", "--t", "--window"),
         *("--target", "--out", "--device", "--seed"),
     )
     add = parser.add_argument
@@ -70,8 +71,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from captum_pcim.classifiers.classes import target_number
+    from captum_pcim.core.gradients import ForwardOnly
     from captum_pcim.explainer import Explainer
 
+    target = target_number(args.target, args.classes)
     if args.images.resolve() == args.out.resolve():
         raise ValueError("out: must not be the folder of the images")
     windows = [Window.parse(*ends) for ends in args.window]
@@ -81,15 +85,18 @@ def _run(args: argparse.Namespace) -> int:
     if args.map_format == "tiff":
         import tifffile  # noqa: F401  (missing, it is missed now rather than after the first image)
     model = load_model(args.model, args.state_dict, args.device, args.trust)
-    out = OutFolder.open(args.out, _settings(args, windows), args.overwrite)
+    settings = _settings(args, windows) | {"target": args.target if target is None else target}
+    out = OutFolder.open(args.out, settings, args.overwrite, args.classes)
     explainer = Explainer(
         model,
         score=args.score,
         isolation="per_stain" if args.per_stain else "shared",
-        target=None if args.target == PREDICTED else args.target,
+        target=target,
         n_steps=args.steps,
         seed=args.seed,
         device=args.device,
+        classes=args.classes,
+        options={"gradients": ForwardOnly(args.forward_only)} if args.forward_only else None,
     )
     for batch in _batches(_pending(images, windows, args, out), args.batch_size):
         _explain(explainer, batch, out)
@@ -103,8 +110,8 @@ def _settings(args: argparse.Namespace, windows: Sequence[Window]) -> dict[str, 
     return {
         "version": __version__,
         "model": fingerprint(args.model, args.state_dict),
-        "target": args.target,
         "score": args.score,
+        "forward_only": args.forward_only,
         "stains": args.stains,
         "z": args.z,
         "t": args.t,
@@ -182,7 +189,9 @@ def _report(out: OutFolder) -> int:
     print(
         f"{len(out.done)} images explained, {len(failed)} failed: {out.folder / 'diagnostics.csv'}"
     )
-    noted = sum(bool(entry["row"].get("notes")) for entry in out.done.values())
-    if noted:
-        print(f"{noted} of them have notes that say what their maps are worth")
+    notes = [entry["row"]["notes"] for entry in out.done.values() if entry["row"].get("notes")]
+    if notes:
+        print(f"{len(notes)} of them have notes that say what their maps are worth")
+    for note in notes_of_network(notes):
+        print(f"captum-pcim explain: {note}", file=sys.stderr)
     return 1 if failed else 0

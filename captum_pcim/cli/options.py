@@ -10,6 +10,7 @@ from captum_pcim.images.read import SUFFIXES
 from captum_pcim.images.stack import PROJECTIONS
 
 PREDICTED = "predicted"
+DEFAULT_FORWARDS = 1000
 
 
 def add_options(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -38,14 +39,6 @@ def _plane(text: str) -> int | str:
     return int(text)
 
 
-def _target(text: str) -> int | str:
-    if text == PREDICTED:
-        return text
-    if not text.isascii() or not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a class from 0 or {PREDICTED!r}, got {text!r}")
-    return int(text)
-
-
 OPTIONS: dict[str, dict[str, Any]] = {
     "--model": {
         "required": True,
@@ -66,7 +59,21 @@ OPTIONS: dict[str, dict[str, Any]] = {
             "binary_probabilities",
             "regression",
         ),
-        "help": "what the network returns (default: logits)",
+        "help": "what the network returns (default: logits); one output alone tells two classes",
+    },
+    "--classes": {
+        "nargs": "+",
+        "default": [],
+        "metavar": "NAME",
+        "help": "names of the classes in the order of the outputs; two for a network of one output",
+    },
+    "--forward-only": {
+        "nargs": "?",
+        "type": positive,
+        "const": DEFAULT_FORWARDS,
+        "metavar": "N",
+        "help": f"explain from N forward passes an image (default: {DEFAULT_FORWARDS}), without "
+        "gradients; done anyway where the network has none",
     },
     "--images": {
         "required": True,
@@ -101,10 +108,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "value of their type, floats are kept)",
     },
     "--target": {
-        "type": _target,
         "default": PREDICTED,
         "metavar": "C",
-        "help": f"class to explain, from 0, or {PREDICTED!r} (default)",
+        "help": f"class to explain, its name or its number from 0, or {PREDICTED!r} (default)",
     },
     "--out": {
         "required": True,

@@ -9,6 +9,8 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from captum_pcim.classifiers.tables import notes_of_network
+
 if TYPE_CHECKING:
     from captum_pcim.screen.config import ScreenConfig
     from captum_pcim.screen.plate import Field
@@ -113,6 +115,8 @@ def _report(summary: Summary, folder: str) -> int:
         f"{done} of {summary.total} images done, {summary.computed} in this run, "
         f"{len(summary.failures)} failed: {folder}"
     )
+    for note in notes_of_network(summary.notes):
+        _say(note)
     missing = any(remark.missing for remark in summary.remarks)
     return FAILED if summary.failures or missing else 0
 

@@ -118,7 +118,7 @@ class ScreenConfig(Table):
             "labels": self.images.labels,
             "objects": self.images.objects,
             "windows": dataclasses.asdict(self.windows),
-            "model": [self.model.factory, self.model.score, self.model.target],
+            "model": [self.model.factory, self.model.score, self.model.target_number],
             "attribution": dataclasses.asdict(self.attribution),
             "controls": dataclasses.asdict(self.controls),
             "previews": self.output.previews,

@@ -32,8 +32,12 @@ def write_result(
         "version": __version__,
         "configuration": config.digest(),
         "field": asdict(key.field),
-        "target": explanation.target,
-        "probabilities": explanation.probabilities,
+        "classes": {
+            "target": explanation.target,
+            "predicted": explanation.predicted,
+            "scores": explanation.scores,
+            "probabilities": explanation.probabilities,
+        },
         "diagnostics": explanation.diagnostics,
         "notes": explanation.notes,
     }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from captum_pcim.classifiers.classes import PREDICTED, target_number
 from captum_pcim.screen.toml import Table, check
 
 Source = Literal["folder", "load_file", "ome_zarr"]
@@ -14,7 +15,7 @@ Engine = Literal["local", "ray"]
 TableFormat = Literal["csv", "parquet"]
 ControlReference = Literal["mean", "sample"]
 Illumination = Literal["divide", "subtract", "none"]
-Score = Literal["logits", "probabilities", "binary_logits", "binary_probabilities"]
+Score = Literal["logits", "probabilities", "binary_logits", "binary_probabilities", "regression"]
 IsolationName = Literal["shared", "per_stain", "factorised"]
 
 
@@ -121,22 +122,40 @@ class ModelSettings(Table):
         factory: ``"module:function"`` that builds the network.
         trust: Load a file that may run code: TorchScript, ``.pt2``, a pickled module.
         score: What its outputs are, as in :class:`captum_pcim.PCIM`.
-        target: The class to explain; -1 means each image's own predicted class.
-        classes: Names of the classes, for the tables and the overview.
+        target: The class to explain, its name or its number from 0, or ``"predicted"``, each
+            image's own (also -1).
+        classes: Names of the classes in the order of the outputs, for the tables and the overview;
+            two for a network of one output. Empty: their numbers.
     """
 
     path: str = ""
     factory: str = ""
     trust: bool = False
     score: Score = "logits"
-    target: int = -1
+    target: int | str = PREDICTED
     classes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Checks the entries."""
         check(bool(self.path or self.factory), "model", "a path, a factory or both", "neither")
-        expected = "a class number, or -1 for the predicted class"
-        check(self.target >= -1, "model.target", expected, self.target)
+        twice = len(set(self.classes)) < len(self.classes)
+        check(not twice, "model.classes", "no name twice", self.classes)
+        check(
+            self.target != "" and self._has_target(),
+            "model.target",
+            f"a class's number from 0 or one of {[*self.classes, PREDICTED]}",
+            self.target,
+        )
+
+    def _has_target(self) -> bool:
+        if isinstance(self.target, int):
+            return self.target >= -1
+        return self.target in (*self.classes, PREDICTED) or self.target.isdecimal()
+
+    @property
+    def target_number(self) -> int | None:
+        """The number of the class to explain; None for the predicted one."""
+        return None if self.target == -1 else target_number(self.target, self.classes)
 
 
 @dataclass(frozen=True)

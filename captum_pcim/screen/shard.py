@@ -62,6 +62,7 @@ def run_shard(keys: Sequence[Key], store: Store, worker: Worker) -> Iterator[Sta
 
     Raises:
         ImportError: A library that the images or the maps need is not installed.
+        ModelError: The network does not fit the names of its classes.
         StoreError: The results folder cannot be written.
     """
     done = {key.sha for key in keys if store.done(key.sha)}
@@ -123,10 +124,11 @@ def load_explainer(config: ScreenConfig) -> Explainer:
         network,
         score=config.model.score,
         isolation=settings.isolation,
-        target=config.model.target if config.model.target >= 0 else None,
+        target=config.model.target_number,
         n_steps=settings.n_steps or None,
         seed=settings.seed,
         device=device,
+        classes=config.model.classes,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from captum_pcim.classifiers.tables import class_columns
 from captum_pcim.explainer import DIAGNOSTICS
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan
@@ -28,7 +29,7 @@ PLACE = (
 )
 METADATA = "Metadata_"  # what texts about a place begin with, a load file's own among them
 WHOLE_NUMBERS = ("ImageNumber", "ObjectNumber")
-ABOUT = ("Status", "Reason", "Notes", "Result", "Class")
+ABOUT = ("Status", "Reason", "Notes", "Result", "Class", "Predicted")
 ROWS_AT_ONCE = 50_000
 
 Row = dict[str, Any]
@@ -56,12 +57,6 @@ def write_tables(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[R
         kinds = {name: _kind(name) for name in (*place, *names)}
         _write(config, store, "objects", kinds, _object_rows(plan, store, place))
     return images
-
-
-def class_name(config: ScreenConfig, target: int) -> str:
-    """The name of a class, or its number."""
-    names = config.model.classes
-    return names[target] if target < len(names) else str(target)
 
 
 def _blank() -> Row:
@@ -94,18 +89,17 @@ def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
             "Reason": failure["reason"] if failure else "",
         }
     manifest = store.manifest(key.sha)
-    probabilities = {
-        f"Probability_{class_name(config, i)}": p for i, p in enumerate(manifest["probabilities"])
-    }
+    classes = class_columns(config.model.classes, **manifest["classes"])
     return {
         **row,
         "Status": "done",
         "Reason": "",
         "Notes": _notes(config, key, manifest["notes"]),
         "Result": os.path.relpath(store.folder(key.sha), store.path),
-        "Class": class_name(config, manifest["target"]),
+        "Class": classes.pop("target"),
+        "Predicted": classes.pop("predicted"),
         **manifest["diagnostics"],
-        **probabilities,
+        **classes,
     }
 
 
