@@ -16,7 +16,6 @@ from torch import Tensor
 from captum_pcim._errors import noting_warnings
 from captum_pcim.classifiers.classes import Classes
 from captum_pcim.classifiers.files import ModelError
-from captum_pcim.core.channels import Factorised, Isolation, PerStain, SharedOverStains
 from captum_pcim.core.diagnostics import Diagnostics
 from captum_pcim.core.scores import ScoreKind
 from captum_pcim.core.warn import PCIMWarning
@@ -25,11 +24,6 @@ from captum_pcim.pcim import DEFAULT_STEPS, PCIM
 if TYPE_CHECKING:
     from captum_pcim.images.read import FloatPixels
 
-ISOLATIONS: dict[str, Callable[[], Isolation]] = {
-    "shared": SharedOverStains,
-    "per_stain": PerStain,
-    "factorised": Factorised,
-}
 SERIES = (  # several numbers an image: not for a table
     "loss_history",
     "stain_weights",
@@ -75,7 +69,6 @@ class Explainer:
         network: The classifier: images (N, C, H, W) to scores (N, K), or (N, 1) or (N,) for two
             classes, see :mod:`captum_pcim.classifiers.classes`.
         score: What its scores mean, see :mod:`captum_pcim.core.scores`.
-        isolation: "shared" over the stains, "per_stain" or "factorised".
         target: The class to explain, its number or name. None: each image's own predicted class.
         n_steps: Optimisation steps. None: PCIM's default.
         seed: As :class:`captum_pcim.PCIM` takes it.
@@ -89,7 +82,6 @@ class Explainer:
         self,
         network: Callable[..., Any],
         score: ScoreKind = "logits",
-        isolation: str = "shared",
         target: int | str | None = None,
         n_steps: int | None = None,
         seed: int = 0,
@@ -100,8 +92,7 @@ class Explainer:
     ) -> None:
         self.network, self.score, self.names = network, score, classes
         self.target, self.device = target, device
-        self.options: dict[str, Any] = {"isolation": ISOLATIONS[isolation](), "seed": seed}
-        self.options |= options or {}
+        self.options: dict[str, Any] = {"seed": seed, **(options or {})}
         self.arguments: dict[str, Any] = {"n_steps": n_steps or DEFAULT_STEPS, **(arguments or {})}
         self._started: tuple[Classes, PCIM] | None = None
 

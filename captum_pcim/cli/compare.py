@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captum_pcim._errors import describe, noting_warnings
 from captum_pcim.classifiers.files import Classifier, ModelError, load_model
 from captum_pcim.classifiers.tables import class_columns
-from captum_pcim.cli.options import DEFAULT_FORWARDS, add_options
+from captum_pcim.cli.intensities import Intensities
+from captum_pcim.cli.options import DEFAULT_FORWARDS, INTENSITIES, add_options
 from captum_pcim.images.folders import ImageFiles, find_images
+from captum_pcim.images.intensities import Window, applied, scale, window_columns
 from captum_pcim.images.labels import read_labels
-from captum_pcim.images.read import SUFFIXES, ImageError, Window, read_image, scale
+from captum_pcim.images.read import SUFFIXES, ImageError, read_image
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "--stains",
             "--z",
             "--t",
-            "--window",
+            *INTENSITIES,
             "--target",
             "--out",
         ),
@@ -71,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     try:
         _run(args)
-    except (ModelError, UsageError, ImageError, ImportError, OSError) as error:
+    except (ValueError, ImportError, OSError) as error:
         print(f"captum-pcim compare: error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -83,7 +85,14 @@ def _run(args: argparse.Namespace) -> None:
     from captum_pcim.core.warn import PCIMWarning
 
     images = _images(args)
-    inputs = _stacked({image.name: _pixels(image, args) for image in images}, args.device)
+    intensities = Intensities.of(args)
+    windows = intensities.on(images, args)
+    pixels = {image.name: _pixels(image, windows, args) for image in images}
+    inputs = _stacked({name: scaled for name, (scaled, _) in pixels.items()}, args.device)
+    about = [
+        {"scale": intensities.told(), **window_columns(args.stains[1:], found)}
+        for _, found in pixels.values()
+    ]
     masks = None if args.masks is None else _masks(args.masks, images, inputs)
     model = load_model(args.model, args.state_dict, args.device, args.trust)
     classes, scores = _scored(model, inputs, args)
@@ -101,7 +110,7 @@ def _run(args: argparse.Namespace) -> None:
     notes = {name: "; ".join(run.notes) for name, run in comparison.runs.items()}
     rows = [row | {"notes": notes.get(row["method"], "")} for row in comparison.table()]
     write_table(args.out, "table", rows)
-    write_table(args.out, "images", _image_rows(images, classes, scores, target))
+    write_table(args.out, "images", _image_rows(about, images, classes, scores, target))
     write_figure(args.out, "maps", comparison.plot())
     write_figure(args.out, "curves", comparison.plot_curves())
     print(comparison)
@@ -122,17 +131,18 @@ def _images(args: argparse.Namespace) -> list[ImageFiles]:
     return images
 
 
-def _pixels(image: ImageFiles, args: argparse.Namespace) -> Tensor:
+def _pixels(
+    image: ImageFiles, windows: Sequence[Window], args: argparse.Namespace
+) -> tuple[Tensor, list[Window]]:
+    """An image as the network gets it, and the windows that were applied."""
     import torch
 
     try:
-        parsed = [Window.parse(*ends) for ends in args.window]
         pixels = read_image(image.paths, args.z, args.t, one_stain=bool(args.stains))
-        return torch.from_numpy(scale(pixels, parsed))
+        found = applied(pixels, windows)
+        return torch.from_numpy(scale(pixels, found)), found
     except ImageError as error:
         raise UsageError(f"images: {image.name!r}: {error}") from error
-    except ValueError as error:
-        raise UsageError(str(error)) from error
 
 
 def _stacked(pixels: Mapping[str, Tensor], device: str) -> Tensor:
@@ -234,7 +244,11 @@ def _say_forward_only(n_forwards: int, found: bool) -> None:
 
 
 def _image_rows(
-    images: list[ImageFiles], classes: Classes, scores: Tensor, target: Tensor
+    about: list[dict[str, Any]],
+    images: list[ImageFiles],
+    classes: Classes,
+    scores: Tensor,
+    target: Tensor,
 ) -> list[dict[str, Any]]:
     probabilities = classes.probabilities(scores).tolist()
     return [
@@ -246,5 +260,6 @@ def _image_rows(
             scores=scores[i].tolist(),
             probabilities=probabilities[i],
         )
+        | about[i]
         for i, image in enumerate(images)
     ]

@@ -15,10 +15,12 @@ from captum_pcim._errors import describe
 from captum_pcim._version import __version__
 from captum_pcim.classifiers.files import fingerprint, load_model
 from captum_pcim.classifiers.tables import notes_of_network
-from captum_pcim.cli.options import add_options, positive
+from captum_pcim.cli.intensities import Intensities
+from captum_pcim.cli.options import INTENSITIES, add_options, positive
 from captum_pcim.cli.out_folder import MAP_SUFFIXES, OutFolder, OutputError
 from captum_pcim.images.folders import ImageFiles, find_images
-from captum_pcim.images.read import SUFFIXES, ImageError, Window, read_image, scale
+from captum_pcim.images.intensities import Window, applied, scale, window_columns
+from captum_pcim.images.read import SUFFIXES, ImageError, read_image
 
 if TYPE_CHECKING:
     from captum_pcim.explainer import Explainer
@@ -39,6 +41,7 @@ class LoadedImage:
     name: str
     sha256: str
     pixels: FloatPixels
+    windows: Sequence[Window]
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,7 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_options(
         parser,
         *("--model", "--state-dict", "--trust", "--score", "--classes", "--forward-only"),
-        *("--images", "--stains", "--z", "--t", "--window"),
+        *("--images", "--stains", "--z", "--t", *INTENSITIES),
         *("--target", "--out", "--device", "--seed"),
     )
     add = parser.add_argument
@@ -72,40 +75,52 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from captum_pcim.classifiers.classes import target_number
-    from captum_pcim.core.gradients import ForwardOnly
     from captum_pcim.explainer import Explainer
 
     target = target_number(args.target, args.classes)
     if args.images.resolve() == args.out.resolve():
         raise ValueError("out: must not be the folder of the images")
-    windows = [Window.parse(*ends) for ends in args.window]
+    intensities = Intensities.of(args)
     images = find_images(args.images, args.stains, exclude=args.out)
     if not any(image.is_image for image in images):
         raise ValueError(f"images: no images in {str(args.images)!r} ({' '.join(SUFFIXES)})")
     if args.map_format == "tiff":
         import tifffile  # noqa: F401  (missing, it is missed now rather than after the first image)
     model = load_model(args.model, args.state_dict, args.device, args.trust)
-    settings = _settings(args, windows) | {"target": args.target if target is None else target}
+    windows = intensities.on(images, args)
+    settings = _settings(args, intensities) | {"target": args.target if target is None else target}
     out = OutFolder.open(args.out, settings, args.overwrite, args.classes)
     explainer = Explainer(
         model,
         score=args.score,
-        isolation="per_stain" if args.per_stain else "shared",
         target=target,
         n_steps=args.steps,
         seed=args.seed,
         device=args.device,
         classes=args.classes,
-        options={"gradients": ForwardOnly(args.forward_only)} if args.forward_only else None,
+        options=_options(args),
     )
-    for batch in _batches(_pending(images, windows, args, out), args.batch_size):
-        _explain(explainer, batch, out)
+    stamp = repr(windows) if intensities.measured else ""
+    told = {"scale": intensities.told()}
+    for batch in _batches(_pending(images, windows, stamp, args, out), args.batch_size):
+        _explain(explainer, batch, out, args.stains[1:], told)
         out.write_tables()
     out.write_tables()
     return _report(out)
 
 
-def _settings(args: argparse.Namespace, windows: Sequence[Window]) -> dict[str, Any]:
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """What PCIM is told beside its defaults."""
+    from captum_pcim.core.channels import PerStain
+    from captum_pcim.core.gradients import ForwardOnly
+
+    options: dict[str, Any] = {"isolation": PerStain()} if args.per_stain else {}
+    if args.forward_only:
+        options["gradients"] = ForwardOnly(args.forward_only)
+    return options
+
+
+def _settings(args: argparse.Namespace, intensities: Intensities) -> dict[str, Any]:
     """All that a map depends on beside its image."""
     return {
         "version": __version__,
@@ -115,7 +130,7 @@ def _settings(args: argparse.Namespace, windows: Sequence[Window]) -> dict[str, 
         "stains": args.stains,
         "z": args.z,
         "t": args.t,
-        "window": [[window.low, window.high, window.percent] for window in windows],
+        "window": intensities.settings(),
         "per_stain": args.per_stain,
         "steps": _steps(args),
         "seed": args.seed,
@@ -133,26 +148,36 @@ def _steps(args: argparse.Namespace) -> int:
 def _pending(
     images: Iterable[ImageFiles],
     windows: Sequence[Window],
+    stamp: str,
     args: argparse.Namespace,
     out: OutFolder,
 ) -> Iterator[LoadedImage]:
-    """Read the images that have no map yet; note the others."""
+    """Read the images that have no map yet; note the others.
+
+    Args:
+        images: All of them.
+        windows: Those of their intensities.
+        stamp: What a map depends on beside its image and the settings.
+        args: The command's options.
+        out: Where maps go.
+    """
     for image in images:
         if image.problem is not None:
             out.add_other(image.name, "error" if image.is_image else "skipped", image.problem)
             continue
         try:
-            sha256 = _content_hash(image.paths)
+            sha256 = _content_hash(image.paths, stamp)
             if not out.is_done(image.name, sha256):
                 pixels = read_image(image.paths, args.z, args.t, one_stain=bool(args.stains))
-                yield LoadedImage(image.name, sha256, scale(pixels, windows))
+                found = applied(pixels, windows)
+                yield LoadedImage(image.name, sha256, scale(pixels, found), found)
         except (ImageError, OutputError, OSError, ImportError) as error:
             reason = str(error) if isinstance(error, ImageError) else describe(error)
             out.add_other(image.name, "error", reason)
 
 
-def _content_hash(paths: Iterable[Path]) -> str:
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+def _content_hash(paths: Iterable[Path], stamp: str) -> str:
+    digests = [stamp, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
@@ -167,7 +192,13 @@ def _batches(images: Iterable[LoadedImage], size: int) -> Iterator[list[LoadedIm
     yield from waiting.values()
 
 
-def _explain(explainer: Explainer, images: Sequence[LoadedImage], out: OutFolder) -> None:
+def _explain(
+    explainer: Explainer,
+    images: Sequence[LoadedImage],
+    out: OutFolder,
+    stains: Sequence[str],
+    told: dict[str, str],
+) -> None:
     """Explain a batch and write what was found."""
     started = time.perf_counter()
     explanations = list(explainer.each([image.pixels for image in images]))
@@ -176,8 +207,9 @@ def _explain(explainer: Explainer, images: Sequence[LoadedImage], out: OutFolder
         if isinstance(explanation, Exception):
             out.add_other(image.name, "error", describe(explanation))
             continue
+        columns = told | {k: f"{v:g}" for k, v in window_columns(stains, image.windows).items()}
         try:
-            out.add(image.name, image.sha256, image.pixels, explanation, seconds)
+            out.add(image.name, image.sha256, image.pixels, explanation, seconds, columns)
         except (OSError, OutputError) as error:
             out.add_other(image.name, "error", describe(error))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from captum_pcim.images.intensities import Over, Scale
 from captum_pcim.images.read import SUFFIXES
 from captum_pcim.images.stack import PROJECTIONS
 
@@ -38,6 +39,8 @@ def _plane(text: str) -> int | str:
         raise argparse.ArgumentTypeError(f"expected a plane from 1, 'max' or 'mean', got {text!r}")
     return int(text)
 
+
+INTENSITIES = ("--scale", "--over", "--window", "--percentiles", "--controls", "--table")
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "--model": {
@@ -104,8 +107,34 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": [],
         "metavar": ("LOW", "HIGH"),
         "help": "intensities, or percentiles of each image as in 1%% 99.8%%, that become 0 and 1; "
-        "once for all stains or once per stain (default: integers are divided by the largest "
-        "value of their type, floats are kept)",
+        "once for all stains or once per stain",
+    },
+    "--scale": {
+        "choices": get_args(Scale),
+        "help": "intensities as the network was trained on: type (default: integers are divided by "
+        "the largest value of their type, floats are kept), raw, fixed (--window), percentiles, "
+        "zscore, or table (--table)",
+    },
+    "--over": {
+        "choices": get_args(Over),
+        "help": "what percentiles and z-scores are measured over: each image, the plate (all "
+        "images of the folder; default) or the images that --controls names",
+    },
+    "--percentiles": {
+        "nargs": 2,
+        "type": float,
+        "metavar": ("LOW", "HIGH"),
+        "help": "for --scale percentiles (default: 0.1 99.9)",
+    },
+    "--controls": {
+        "metavar": "PATTERN",
+        "help": "names of control images, as in 'plate/A01_*', for --over controls",
+    },
+    "--table": {
+        "type": Path,
+        "metavar": "CSV",
+        "help": "windows of the stains: Stain with Low and High, or Mean and SD; without --stains "
+        "in the stains' order",
     },
     "--target": {
         "default": PREDICTED,

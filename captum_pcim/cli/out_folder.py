@@ -17,7 +17,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,9 +99,24 @@ class OutFolder:
         return entry is not None and entry["sha256"] == sha256 and all(f.is_file() for f in files)
 
     def add(
-        self, name: str, sha256: str, image: FloatPixels, explanation: Explanation, seconds: float
+        self,
+        name: str,
+        sha256: str,
+        image: FloatPixels,
+        explanation: Explanation,
+        seconds: float,
+        columns: Mapping[str, str],
     ) -> None:
-        """Write an image's map and overlay and note it as done."""
+        """Write an image's map and overlay and note it as done.
+
+        Args:
+            name: The image's.
+            sha256: Of all that its map depends on beside the settings.
+            image: What the network got, (C, H, W).
+            explanation: What was found.
+            seconds: How long it took.
+            columns: Further columns of the table.
+        """
         weights = explanation.attributions
         if not self.settings["per_stain"]:
             weights = weights[0]
@@ -109,7 +124,7 @@ class OutFolder:
         self._write(self._overlay_path(name), overlay_png(image, weights))
         numbers = explanation.diagnostics | {"seconds": seconds}
         row = {name: _text(value) for name, value in numbers.items()}
-        row |= {"image": name, "status": "ok", "notes": explanation.notes}
+        row |= {"image": name, "status": "ok", "notes": explanation.notes, **columns}
         classes = {
             "target": explanation.target,
             "predicted": explanation.predicted,

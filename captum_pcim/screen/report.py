@@ -132,6 +132,7 @@ def _figure(row: Row, store: Store) -> str:
     pictures = "".join(
         f'<img alt="{name}" src="{_data((folder / file).read_bytes())}">'
         for name, file in (("image", IMAGE), ("map", MAP))
+        if (folder / file).is_file()  # done before previews were switched on, it has none
     )
     numbers = ", ".join(f"{name.replace('_', ' ')} {row[name]:.3g}" for name in CAPTION)
     place = escape(f"{row['Metadata_Well']} field {row['Metadata_Site']}")
