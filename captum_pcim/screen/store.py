@@ -106,6 +106,11 @@ class Store:
             os.rename(place, old / place.name)
             os.rename(folder, place)
 
+    def remove(self, path: Path) -> None:
+        """Removes a result or a file of the folder; nobody finds half of it meanwhile."""
+        with self._guarded(), self.temporary() as old:
+            os.rename(path, old / path.name)
+
     def fail(self, key: str, record: dict[str, Any]) -> None:
         """Writes down why a key could not be done."""
         with self._guarded():
