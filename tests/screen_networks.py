@@ -129,3 +129,17 @@ class Labels(Linear):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return super().forward(inputs) + 4
+
+
+class Probabilities(Linear):
+    """The probabilities of two classes."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs).softmax(1)
+
+
+class LabelProbabilities(Labels):
+    """The probabilities of two labels, each of its own."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs).sigmoid()
