@@ -180,6 +180,27 @@ def test_a_quantity_has_a_score_and_no_probability(screen):
     assert not any("Probability" in name for row in found for name in row)
 
 
+@pytest.mark.parametrize("kind", ["script.pt", "export.pt2", "pickled.pt"])
+def test_a_file_of_one_output_gives_the_maps_of_the_module(screen, kind):
+    import screen_networks
+
+    network, path = screen_networks.OneLogit().eval(), screen / kind
+    if kind == "script.pt":
+        torch.jit.trace(network, torch.rand(2, 2, 24, 24)).save(str(path))
+    elif kind == "export.pt2":
+        dynamic = ({0: torch.export.Dim("batch")},)
+        exported = torch.export.export(network, (torch.rand(2, 2, 24, 24),), dynamic_shapes=dynamic)
+        torch.export.save(exported, str(path))
+    else:
+        torch.save(network, path)
+    told = ["--classes", *NAMES, "--target", "control"]
+    expected = explain(screen, "screen_networks:OneLogit", *told)
+    found = explain(screen, str(path), "--trust", "--overwrite", *told)
+    for one, other in zip(found, expected, strict=True):
+        assert one["target"] == "control"
+        assert float(one["area"]) == pytest.approx(float(other["area"]), abs=1e-5)
+
+
 @pytest.fixture
 def onnx_file(tmp_path):
     pytest.importorskip("onnxruntime")

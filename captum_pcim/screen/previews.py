@@ -21,9 +21,13 @@ def image_preview(inputs: FloatPixels) -> bytes:
     """Merges the stains in colours and scales them down to at most 256 pixels a side.
 
     Args:
-        inputs: Intensities, (C, H, W). Below 0 is black, above 1 is full colour.
+        inputs: Intensities, (C, H, W). From 0, black, to 1, full colour; where they are no such
+            share, raw or z-scores, each stain goes from its darkest to its brightest pixel.
     """
-    small = np.clip(_shrunk(inputs), 0, 1)
+    small = _shrunk(inputs)
+    if small.min() < 0 or small.max() > 1:
+        low, high = small.min(axis=(1, 2), keepdims=True), small.max(axis=(1, 2), keepdims=True)
+        small = (small - low) / np.maximum(high - low, 1e-6)
     colours = np.array([COLOURS[i % len(COLOURS)] for i in range(len(small))], np.float32)
     if len(small) == 1:
         colours = np.ones((1, 3), np.float32)
