@@ -65,6 +65,7 @@ def test_a_single_label_stays_a_label():
     [
         (OneLogit(), "logits", ["hit"], r"expected 2 names, .*\(3, 1\), got \['hit'\]"),
         (Flat(), "logits", ["a", "b", "c"], r"expected 2 names, .*\(3,\), got \['a', 'b', 'c'\]"),
+        (OneLogit(), "logits", ["hit", "hit"], r"expected no name twice, got \['hit', 'hit'\]"),
         (OneLogit(), "regression", NAMES, r"expected 1 names, .*\(3, 1\)"),
         (nn.Sequential(nn.Flatten(), nn.Linear(128, 3)), "logits", NAMES, r"expected 3 names"),
     ],

@@ -18,7 +18,7 @@ from screen_plates import (
 from test_classes import compare, explain
 from test_screen_reading import samples
 
-from captum_pcim.images.intensities import WindowTable
+from captum_pcim.images.intensities import WindowTable, measure, templates
 from captum_pcim.images.stack import ImageError
 from captum_pcim.screen import run_screen
 
@@ -96,6 +96,12 @@ def test_all_commands_apply_the_same_and_tell_it(screen, windows, options):
         assert {row["scale"] for row in found} == {row["Scale"] for row in expected}
         for one, other in zip(window_columns(found), window_columns(expected), strict=True):
             assert one == pytest.approx(other, rel=1e-5)
+
+
+def test_images_of_different_stains_are_not_measured_together():
+    one, other = np.zeros((1, 4, 4), np.uint8), np.zeros((2, 4, 4), np.uint8)
+    with pytest.raises(ImageError, match=r"the images have \[1, 2\] stains"):
+        measure(templates("zscore"), [one, other])
 
 
 def write_table(path, *lines):

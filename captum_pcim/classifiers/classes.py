@@ -55,8 +55,11 @@ class Classes:
             names: Names of the classes, one each; empty where they have none.
 
         Raises:
-            ModelError: If the outputs are no scores, or not as many as there are names.
+            ModelError: If the outputs are no scores, or not as many as there are names, or if two
+                classes have one name.
         """
+        if len(set(names)) < len(names):
+            raise ModelError(f"classes: expected no name twice, got {list(names)}")
         with torch.no_grad():
             outputs = network(inputs)
         shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__

@@ -158,6 +158,8 @@ class OutFolder:
 
     def _row(self, entry: dict[str, Any]) -> dict[str, str]:
         """The row of an image, its classes under their names."""
+        if "classes" not in entry:  # as earlier releases wrote it
+            return dict(entry["row"])
         told = class_columns(self.classes, **entry["classes"])
         return {**{name: _text(value) for name, value in told.items()}, **entry["row"]}
 
@@ -167,8 +169,7 @@ class OutFolder:
             manifest = json.loads(path.read_bytes())
             settings, done = manifest["settings"], manifest["images"]
             if not (
-                isinstance(settings, dict)
-                and all(e["sha256"] and e["row"] and e["classes"] for e in done.values())
+                isinstance(settings, dict) and all(e["sha256"] and e["row"] for e in done.values())
             ):
                 raise TypeError("not a manifest")
         except FileNotFoundError:

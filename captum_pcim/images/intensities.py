@@ -158,7 +158,8 @@ def measure(windows: Sequence[Window], images: Iterable[Pixels]) -> list[Window]
         there is nothing to see in it.
 
     Raises:
-        ImageError: There is no image, or the number of windows does not fit.
+        ImageError: There is no image, they differ in their number of stains, or the number of
+            windows does not fit.
     """
     import numpy as np
 
@@ -168,6 +169,8 @@ def measure(windows: Sequence[Window], images: Iterable[Pixels]) -> list[Window]
         seen.append(flat[:, :: max(1, flat.shape[1] // PIXELS_PER_IMAGE)])
     if not seen:
         raise ImageError("no image to measure the windows on can be read")
+    if len({len(flat) for flat in seen}) > 1:
+        raise ImageError(f"the images have {sorted({len(flat) for flat in seen})} stains")
     if len(windows) not in (1, len(seen[0])):
         raise ImageError(f"{len(windows)} windows for {len(seen[0])} stains")
     found = []
