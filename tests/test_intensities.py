@@ -153,6 +153,15 @@ def test_a_table_that_says_nothing_clear_is_refused(tmp_path, lines):
         WindowTable(write_table(tmp_path / "w.csv", *lines))
 
 
+@pytest.mark.parametrize("command", [[], ["--list"]])
+def test_a_table_that_is_none_ends_a_screen_before_it_begins(screen, capsys, command):
+    write_table(screen / "w.csv", "Stain,Low,High", "DNA,9,1")
+    assert command_line(write_toml(screen, windows={"table": "w.csv"}), *command) == 2
+    assert "windows.table: " in capsys.readouterr().err
+    assert command_line(write_toml(screen, windows={"table": "no.csv"}), *command) == 2
+    assert "no.csv" in capsys.readouterr().err
+
+
 GIVEN = [
     {"fixed": {"DNA": [0, 100], "ER": [0, 200]}},
     {"scale": "zscore", "over": "image"},

@@ -15,7 +15,7 @@ from captum_pcim._version import __version__
 from captum_pcim.classifiers.files import fingerprint
 from captum_pcim.images.intensities import WindowTable, evenly
 from captum_pcim.images.stack import ImageError
-from captum_pcim.screen.config import ModelSettings, ScreenConfig
+from captum_pcim.screen.config import ConfigError, ModelSettings, ScreenConfig
 from captum_pcim.screen.plate import Field, well_name
 
 
@@ -134,7 +134,11 @@ def _given_windows(config: ScreenConfig, plate: str) -> str:
     if not config.windows.table:
         return ""
     try:
-        return repr(WindowTable(config.windows.table).of(plate, config.images.stains))
+        table = WindowTable(config.windows.table)
+    except ImageError as error:
+        raise ConfigError(f"windows.table: {error}") from error
+    try:
+        return repr(table.of(plate, config.images.stains))
     except ImageError as error:
         return str(error)
 
