@@ -4,18 +4,48 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+LONGEST, ENOUGH = 1500, 200  # letters of a text, and of its part that tells what it is about
+ERROR_LINE = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Warning)\b.*$", re.MULTILINE)
+
 _SHOWN: dict[Any, Any] = {}  # where the warnings module keeps what need not be shown again
 
 
 def describe(error: BaseException) -> str:
-    """Say in one line of at most a few hundred characters what went wrong."""
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message[:500]}"
+    """Say in one line what went wrong, the first cause in full.
+
+    Where a text ends with a traceback, as those of TorchScript and of other processes do, the cause
+    stands after its last frame. An error that was raised from others tells the first of them too.
+    """
+    first = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    told = _told(error)
+    cause = _told(first)
+    return told if cause in told else f"{told} (first cause: {cause})"
+
+
+def _told(error: BaseException) -> str:
+    text = str(error)
+    cause = _after_traceback(text)
+    if cause and len(text) > LONGEST:
+        text = f"{text[:ENOUGH]} ... {cause}"
+    elif len(text) > LONGEST:
+        text = f"{text[: LONGEST - ENOUGH]} ... {text[-ENOUGH:]}"
+    return f"{type(error).__name__}: {' '.join(text.split())}"
+
+
+def _after_traceback(text: str) -> str:
+    """What a text tells after the last frame of its last traceback; empty if it has none."""
+    if "Traceback" not in text:
+        return ""
+    named = list(ERROR_LINE.finditer(text))
+    return text[named[-1].start() :] if named else ""
 
 
 @contextlib.contextmanager

@@ -6,29 +6,24 @@ The command ``explain`` and screens use it, so that both tell the same of an ima
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from captum_pcim._compat import scores_of
 from captum_pcim._errors import noting_warnings
-from captum_pcim.core.channels import Factorised, Isolation, PerStain, SharedOverStains
+from captum_pcim.classifiers.classes import Classes
+from captum_pcim.classifiers.files import ModelError
 from captum_pcim.core.diagnostics import Diagnostics
-from captum_pcim.core.scores import ScoreKind, read_scores
+from captum_pcim.core.scores import ScoreKind
 from captum_pcim.core.warn import PCIMWarning
 from captum_pcim.pcim import DEFAULT_STEPS, PCIM
 
 if TYPE_CHECKING:
     from captum_pcim.images.read import FloatPixels
 
-ISOLATIONS: dict[str, Callable[[], Isolation]] = {
-    "shared": SharedOverStains,
-    "per_stain": PerStain,
-    "factorised": Factorised,
-}
 SERIES = (  # several numbers an image: not for a table
     "loss_history",
     "stain_weights",
@@ -54,44 +49,55 @@ class Explanation:
         target: The class that was explained.
         predicted: The class of the highest score.
         probabilities: Of all classes, on the image itself; empty for regression.
+        scores: What the network returned for the image, one a class.
         diagnostics: Values of :data:`DIAGNOSTICS`, by name.
         notes: The warnings about it. Those about a whole batch go to all its images.
+        stain_weights: One a stain where the isolation is factorised; else empty.
     """
 
     attributions: FloatPixels
     target: int
     predicted: int
     probabilities: list[float]
+    scores: list[float]
     diagnostics: dict[str, Cell]
     notes: str = ""
+    stain_weights: Sequence[float] = ()
 
 
 class Explainer:
     """Explains batches of images of one shape.
 
     Args:
-        network: The classifier: images (N, C, H, W) to scores (N, K) or (N,).
+        network: The classifier: images (N, C, H, W) to scores (N, K), or (N, 1) or (N,) for two
+            classes, see :mod:`captum_pcim.classifiers.classes`.
         score: What its scores mean, see :mod:`captum_pcim.core.scores`.
-        isolation: "shared" over the stains, "per_stain" or "factorised".
-        target: The class to explain. None: each image's own predicted class.
+        target: The class to explain, its number or name. None: each image's own predicted class.
         n_steps: Optimisation steps. None: PCIM's default.
         seed: As :class:`captum_pcim.PCIM` takes it.
         device: Where the images go.
+        classes: Names of the classes.
+        options: Further arguments of :class:`captum_pcim.PCIM`.
+        arguments: Further arguments of its `attribute`.
     """
 
     def __init__(
         self,
         network: Callable[..., Any],
         score: ScoreKind = "logits",
-        isolation: str = "shared",
-        target: int | None = None,
+        target: int | str | None = None,
         n_steps: int | None = None,
         seed: int = 0,
         device: str = "cpu",
+        classes: Sequence[str] = (),
+        options: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, Any] | None = None,
     ) -> None:
-        self.network, self.score, self.target, self.device = network, score, target, device
-        self.n_steps = n_steps or DEFAULT_STEPS
-        self.pcim = PCIM(network, score=score, isolation=ISOLATIONS[isolation](), seed=seed)
+        self.network, self.score, self.names = network, score, classes
+        self.target, self.device = target, device
+        self.options: dict[str, Any] = {"seed": seed, **(options or {})}
+        self.arguments: dict[str, Any] = {"n_steps": n_steps or DEFAULT_STEPS, **(arguments or {})}
+        self._started: tuple[Classes, PCIM] | None = None
 
     def each(
         self, images: Sequence[FloatPixels], baselines: Sequence[FloatPixels] = ()
@@ -108,6 +114,9 @@ class Explainer:
 
         Yields:
             For each image, in order, its explanation or why there is none.
+
+        Raises:
+            ModelError: If the network does not fit the names of the classes or the target.
         """
         if not images:
             return
@@ -131,6 +140,8 @@ class Explainer:
     ) -> list[Explanation] | Exception:
         try:
             return self._explain(images, baselines, internal_batch_size)
+        except ModelError:  # of no image, but of all
+            raise
         except Exception as error:  # the network may raise anything
             failure = error.with_traceback(None)  # which would hold the batch's memory
         gc.collect()
@@ -145,59 +156,47 @@ class Explainer:
         internal_batch_size: int | None,
     ) -> list[Explanation]:
         inputs = self._batch(images)
-        scores = self._scores(inputs)
-        predicted = scores.argmax(dim=1)
-        targets = predicted if self.target is None else torch.full_like(predicted, self.target)
+        classes, pcim = self._start(inputs)
+        scores = classes.scores(inputs)
+        targets = classes.targets(scores, self.target)
         with noting_warnings(told=PCIMWarning) as warned:
-            attributions, diagnostics = self.pcim.attribute(
+            attributions, diagnostics = pcim.attribute(
                 inputs,
                 baselines=self._batch(baselines) if baselines else None,
                 target=targets,
                 internal_batch_size=internal_batch_size,
-                n_steps=self.n_steps,
                 return_diagnostics=True,
+                **self.arguments,
             )
         if not bool(torch.isfinite(attributions).all()):
             raise ValueError("the map is not finite, as the network's gradients are not")
         maps = attributions.float().cpu().numpy()
         columns = {name: _values(diagnostics, name, len(images)) for name in DIAGNOSTICS}
-        probabilities = self._probabilities(scores).tolist()
+        probabilities = classes.probabilities(scores).tolist()
+        stain_weights = (diagnostics.stain_weights or [scores[:, :0]])[0].tolist()
         return [
             Explanation(
                 attributions=maps[i],
                 target=int(targets[i]),
-                predicted=int(predicted[i]),
+                predicted=int(scores[i].argmax()),
                 probabilities=probabilities[i],
+                scores=scores[i].tolist(),
                 diagnostics={name: column[i] for name, column in columns.items()},
                 notes=_notes(warned, i),
+                stain_weights=stain_weights[i],
             )
             for i in range(len(images))
         ]
 
+    def _start(self, inputs: Tensor) -> tuple[Classes, PCIM]:
+        """Look at the network's outputs, which the first batch shows."""
+        if self._started is None:
+            classes = Classes.of(self.network, inputs, self.score, self.names)
+            self._started = classes, PCIM(classes.network, score=classes.score, **self.options)
+        return self._started
+
     def _batch(self, images: Sequence[FloatPixels]) -> Tensor:
         return torch.stack([torch.from_numpy(image) for image in images]).to(self.device)
-
-    def _scores(self, inputs: Tensor) -> Tensor:
-        """The network's scores of the images, (N, K)."""
-        with torch.no_grad():
-            scores = scores_of(self.network(inputs))
-        per_image = isinstance(scores, Tensor) and scores.shape[:1] == inputs.shape[:1]
-        if not per_image or scores.ndim > 2:
-            raise ValueError("the network must return a tensor of scores, (N, classes)")
-        if not bool(torch.isfinite(scores).all()):
-            raise ValueError("the network's scores are not finite: NaN or infinity")
-        per_class: Tensor = scores.reshape(len(inputs), -1)
-        return per_class
-
-    def _probabilities(self, scores: Tensor) -> Tensor:
-        if self.score == "regression":
-            return scores[:, :0]
-        if self.score == "binary_logits":
-            return scores.float().sigmoid()
-        if self.score == "binary_probabilities":
-            return scores.float()
-        first = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
-        return read_scores(scores, first, self.score).log_probabilities.exp()
 
 
 def _notes(warned: Sequence[Warning], image: int) -> str:

@@ -120,3 +120,45 @@ class Polite(Linear):
     def __init__(self) -> None:
         super().__init__()
         Path(os.environ["DEADLY_FLAG"]).write_text(str(os.nice(0)))
+
+
+class OneLogit(Linear):
+    """The logit of the second class alone, of shape (N, 1)."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs)[:, 1:]
+
+
+class Flat(OneLogit):
+    """The same of shape (N,)."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs)[:, 0]
+
+
+class OneProbability(OneLogit):
+    """The probability of the second class alone."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs).sigmoid()
+
+
+class Labels(Linear):
+    """Two labels that both hold for any image."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs) + 4
+
+
+class Probabilities(Linear):
+    """The probabilities of two classes."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs).softmax(1)
+
+
+class LabelProbabilities(Labels):
+    """The probabilities of two labels, each of its own."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs).sigmoid()

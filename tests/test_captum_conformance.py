@@ -17,8 +17,8 @@ from torch import nn
 from torch.testing import assert_close
 
 from captum_pcim import PCIM
-from captum_pcim.core.checks import check_target
 from captum_pcim.core.scores import select_classes
+from captum_pcim.core.targets import check_target
 
 matplotlib.use("Agg")
 STEPS = 5

@@ -104,6 +104,7 @@ def test_a_torchscript_file_is_compared(work):
     ("arguments", "message"),
     [
         (("--target", "9"), "IndexError"),
+        (("--target", "x"), "a class's number from 0 or 'predicted', got 'x'"),
         (("--methods", "Nope"), "methods: expected some of"),
         (("--layer", "nope"), "layer: the model has none named 'nope'"),
         (("--window", "5", "1"), "window: LOW must be below HIGH"),
@@ -120,11 +121,28 @@ def test_bad_usage_is_told_in_one_line_and_nothing_is_compared(work, capsys, arg
     assert not (work / "out" / "table.csv").exists()
 
 
-def test_a_target_that_is_no_class_is_refused(work, capsys):
-    with pytest.raises(SystemExit) as ended:
-        _compare(work, "--target", "x")
-    assert ended.value.code == 2
-    assert "expected a class from 0 or 'predicted', got 'x'" in capsys.readouterr().err
+def test_a_mask_is_read_as_labels_are(work, capsys):
+    """Palette indices, not their colours; and colours that tell no object are refused."""
+    mask = Image.fromarray(np.pad(np.full((4, 8), 1, np.uint8), ((0, 12), (0, 8))))
+    palette = mask.convert("P")
+    palette.putpalette([9, 9, 9, 0, 0, 0])  # the background is the brighter colour
+    palette.putdata(list(mask.getdata()))
+    palette.save(work / "masks" / "0.png")
+    assert _compare(work) == 0
+    chance = float(_rows(work)["chance level"]["relevance_mass_accuracy"])
+    assert chance == pytest.approx((4 + 5 + 6) * 8 / 3 / 256)
+    mask.convert("RGB").save(work / "masks" / "1.png")
+    assert _compare(work) == 2
+    assert "masks: '1.png': colours (RGB) do not tell object numbers" in capsys.readouterr().err
+
+
+def test_without_gradients_the_methods_that_need_them_are_left_out_and_it_is_said(work, capsys):
+    arguments = ["--forward-only", "40", "--methods", "PCIM", "Occlusion"]
+    assert _compare(work, *arguments) == 0
+    assert {"PCIM", "Occlusion"} < set(_rows(work))
+    assert "PCIM takes 40 forward passes an image" in capsys.readouterr().err
+    assert _compare(work, "--forward-only", "40") == 2  # Saliency is among its methods
+    assert "methods: expected some of ['PCIM', 'Occlusion'" in capsys.readouterr().err
 
 
 def test_a_missing_mask_is_named(work, capsys):

@@ -14,6 +14,10 @@ from captum_pcim.core.copies import Copies, KeptCopies
 from captum_pcim.core.network import frozen_view
 
 
+def _view(network, copies):
+    return frozen_view(network, copies=copies)
+
+
 class WithConstants(nn.Module):
     """A network with a buffer and a plain tensor, which both have a say."""
 
@@ -85,9 +89,9 @@ def test_a_change_of_the_last_bytes_is_seen():
     network = nn.Module()
     network.register_buffer("odd", torch.zeros(13, dtype=torch.uint8))
     copies = Copies()
-    frozen_view(network, copies=copies)
+    _view(network, copies)
     network.odd[12] = 1
-    assert torch.equal(frozen_view(network, copies=copies).odd, network.odd)
+    assert torch.equal(_view(network, copies).odd, network.odd)
 
 
 def test_what_a_network_wrote_in_one_call_is_not_there_in_the_next():
@@ -108,7 +112,7 @@ def test_calls_at_the_same_time_have_copies_of_their_own():
     kept = KeptCopies()
     network = WithConstants()
     with kept.lent() as one, kept.lent() as other:
-        views = frozen_view(network, copies=one), frozen_view(network, copies=other)
+        views = _view(network, one), _view(network, other)
         assert views[0].scale.data_ptr() != views[1].scale.data_ptr()
     with kept.lent() as again:
         assert again is one
@@ -118,9 +122,9 @@ def test_tensors_on_the_same_memory_have_copies_on_the_same_memory():
     """Also where the second one came after the first was copied."""
     network, copies = nn.Module(), Copies()
     network.register_buffer("table", torch.arange(6.0))
-    frozen_view(network, copies=copies)
+    _view(network, copies)
     network.register_buffer("row", network.table[2:4])
-    view = frozen_view(network, copies=copies)
+    view = _view(network, copies)
     view.row.zero_()
     assert view.table.tolist() == [0, 1, 0, 0, 4, 5]
     assert network.table.tolist() == [0, 1, 2, 3, 4, 5]
@@ -128,10 +132,10 @@ def test_tensors_on_the_same_memory_have_copies_on_the_same_memory():
 
 def test_copies_of_tensors_that_are_gone_are_let_go():
     network, copies = WithConstants(), Copies()
-    frozen_view(network, copies=copies)
+    _view(network, copies)
     assert len(copies.pairs) == 2
     network.shifts.clear()
-    frozen_view(network, copies=copies)
+    _view(network, copies)
     ((original, _),) = copies.pairs
     assert original is network.scale.untyped_storage()
 

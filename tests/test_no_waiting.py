@@ -24,11 +24,12 @@ from captum_pcim import (
     Smoothness,
 )
 from captum_pcim.core.channels import GroupedChannels, PixelChannels
-from captum_pcim.core.checks import check_target
 from captum_pcim.core.network import CallArguments, Network
 from captum_pcim.core.problem import Images, Problem, Settings
 from captum_pcim.core.scores import Calibration, Scores
 from captum_pcim.core.solver import solve
+from captum_pcim.core.stakes import Stakes
+from captum_pcim.core.targets import check_target
 
 META = torch.device("meta")
 N_IMAGES, N_STEPS = 3, 7
@@ -89,7 +90,8 @@ def _on_meta(target, *, grid=False, most_rows=None, isolation=None, mask=None):
     references = [(inputs[0],), (inputs[0][:1],)]
     full = Scores(scores[:, 0], scores)
     problem = Problem(Network(forward, (torch.float32,), most_rows=most_rows), TERMS, "logits")
-    return problem, Images(inputs, references, arguments, channels, full, calibration)
+    stakes = Stakes.between(scores[:, :2], scores[:, 0])
+    return problem, Images(inputs, references, arguments, channels, full, calibration, stakes)
 
 
 def _waits(target, **setting):

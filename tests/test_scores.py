@@ -11,7 +11,6 @@ from networks import BrightSquare, bright_images
 from torch.testing import assert_close
 
 from captum_pcim import PCIM
-from captum_pcim.core.checks import check_target
 from captum_pcim.core.scores import (
     MAX_LOG_ODDS,
     Calibration,
@@ -20,6 +19,7 @@ from captum_pcim.core.scores import (
     select_classes,
     tempered,
 )
+from captum_pcim.core.targets import check_target
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.0, 3.0]], dtype=torch.float64)
 CLASSES = torch.tensor([0, 2])

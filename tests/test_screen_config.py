@@ -1,11 +1,23 @@
 """What a screen's configuration accepts, and what it says of what it does not."""
 
 import dataclasses
+import inspect
 import sys
 
 import pytest
+import torch
 from screen_plates import config, tables, write_toml
 
+from captum_pcim import (
+    PCIM,
+    Area,
+    Background,
+    Constant,
+    ForwardOnly,
+    Preservation,
+    Removal,
+    Smoothing,
+)
 from captum_pcim.screen import ConfigError, ScreenConfig
 from captum_pcim.screen import config as screen_config
 
@@ -153,8 +165,95 @@ def test_where_and_how_the_work_is_done_leaves_the_digest_alone(tmp_path):
         ("controls", "wells", ["A01"]),
         ("model", "target", 1),
         ("model", "score", "probabilities"),
-        ("output", "maps", True),
+        ("windows", "scale", "raw"),
+        ("attribution", "smoothing", 1.5),
+        ("attribution", "references", ["Blur"]),
     ],
 )
-def test_what_changes_a_result_changes_the_digest(tmp_path, table, entry, value):
+def test_what_changes_a_map_changes_the_digest(tmp_path, table, entry, value):
     assert config(tmp_path).digest() != config(tmp_path, **{table: {entry: value}}).digest()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"images": {"objects": "Nuclei"}},
+        {"images": {"stains": ["one", "two"], "channels": ["DNA", "ER"]}},
+        {"output": {"previews": False}},
+        {"output": {"maps": True}},
+        {"output": {"table": "parquet"}},
+        {"model": {"classes": ["control", "hit"]}},
+        {"model": {"classes": ["control", "hit"], "target": "predicted"}},
+        {"controls": {"fields": 3}},
+        {"windows": {"fields": 3}},
+    ],
+)
+def test_what_changes_no_map_leaves_the_digest_alone(tmp_path, changes):
+    assert config(tmp_path).digest() == config(tmp_path, **changes).digest()
+
+
+def test_a_target_by_name_is_the_target_by_number(tmp_path):
+    named = config(tmp_path, model={"classes": ["a", "b"], "target": "b"})
+    assert named.digest() == config(tmp_path, model={"target": 1}).digest()
+
+
+@pytest.mark.parametrize(
+    ("table", "entry", "value", "said"),
+    [
+        ("model", "target", "hits", "model.target: expected a class's number from 0 or one of "
+         "['left', 'right', 'predicted'], got 'hits'"),
+        ("model", "classes", ["a", "a"], "model.classes: expected no name twice, got ['a', 'a']"),
+        ("windows", "scale", "table", "windows.table: expected a file, got ''"),
+        ("model", "target", 1.5, "model.target: Input should be a valid integer or a valid string, "
+         "got 1.5"),
+        ("attribution", "smoothing", "x", "attribution.smoothing: Input should be a valid number "
+         "or an object, got 'x'"),
+        ("attribution", "smoothing", -1, "attribution.smoothing: sigma: expected "
+         "pixels >= 0 or None, got -1.0, got {'sigma': -1.0}"),
+        ("attribution", "objective", ["Area", {"name": "Area", "begin": 2}],
+         "attribution.objective.Area: expected some of ['end', 'start'], got 'begin'"),
+        ("attribution", "objective", [{"name": "Area", "start": "2"}],
+         "attribution.objective.Area: start: Input should be a valid number, got '2'"),
+        ("attribution", "n_forwards", 30, "attribution.n_forwards: expected gradients = "
+         "'forward_only', got 'auto'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_option_is_told_with_what_was_expected(tmp_path, table, entry, value, said):
+    with pytest.raises(ConfigError) as error:
+        config(tmp_path, **{table: {entry: value}})
+    assert str(error.value) == said
+
+
+def test_a_reference_that_there_is_not_is_told_with_those_there_are(tmp_path):
+    with pytest.raises(ConfigError, match=r"attribution.references: expected names among .*'Blur'"):
+        config(tmp_path, attribution={"references": ["Bluer"]})
+
+
+def test_the_options_of_attribution_are_those_of_pcim(tmp_path):
+    attribution = config(
+        tmp_path,
+        attribution={
+            "smoothing": {"sigma": 1.5, "spacing": 1.0},
+            "objective": ["Preservation", "Removal", {"name": "Area", "start": 2, "end": 20}],
+            "references": ["Background", {"name": "Constant", "value": [0.1, 0.2]}],
+            "gradients": "forward_only",
+            "n_forwards": 300,
+            "perturbations_per_eval": 16,
+            "autocast": "bfloat16",
+            "learning_rate": 0.25,
+        },
+    ).attribution
+    options = attribution.options()
+    assert options["smoothing"] == Smoothing(1.5, 1.0)
+    assert options["objective"] == (Preservation(), Removal(), Area(2, 20))
+    assert options["references"] == (Background(), Constant([0.1, 0.2]))
+    assert options["gradients"] == ForwardOnly(300)
+    assert options["autocast_dtype"] == torch.bfloat16
+    assert attribution.arguments()["perturbations_per_eval"] == 16
+    assert attribution.arguments()["learning_rate"] == 0.25
+
+
+def test_every_option_of_pcim_can_be_set(tmp_path):
+    attribution = config(tmp_path).attribution
+    expected = set(inspect.signature(PCIM.__init__).parameters) - {"self", "forward_func", "score"}
+    assert set(attribution.options()) == expected

@@ -102,6 +102,16 @@ def test_one_stain_is_shown_in_grey():
     assert (colours[..., 0] == colours[..., 1]).all() and (colours[..., 1] == colours[..., 2]).all()
 
 
+@pytest.mark.parametrize(("factor", "shift"), [(4000, 0), (2, -1)])
+def test_previews_of_raw_intensities_and_z_scores_show_the_image(factor, shift):
+    planes = np.random.default_rng(0).random((2, 8, 8), dtype=np.float32)
+    planes[:, 0, 0], planes[:, 0, 1] = 0, 1
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(io.BytesIO(image_preview(planes * factor + shift)))),
+        np.asarray(Image.open(io.BytesIO(image_preview(planes)))),
+    )
+
+
 def test_file_names_stay_in_their_folder_and_apart():
     assert safe_name("P1") == "P1"
     names = [safe_name(text) for text in ("a/b", "a\\b", "../b", "a b", "", "P" * 300)]

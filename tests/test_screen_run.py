@@ -112,17 +112,30 @@ def test_objects_are_listed_with_cellprofilers_names(screen):
         "ObjectNumber",
     ]
     assert list(found[0])[7:] == [
+        f"Cells_Attribution_{measure}" for measure in ("Mean", "Sum", "Share", "Max")
+    ]
+    assert [row["ObjectNumber"] for row in found] == ["1", "2"] * 6
+
+
+def test_weights_of_their_own_are_measured_stain_by_stain(screen):
+    run_screen(config(screen, attribution={"isolation": "per_stain"}))
+    assert list(rows(screen, "objects")[0])[7:] == [
         f"Cells_Attribution_{measure}_{stain}"
         for stain, measure in itertools.product(("DNA", "ER"), ("Mean", "Sum", "Share", "Max"))
     ]
-    assert [row["ObjectNumber"] for row in found] == ["1", "2"] * 6
+
+
+def test_the_weights_of_stains_are_in_the_table_where_maps_are_factorised(screen):
+    run_screen(config(screen, attribution={"isolation": "factorised"}))
+    for row in rows(screen):
+        assert all(0 <= float(row[f"Stain_Weight_{stain}"]) <= 1 for stain in ("DNA", "ER"))
 
 
 def test_the_bright_object_holds_the_evidence(screen):
     run_screen(config(screen, attribution={"n_steps": 30}))
     for one, two in zip(*[iter(rows(screen, "objects"))] * 2, strict=True):
         bright_left = int(one["ImageNumber"]) % 2 == 1
-        left, right = (float(row["Cells_Attribution_Mean_DNA"]) for row in (one, two))
+        left, right = (float(row["Cells_Attribution_Mean"]) for row in (one, two))
         assert (left > right) == bright_left
 
 

@@ -197,7 +197,7 @@ for row in table("objects.csv"):
     if int(row["ImageNumber"]) in called:
         i = position[row["Metadata_Well"], row["Metadata_Site"]]
         positive = bool(fields.cell_has_phenotype[i, int(row["ObjectNumber"])])
-        means[positive].append(float(row["Cells_Attribution_Mean_reporter"]))
+        means[positive].append(float(row["Cells_Attribution_Mean"]))
 wins = (torch.tensor(means[True])[:, None] > torch.tensor(means[False])).float().mean()
 print(f"{len(means[True])} cells with granules, {len(means[False])} without; above: {wins:.2f}")
 

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captum_pcim._errors import describe, noting_warnings
 from captum_pcim.classifiers.files import Classifier, ModelError, load_model
-from captum_pcim.cli.options import add_options
+from captum_pcim.classifiers.tables import class_columns
+from captum_pcim.cli.intensities import Intensities
+from captum_pcim.cli.options import DEFAULT_FORWARDS, INTENSITIES, add_options
 from captum_pcim.images.folders import ImageFiles, find_images
-from captum_pcim.images.read import SUFFIXES, ImageError, Window, read_image, scale
+from captum_pcim.images.intensities import Window, applied, scale, window_columns
+from captum_pcim.images.labels import read_labels
+from captum_pcim.images.read import SUFFIXES, ImageError, read_image
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from captum_pcim.classifiers.classes import Classes
+
+ROWS = 32  # that the network sees at once, asked for scores alone
+
 _DESCRIPTION = """\
 Explain a classifier on the images of a folder with PCIM, with Captum's methods and with maps that
 know nothing of the classifier. Writes table.csv and table.txt (one row per method: scores, passes
-and seconds per image), maps.png and curves.png. The images must be of one size; the classifier must
-return logits.
+and seconds per image), images.csv (one row per image: its classes), maps.png and curves.png. The
+images must be of one size.
 """
 
 
@@ -40,11 +48,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "--model",
             "--state-dict",
             "--trust",
+            "--score",
+            "--classes",
+            "--forward-only",
             "--images",
             "--stains",
             "--z",
             "--t",
-            "--window",
+            *INTENSITIES,
             "--target",
             "--colours",
             "--out",
@@ -63,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     try:
         _run(args)
-    except (ModelError, UsageError, ImageError, ImportError, OSError) as error:
+    except (ValueError, ImportError, OSError) as error:
         print(f"captum-pcim compare: error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -75,22 +86,34 @@ def _run(args: argparse.Namespace) -> None:
     from captum_pcim.core.warn import PCIMWarning
 
     images = _images(args)
-    inputs = _stacked({image.name: _pixels(image, args) for image in images}, args.device)
+    intensities = Intensities.of(args)
+    windows = intensities.on(images, args)
+    pixels = {image.name: _pixels(image, windows, args) for image in images}
+    inputs = _stacked({name: scaled for name, (scaled, _) in pixels.items()}, args.device)
     if args.colours == "rgb" and inputs.shape[1] != 3:
         raise UsageError(f"colours: rgb needs three channels, got {inputs.shape[1]}")
+    about = [
+        {"scale": intensities.told(), **window_columns(args.stains[1:], found)}
+        for _, found in pixels.values()
+    ]
     masks = None if args.masks is None else _masks(args.masks, images, inputs)
     model = load_model(args.model, args.state_dict, args.device, args.trust)
-    methods = _methods(model, args)
-    target = _target(model, inputs, args.target)
+    classes, scores = _scored(model, inputs, args)
+    target = classes.targets(scores, args.target)
+    selected = None if classes.count == 1 else target  # a single output is nothing to select from
+    methods = _methods(model, classes, inputs, args)
     args.out.mkdir(parents=True, exist_ok=True)
     try:
         with noting_warnings(told=PCIMWarning):  # the table tells them
-            comparison = compare(methods, inputs, target, masks, seed=args.seed)
+            comparison = compare(
+                methods, inputs, selected, masks, score=classes.score, seed=args.seed
+            )
     except (RuntimeError, ValueError, IndexError, TypeError) as error:  # the model may raise
         raise UsageError(describe(error)) from error
     notes = {name: "; ".join(run.notes) for name, run in comparison.runs.items()}
     rows = [row | {"notes": notes.get(row["method"], "")} for row in comparison.table()]
     write_table(args.out, "table", rows)
+    write_table(args.out, "images", _image_rows(about, images, classes, scores, target))
     write_figure(args.out, "maps", comparison.plot(colours=args.colours))
     write_figure(args.out, "curves", comparison.plot_curves())
     print(comparison)
@@ -111,17 +134,18 @@ def _images(args: argparse.Namespace) -> list[ImageFiles]:
     return images
 
 
-def _pixels(image: ImageFiles, args: argparse.Namespace) -> Tensor:
+def _pixels(
+    image: ImageFiles, windows: Sequence[Window], args: argparse.Namespace
+) -> tuple[Tensor, list[Window]]:
+    """An image as the network gets it, and the windows that were applied."""
     import torch
 
     try:
-        parsed = [Window.parse(*ends) for ends in args.window]
         pixels = read_image(image.paths, args.z, args.t, one_stain=bool(args.stains))
-        return torch.from_numpy(scale(pixels, parsed))
+        found = applied(pixels, windows)
+        return torch.from_numpy(scale(pixels, found)), found
     except ImageError as error:
         raise UsageError(f"images: {image.name!r}: {error}") from error
-    except ValueError as error:
-        raise UsageError(str(error)) from error
 
 
 def _stacked(pixels: Mapping[str, Tensor], device: str) -> Tensor:
@@ -141,7 +165,7 @@ def _masks(folder: Path, images: list[ImageFiles], inputs: Tensor) -> Tensor:
     import torch
 
     by_stem = {
-        Path(mask.name).with_suffix("").as_posix(): mask.paths
+        Path(mask.name).with_suffix("").as_posix(): mask.paths[0]
         for mask in find_images(folder)
         if mask.is_image and mask.problem is None
     }
@@ -150,7 +174,10 @@ def _masks(folder: Path, images: list[ImageFiles], inputs: Tensor) -> Tensor:
         stem = Path(image.name).with_suffix("").as_posix()
         if stem not in by_stem:
             raise UsageError(f"masks: none for {image.name!r} in {str(folder)!r}")
-        mask = torch.from_numpy((read_image(by_stem[stem]) > 0).any(0))
+        try:
+            mask = torch.from_numpy(read_labels(by_stem[stem]) > 0)
+        except ImageError as error:
+            raise UsageError(f"masks: {by_stem[stem].name!r}: {error}") from error
         if mask.shape != inputs.shape[2:]:
             raise UsageError(
                 f"masks: expected {tuple(inputs.shape[2:])} for {image.name!r}, got "
@@ -160,36 +187,82 @@ def _masks(folder: Path, images: list[ImageFiles], inputs: Tensor) -> Tensor:
     return torch.stack(masks)[:, None].to(inputs.device)
 
 
-def _methods(model: Classifier, args: argparse.Namespace) -> dict[str, Any]:
-    from torch import nn
+def _scored(model: Classifier, inputs: Tensor, args: argparse.Namespace) -> tuple[Classes, Tensor]:
+    """The classes of the network, and its scores of the images, (N, K)."""
+    import torch
 
-    from captum_pcim import PCIM
-    from captum_pcim.comparison.methods import captum_methods
+    from captum_pcim.classifiers.classes import Classes
 
-    layer = None
-    if args.layer is not None:
-        layers = dict(model.named_modules() if isinstance(model, nn.Module) else ())
-        if args.layer not in layers:
-            raise UsageError(f"layer: the model has none named {args.layer!r}")
-        layer = layers[args.layer]
-    methods: dict[str, Any] = {"PCIM": PCIM(model, seed=args.seed)}
-    methods |= captum_methods(model, layer)
+    batches = inputs.split(ROWS)
+    try:
+        classes = Classes.of(model, batches[0], args.score, args.classes)
+        return classes, torch.cat([classes.scores(batch) for batch in batches])
+    except ModelError:
+        raise
+    except Exception as error:  # the model may raise anything
+        raise UsageError(f"model: fails on the images: {describe(error)}") from error
+
+
+def _methods(
+    model: Classifier, classes: Classes, inputs: Tensor, args: argparse.Namespace
+) -> dict[str, Any]:
+    from captum_pcim import PCIM, ForwardOnly
+    from captum_pcim.classifiers.gradient import has_gradient
+    from captum_pcim.comparison.methods import captum_methods, gradient_methods
+
+    layer = _layer(model, args.layer)
+    network, score = classes.network, classes.score
+    rivals: dict[str, Any] = captum_methods(network, layer, score=score)
+    pcim: Any = PCIM(network, score=score, seed=args.seed)
+    if args.forward_only or not has_gradient(network, inputs[:ROWS]):
+        source = ForwardOnly(args.forward_only or DEFAULT_FORWARDS)
+        pcim = PCIM(network, score=score, gradients=source, seed=args.seed)
+        pcim = pcim, {"perturbations_per_eval": max(1, ROWS // len(inputs))}
+        left_out = [*gradient_methods(network, layer, score), "GradCam"]
+        rivals = {name: method for name, method in rivals.items() if name not in left_out}
+        _say_forward_only(source.n_forwards, args.forward_only is None)
+    methods = {"PCIM": pcim} | rivals
     for name in args.methods or ():
         if name not in methods:
             raise UsageError(f"methods: expected some of {list(methods)}, got {name!r}")
     return {name: method for name, method in methods.items() if name in (args.methods or methods)}
 
 
-def _target(model: Classifier, inputs: Tensor, target: int | str) -> Tensor | int | None:
-    import torch
+def _layer(model: Classifier, name: str | None) -> Any:
+    from torch import nn
 
-    if isinstance(target, int):
-        return target
-    try:
-        with torch.no_grad():
-            scores = torch.cat([model(batch) for batch in inputs.split(8)])
-    except Exception as error:  # the model may raise anything
-        raise UsageError(f"model: fails on the images: {describe(error)}") from error
-    if scores.ndim == 1 or scores.shape[1] == 1:
-        return None
-    return scores.argmax(1)
+    layers = dict(model.named_modules() if isinstance(model, nn.Module) else ())
+    if name is not None and name not in layers:
+        raise UsageError(f"layer: the model has none named {name!r}")
+    return None if name is None else layers[name]
+
+
+def _say_forward_only(n_forwards: int, found: bool) -> None:
+    cause = "the network has no gradients: " if found else ""
+    print(
+        f"captum-pcim compare: {cause}PCIM takes {n_forwards} forward passes an image, and methods "
+        "that need gradients are left out",
+        file=sys.stderr,
+    )
+
+
+def _image_rows(
+    about: list[dict[str, Any]],
+    images: list[ImageFiles],
+    classes: Classes,
+    scores: Tensor,
+    target: Tensor,
+) -> list[dict[str, Any]]:
+    probabilities = classes.probabilities(scores).tolist()
+    return [
+        {"image": image.name}
+        | class_columns(
+            classes.names,
+            target=int(target[i]),
+            predicted=int(scores[i].argmax()),
+            scores=scores[i].tolist(),
+            probabilities=probabilities[i],
+        )
+        | about[i]
+        for i, image in enumerate(images)
+    ]

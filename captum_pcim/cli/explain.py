@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 from captum_pcim._errors import describe
 from captum_pcim._version import __version__
 from captum_pcim.classifiers.files import fingerprint, load_model
-from captum_pcim.cli.options import PREDICTED, add_options, positive
+from captum_pcim.classifiers.tables import notes_of_network
+from captum_pcim.cli.intensities import Intensities
+from captum_pcim.cli.options import INTENSITIES, add_options, positive
 from captum_pcim.cli.out_folder import MAP_SUFFIXES, OutFolder, OutputError
 from captum_pcim.images.folders import ImageFiles, find_images
-from captum_pcim.images.read import SUFFIXES, ImageError, Window, read_image, scale
+from captum_pcim.images.intensities import Window, applied, scale, window_columns
+from captum_pcim.images.read import SUFFIXES, ImageError, read_image
 
 if TYPE_CHECKING:
     from captum_pcim.explainer import Explainer
@@ -38,6 +41,7 @@ class LoadedImage:
     name: str
     sha256: str
     pixels: FloatPixels
+    windows: Sequence[Window]
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,8 +51,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_options(
         parser,
-        *("--model", "--state-dict", "--trust", "--score", "--images", "--stains", "--z", "--t"),
-        "--window",
+        *("--model", "--state-dict", "--trust", "--score", "--classes", "--forward-only"),
+        *("--images", "--stains", "--z", "--t", *INTENSITIES),
         *("--target", "--colours", "--out", "--device", "--seed"),
     )
     add = parser.add_argument
@@ -70,45 +74,63 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from captum_pcim.classifiers.classes import target_number
     from captum_pcim.explainer import Explainer
 
+    target = target_number(args.target, args.classes)
     if args.images.resolve() == args.out.resolve():
         raise ValueError("out: must not be the folder of the images")
-    windows = [Window.parse(*ends) for ends in args.window]
+    intensities = Intensities.of(args)
     images = find_images(args.images, args.stains, exclude=args.out)
     if not any(image.is_image for image in images):
         raise ValueError(f"images: no images in {str(args.images)!r} ({' '.join(SUFFIXES)})")
     if args.map_format == "tiff":
         import tifffile  # noqa: F401  (missing, it is missed now rather than after the first image)
     model = load_model(args.model, args.state_dict, args.device, args.trust)
-    out = OutFolder.open(args.out, _settings(args, windows), args.overwrite)
+    windows = intensities.on(images, args)
+    settings = _settings(args, intensities) | {"target": args.target if target is None else target}
+    out = OutFolder.open(args.out, settings, args.overwrite, args.classes)
     explainer = Explainer(
         model,
         score=args.score,
-        isolation="per_stain" if args.per_stain else "shared",
-        target=None if args.target == PREDICTED else args.target,
+        target=target,
         n_steps=args.steps,
         seed=args.seed,
         device=args.device,
+        classes=args.classes,
+        options=_options(args),
     )
-    for batch in _batches(_pending(images, windows, args, out), args.batch_size):
-        _explain(explainer, batch, out)
+    stamp = repr(windows) if intensities.measured else ""
+    told = {"scale": intensities.told()}
+    for batch in _batches(_pending(images, windows, stamp, args, out), args.batch_size):
+        _explain(explainer, batch, out, args.stains[1:], told)
         out.write_tables()
     out.write_tables()
     return _report(out)
 
 
-def _settings(args: argparse.Namespace, windows: Sequence[Window]) -> dict[str, Any]:
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """What PCIM is told beside its defaults."""
+    from captum_pcim.core.channels import PerStain
+    from captum_pcim.core.gradients import ForwardOnly
+
+    options: dict[str, Any] = {"isolation": PerStain()} if args.per_stain else {}
+    if args.forward_only:
+        options["gradients"] = ForwardOnly(args.forward_only)
+    return options
+
+
+def _settings(args: argparse.Namespace, intensities: Intensities) -> dict[str, Any]:
     """All that a map depends on beside its image."""
     return {
         "version": __version__,
         "model": fingerprint(args.model, args.state_dict),
-        "target": args.target,
         "score": args.score,
+        "forward_only": args.forward_only,
         "stains": args.stains,
         "z": args.z,
         "t": args.t,
-        "window": [[window.low, window.high, window.percent] for window in windows],
+        "window": intensities.settings(),
         "per_stain": args.per_stain,
         "steps": _steps(args),
         "seed": args.seed,
@@ -127,26 +149,36 @@ def _steps(args: argparse.Namespace) -> int:
 def _pending(
     images: Iterable[ImageFiles],
     windows: Sequence[Window],
+    stamp: str,
     args: argparse.Namespace,
     out: OutFolder,
 ) -> Iterator[LoadedImage]:
-    """Read the images that have no map yet; note the others."""
+    """Read the images that have no map yet; note the others.
+
+    Args:
+        images: All of them.
+        windows: Those of their intensities.
+        stamp: What a map depends on beside its image and the settings.
+        args: The command's options.
+        out: Where maps go.
+    """
     for image in images:
         if image.problem is not None:
             out.add_other(image.name, "error" if image.is_image else "skipped", image.problem)
             continue
         try:
-            sha256 = _content_hash(image.paths)
+            sha256 = _content_hash(image.paths, stamp)
             if not out.is_done(image.name, sha256):
                 pixels = read_image(image.paths, args.z, args.t, one_stain=bool(args.stains))
-                yield LoadedImage(image.name, sha256, scale(pixels, windows))
+                found = applied(pixels, windows)
+                yield LoadedImage(image.name, sha256, scale(pixels, found), found)
         except (ImageError, OutputError, OSError, ImportError) as error:
             reason = str(error) if isinstance(error, ImageError) else describe(error)
             out.add_other(image.name, "error", reason)
 
 
-def _content_hash(paths: Iterable[Path]) -> str:
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+def _content_hash(paths: Iterable[Path], stamp: str) -> str:
+    digests = [stamp, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
@@ -161,7 +193,13 @@ def _batches(images: Iterable[LoadedImage], size: int) -> Iterator[list[LoadedIm
     yield from waiting.values()
 
 
-def _explain(explainer: Explainer, images: Sequence[LoadedImage], out: OutFolder) -> None:
+def _explain(
+    explainer: Explainer,
+    images: Sequence[LoadedImage],
+    out: OutFolder,
+    stains: Sequence[str],
+    told: dict[str, str],
+) -> None:
     """Explain a batch and write what was found."""
     started = time.perf_counter()
     explanations = list(explainer.each([image.pixels for image in images]))
@@ -170,8 +208,9 @@ def _explain(explainer: Explainer, images: Sequence[LoadedImage], out: OutFolder
         if isinstance(explanation, Exception):
             out.add_other(image.name, "error", describe(explanation))
             continue
+        columns = told | {k: f"{v:g}" for k, v in window_columns(stains, image.windows).items()}
         try:
-            out.add(image.name, image.sha256, image.pixels, explanation, seconds)
+            out.add(image.name, image.sha256, image.pixels, explanation, seconds, columns)
         except (OSError, ValueError) as error:  # OutputError, and colours that do not fit
             out.add_other(image.name, "error", describe(error))
 
@@ -183,7 +222,9 @@ def _report(out: OutFolder) -> int:
     print(
         f"{len(out.done)} images explained, {len(failed)} failed: {out.folder / 'diagnostics.csv'}"
     )
-    noted = sum(bool(entry["row"].get("notes")) for entry in out.done.values())
-    if noted:
-        print(f"{noted} of them have notes that say what their maps are worth")
+    notes = [entry["row"]["notes"] for entry in out.done.values() if entry["row"].get("notes")]
+    if notes:
+        print(f"{len(notes)} of them have notes that say what their maps are worth")
+    for note in notes_of_network(notes):
+        print(f"captum-pcim explain: {note}", file=sys.stderr)
     return 1 if failed else 0

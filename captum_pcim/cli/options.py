@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from captum_pcim.images.intensities import Over, Scale
 from captum_pcim.images.read import SUFFIXES
 from captum_pcim.images.stack import PROJECTIONS
 
 PREDICTED = "predicted"
+DEFAULT_FORWARDS = 1000
 
 
 def add_options(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -38,13 +40,7 @@ def _plane(text: str) -> int | str:
     return int(text)
 
 
-def _target(text: str) -> int | str:
-    if text == PREDICTED:
-        return text
-    if not text.isascii() or not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a class from 0 or {PREDICTED!r}, got {text!r}")
-    return int(text)
-
+INTENSITIES = ("--scale", "--over", "--window", "--percentiles", "--controls", "--table")
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "--model": {
@@ -66,7 +62,21 @@ OPTIONS: dict[str, dict[str, Any]] = {
             "binary_probabilities",
             "regression",
         ),
-        "help": "what the network returns (default: logits)",
+        "help": "what the network returns (default: logits); one output alone tells two classes",
+    },
+    "--classes": {
+        "nargs": "+",
+        "default": [],
+        "metavar": "NAME",
+        "help": "names of the classes in the order of the outputs; two for a network of one output",
+    },
+    "--forward-only": {
+        "nargs": "?",
+        "type": positive,
+        "const": DEFAULT_FORWARDS,
+        "metavar": "N",
+        "help": f"explain from N forward passes an image (default: {DEFAULT_FORWARDS}), without "
+        "gradients; done anyway where the network has none",
     },
     "--images": {
         "required": True,
@@ -97,14 +107,39 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": [],
         "metavar": ("LOW", "HIGH"),
         "help": "intensities, or percentiles of each image as in 1%% 99.8%%, that become 0 and 1; "
-        "once for all stains or once per stain (default: integers are divided by the largest "
-        "value of their type, floats are kept)",
+        "once for all stains or once per stain",
+    },
+    "--scale": {
+        "choices": get_args(Scale),
+        "help": "intensities as the network was trained on: type (default: integers are divided by "
+        "the largest value of their type, floats are kept), raw, fixed (--window), percentiles, "
+        "zscore, or table (--table)",
+    },
+    "--over": {
+        "choices": get_args(Over),
+        "help": "what percentiles and z-scores are measured over: each image, the plate (all "
+        "images of the folder; default) or the images that --controls names",
+    },
+    "--percentiles": {
+        "nargs": 2,
+        "type": float,
+        "metavar": ("LOW", "HIGH"),
+        "help": "for --scale percentiles (default: 0.1 99.9)",
+    },
+    "--controls": {
+        "metavar": "PATTERN",
+        "help": "names of control images, as in 'plate/A01_*', for --over controls",
+    },
+    "--table": {
+        "type": Path,
+        "metavar": "CSV",
+        "help": "windows of the stains: Stain with Low and High, or Mean and SD; without --stains "
+        "in the stains' order",
     },
     "--target": {
-        "type": _target,
         "default": PREDICTED,
         "metavar": "C",
-        "help": f"class to explain, from 0, or {PREDICTED!r} (default)",
+        "help": f"class to explain, its name or its number from 0, or {PREDICTED!r} (default)",
     },
     "--colours": {
         "choices": ("rgb",),

@@ -17,11 +17,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captum_pcim._files import remove_leftovers, write_bytes
+from captum_pcim.classifiers.tables import class_columns
 from captum_pcim.visualize.overlay_png import overlay_png
 
 if TYPE_CHECKING:
@@ -44,28 +46,37 @@ class OutFolder:
         settings: All that the maps depend on beside the images.
         done: By image name, the SHA-256 of its files and its row.
         other: By image name, the rows of images that failed or were skipped.
+        classes: Names of the classes, for the table.
     """
 
     folder: Path
     settings: dict[str, Any]
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
     other: dict[str, dict[str, Any]] = field(default_factory=dict)
+    classes: Sequence[str] = ()
 
     @classmethod
-    def open(cls, folder: Path, settings: dict[str, Any], overwrite: bool = False) -> OutFolder:
+    def open(
+        cls,
+        folder: Path,
+        settings: dict[str, Any],
+        overwrite: bool = False,
+        classes: Sequence[str] = (),
+    ) -> OutFolder:
         """Take up the folder, or start it.
 
         Args:
             folder: Made if need be.
             settings: All that the maps depend on, as JSON holds it.
             overwrite: Delete what an earlier run with other settings wrote.
+            classes: Names of the classes, for the table.
 
         Raises:
             OutputError: If an earlier run had other settings, or its manifest cannot be read.
         """
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
-        out = cls(folder, settings)
+        out = cls(folder, settings, classes=classes)
         manifest = out._manifest()
         if manifest is None:
             return out
@@ -88,24 +99,40 @@ class OutFolder:
         return entry is not None and entry["sha256"] == sha256 and all(f.is_file() for f in files)
 
     def add(
-        self, name: str, sha256: str, image: FloatPixels, explanation: Explanation, seconds: float
+        self,
+        name: str,
+        sha256: str,
+        image: FloatPixels,
+        explanation: Explanation,
+        seconds: float,
+        columns: Mapping[str, str],
     ) -> None:
-        """Write an image's map and overlay and note it as done."""
+        """Write an image's map and overlay and note it as done.
+
+        Args:
+            name: The image's.
+            sha256: Of all that its map depends on beside the settings.
+            image: What the network got, (C, H, W).
+            explanation: What was found.
+            seconds: How long it took.
+            columns: Further columns of the table.
+        """
         weights = explanation.attributions
         if not self.settings["per_stain"]:
             weights = weights[0]
         overlay = overlay_png(image, weights, self.settings["colours"])
         self._write(self._map_path(name), self._encoded(weights))
         self._write(self._overlay_path(name), overlay)
-        numbers = {
+        numbers = explanation.diagnostics | {"seconds": seconds}
+        row = {name: _text(value) for name, value in numbers.items()}
+        row |= {"image": name, "status": "ok", "notes": explanation.notes, **columns}
+        classes = {
             "target": explanation.target,
             "predicted": explanation.predicted,
-            **explanation.diagnostics,
-            "seconds": seconds,
+            "scores": explanation.scores,
+            "probabilities": explanation.probabilities,
         }
-        row = {name: _text(value) for name, value in numbers.items()}
-        row |= {"image": name, "status": "ok", "notes": explanation.notes}
-        self.done[name] = {"sha256": sha256, "row": row}
+        self.done[name] = {"sha256": sha256, "classes": classes, "row": row}
 
     def add_other(self, name: str, status: str, reason: str) -> None:
         """Note an image without a map, and delete the map that it had before it changed."""
@@ -121,12 +148,21 @@ class OutFolder:
         self._write(self.folder / "diagnostics.csv", self._table())
 
     def _table(self) -> bytes:
-        rows = {name: entry["row"] for name, entry in self.done.items()} | self.other
+        done = {name: self._row(entry) for name, entry in self.done.items()}
+        rows = done | self.other
+        own = dict.fromkeys(name for row in done.values() for name in row)
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, _columns(), restval="")
+        writer = csv.DictWriter(text, _columns(own), restval="")
         writer.writeheader()
         writer.writerows(rows[name] for name in sorted(rows))
         return text.getvalue().encode(errors="backslashreplace")  # names need not be UTF-8
+
+    def _row(self, entry: dict[str, Any]) -> dict[str, str]:
+        """The row of an image, its classes under their names."""
+        if "classes" not in entry:  # as earlier releases wrote it
+            return dict(entry["row"])
+        told = class_columns(self.classes, **entry["classes"])
+        return {**{name: _text(value) for name, value in told.items()}, **entry["row"]}
 
     def _manifest(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]] | None:
         path = self.folder / "manifest.json"
@@ -181,11 +217,12 @@ class OutFolder:
         write_bytes(path, data)
 
 
-def _columns() -> tuple[str, ...]:
+def _columns(own: Iterable[str]) -> list[str]:
+    """What there is of every image, in order, then what there is of these: their classes."""
     from captum_pcim.explainer import DIAGNOSTICS
 
-    found = ("target", "predicted", *DIAGNOSTICS, "seconds")
-    return ("image", *found, "status", "reason", "notes")
+    found = ["image", "target", "predicted", *DIAGNOSTICS, "seconds", "status", "reason", "notes"]
+    return list(dict.fromkeys([*found, *own]))
 
 
 def _text(value: Cell) -> str:

@@ -6,8 +6,11 @@ import argparse
 import dataclasses
 import signal
 import sys
+from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
+
+from captum_pcim.classifiers.tables import notes_of_network
 
 if TYPE_CHECKING:
     from captum_pcim.screen.config import ScreenConfig
@@ -49,6 +52,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="compute nothing, only write tables and overview of what is done",
     )
+    parser.add_argument(
+        "--prune",
+        nargs="*",
+        metavar="TOML",
+        help="compute nothing, remove results that neither --config lists nor any of these, which "
+        "have the same results folder",
+    )
     parser.set_defaults(run=main)
 
 
@@ -79,6 +89,8 @@ def _run(arguments: argparse.Namespace) -> int:
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, **changed))
         if arguments.list:
             return _list(config)
+        if arguments.prune is not None:
+            return _prune([config, *map(ScreenConfig.from_toml, arguments.prune)])
         if arguments.collect:
             collect(config)
             return 0
@@ -113,8 +125,21 @@ def _report(summary: Summary, folder: str) -> int:
         f"{done} of {summary.total} images done, {summary.computed} in this run, "
         f"{len(summary.failures)} failed: {folder}"
     )
+    for note in notes_of_network(summary.notes):
+        _say(note)
     missing = any(remark.missing for remark in summary.remarks)
     return FAILED if summary.failures or missing else 0
+
+
+def _prune(configs: Sequence[ScreenConfig]) -> int:
+    from captum_pcim.screen.prune import prune
+    from captum_pcim.screen.run import collect
+
+    removed = prune(configs)
+    collect(configs[0])
+    folder, size = configs[0].output.path, removed.size / 1e6
+    print(f"{removed.results} results removed, {size:.1f} MB: {folder}")
+    return 0
 
 
 def _list(config: ScreenConfig) -> int:

@@ -117,7 +117,7 @@ def _check_tuple(target: Any) -> tuple[int, ...]:
     return tuple(int(element) for element in target)
 
 
-def check_trailing_range(target: Target, output: Tensor) -> None:
+def check_trailing_range(target: Target | Choice, output: Tensor) -> None:
     """Raise IndexError where a target of several numbers per image is outside the output.
 
     On a GPU the selection itself would abort the process.

@@ -1,4 +1,4 @@
-"""Image files in, arrays of floats out: reading and scaling them.
+"""Image files in, arrays of stored intensities out.
 
 PNG and JPEG are read with Pillow, TIFF as :mod:`captum_pcim.images.tiff` says.
 """
@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captum_pcim._errors import describe
+from captum_pcim.images.intensities import Window, scale
 from captum_pcim.images.stack import MAX_SAMPLES, ImageError, Plane
 from captum_pcim.images.tiff import open_tiff
 
@@ -26,41 +25,6 @@ __all__ = ["MAX_SAMPLES", "SUFFIXES", "ImageError", "Window", "read_image", "sca
 PILLOW_SUFFIXES = (".png", ".jpg", ".jpeg")
 TIFF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = PILLOW_SUFFIXES + TIFF_SUFFIXES
-
-
-@dataclass(frozen=True)
-class Window:
-    """The intensities that become 0 and 1; those outside are clipped.
-
-    Attributes:
-        low: Becomes 0: an intensity, or a percentile of the image's stain.
-        high: Becomes 1, likewise.
-        percent: Whether the two are percentiles (0 to 100) of each image.
-    """
-
-    low: float
-    high: float
-    percent: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse a window that is empty or not a number."""
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ValueError(f"window: LOW must be below HIGH, got {self.low} and {self.high}")
-        if self.percent and not (self.low >= 0 and self.high <= 100):
-            raise ValueError(f"window: percentiles lie in 0..100, got {self.low} and {self.high}")
-
-    @classmethod
-    def parse(cls, low: str, high: str) -> Window:
-        """Read ``"100", "4095"`` as intensities and ``"1%", "99.8%"`` as percentiles."""
-        percent = low.endswith("%")
-        if percent != high.endswith("%"):
-            raise ValueError(f"window: both ends or neither in percent, got {low} and {high}")
-        try:
-            return cls(float(low.rstrip("%")), float(high.rstrip("%")), percent)
-        except ValueError as error:
-            if str(error).startswith("window"):
-                raise
-            raise ValueError(f"window: expected two numbers, got {low!r} and {high!r}") from None
 
 
 def read_image(
@@ -114,49 +78,6 @@ def joined(files: Sequence[Pixels]) -> Pixels:
         kinds = ", ".join(f"{_size(file)} {file.dtype}" for file in files)
         raise ImageError(f"the stains' files differ: {kinds}")
     return np.concatenate(files)
-
-
-def scale(pixels: Pixels, windows: Sequence[Window] = ()) -> FloatPixels:
-    """Turn stored intensities into the floats a network takes.
-
-    Without a window, integers are divided by the largest value of their type (255 for 8 bit,
-    65535 for 16 bit, even where a camera filled 12 of them) and floats are kept. With one,
-    ``(x - low) / (high - low)``, clipped to [0, 1].
-
-    Args:
-        pixels: Array of shape (C, H, W).
-        windows: None, one for all stains, or one a stain.
-
-    Returns:
-        float32 array of shape (C, H, W).
-
-    Raises:
-        ImageError: If the number of windows does not fit, an intensity is not finite, or an
-            image's two percentiles are the same intensity.
-    """
-    import numpy as np
-
-    if windows:
-        return _apply_windows(pixels, windows)
-    largest = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1
-    scaled: FloatPixels = (pixels / largest).astype(np.float32)
-    return scaled
-
-
-def _apply_windows(pixels: Pixels, windows: Sequence[Window]) -> FloatPixels:
-    import numpy as np
-
-    if len(windows) not in (1, len(pixels)):
-        raise ImageError(f"{len(windows)} windows for {len(pixels)} stains")
-    scaled = np.empty(pixels.shape, dtype=np.float32)
-    for index, stain in enumerate(pixels):
-        window = windows[index % len(windows)]
-        bounds = (window.low, window.high)
-        low, high = np.percentile(stain, bounds) if window.percent else bounds
-        if low >= high:
-            raise ImageError(f"stain {index}: both percentiles of the window are {low:g}")
-        scaled[index] = np.clip((stain.astype(np.float64) - low) / (high - low), 0, 1)
-    return scaled
 
 
 def _read_file(

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from captum_pcim.screen.attribution import AttributionSettings
 from captum_pcim.screen.settings import (
-    AttributionSettings,
     ControlSettings,
     ImageSettings,
     ModelSettings,
@@ -21,6 +21,7 @@ from captum_pcim.screen.settings import (
     RunSettings,
     WindowSettings,
 )
+from captum_pcim.screen.store import FULL_MAP
 from captum_pcim.screen.toml import ConfigError, Table, check, from_tables, read_toml
 
 __all__ = [
@@ -75,10 +76,19 @@ class ScreenConfig(Table):
         )
         left_out = [s for s in self.images.stains if s not in self.windows.fixed]
         check(
-            not self.windows.fixed or not left_out or bool(self.windows.percentiles),
+            self.windows.word != "fixed" or not left_out,
             "windows.fixed",
             f"also a window for {left_out}, or percentiles",
             "neither",
+        )
+        over_controls = (
+            self.windows.measured(self.images.stains) and self.windows.over == "controls"
+        )
+        check(
+            not over_controls or bool(self.controls.wells),
+            "controls.wells",
+            "wells, as windows.over is 'controls'",
+            self.controls.wells,
         )
 
     @classmethod
@@ -101,35 +111,40 @@ class ScreenConfig(Table):
         return cls.from_dict(read_toml(path), Path(path).parent)
 
     def _located(self, folder: Path) -> ScreenConfig:
-        def absolute(part: Any) -> Any:
-            if not part.path:
+        def absolute(part: Any, name: str = "path") -> Any:
+            if not getattr(part, name):
                 return part
-            return dataclasses.replace(part, path=os.path.join(folder, part.path))
+            return dataclasses.replace(part, **{name: os.path.join(folder, getattr(part, name))})
 
         return dataclasses.replace(
             self,
             images=absolute(self.images),
             model=absolute(self.model),
             output=absolute(self.output),
+            windows=absolute(self.windows, "table"),
         )
 
-    def digest(self) -> str:
-        """SHA-256 of every entry that changes a result, and of no other.
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Files that a result must have beside its manifest to count as done."""
+        return (FULL_MAP,) if self.output.maps else ()
 
-        Where the images and the results are, how the tables are written and how the work is
-        divided are left out: moving a screen or adding workers does not discard its results.
+    def digest(self) -> str:
+        """SHA-256 of every entry that changes a map, and of no other.
+
+        Where the images and the results are, what stains, objects and classes are called, what is
+        written beside the map and how the work is divided are left out: to rename, to move or to
+        add workers does not discard a result. What belongs to a plate or an image (its files, its
+        label image, its windows in a table) is part of its own key.
         """
+        stains, wells = self.images.stains, self.controls.wells
+        windows = self.windows.templates(stains)
         said = {
-            "stains": self.images.stains,
             "channels": self.images.channels,
-            "labels": self.images.labels,
-            "objects": self.images.objects,
-            "windows": dataclasses.asdict(self.windows),
-            "model": [self.model.factory, self.model.score, self.model.target],
-            "attribution": dataclasses.asdict(self.attribution),
-            "controls": dataclasses.asdict(self.controls),
-            "previews": self.output.previews,
-            "colours": self.output.colours,
-            "maps": self.output.maps,
+            "windows": [dataclasses.astuple(window) for window in windows],
+            "over": self.windows.over if any(window.measured for window in windows) else "",
+            "model": [self.model.factory, self.model.score, self.model.target_number],
+            "attribution": self.attribution.said(),
+            "controls": [self.controls.reference] if wells else [],
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

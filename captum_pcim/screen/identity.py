@@ -13,7 +13,9 @@ from pathlib import Path
 
 from captum_pcim._version import __version__
 from captum_pcim.classifiers.files import fingerprint
-from captum_pcim.screen.config import ModelSettings, ScreenConfig
+from captum_pcim.images.intensities import WindowTable, evenly
+from captum_pcim.images.stack import ImageError
+from captum_pcim.screen.config import ConfigError, ModelSettings, ScreenConfig
 from captum_pcim.screen.plate import Field, well_name
 
 
@@ -45,7 +47,7 @@ class PlateFields:
 
     Args:
         sha: Changes when any of these fields does.
-        windows: Fields that the intensity percentiles are measured on.
+        windows: Fields that percentiles, means and deviations are measured on.
         controls: Negative-control fields.
     """
 
@@ -112,20 +114,33 @@ def network_digest(model: ModelSettings) -> str:
     return _sha(*parts)
 
 
-def evenly(fields: Sequence[Field], count: int) -> tuple[Field, ...]:
-    """At most ``count`` fields, evenly spread over all."""
-    if len(fields) <= count:
-        return tuple(fields)
-    return tuple(fields[i * len(fields) // count] for i in range(count))
-
-
 def plate_fields(config: ScreenConfig, fields: Sequence[Field]) -> PlateFields:
     """The fields of a plate that decide how all its images are read."""
     wells = {well_name(well) for well in config.controls.wells}
-    controls = evenly([f for f in fields if f.well in wells], config.controls.fields)
-    windows = evenly(fields, config.windows.fields) if config.windows.percentiles else ()
+    of_controls = [field for field in fields if field.well in wells]
+    windows: tuple[Field, ...] = ()
+    if config.windows.measured(config.images.stains):
+        over_controls = config.windows.over == "controls"
+        windows = evenly(of_controls if over_controls else fields, config.windows.fields)
+    blended = config.controls.reference != "none"
+    controls = evenly(of_controls, config.controls.fields) if blended else ()
     stamps = [part for field in (*windows, *controls) for part in stamp(field)]
-    return PlateFields(_sha(config.digest(), *stamps), windows, controls)
+    given = _given_windows(config, fields[0].plate) if fields else ""
+    return PlateFields(_sha(config.digest(), given, *stamps), windows, controls)
+
+
+def _given_windows(config: ScreenConfig, plate: str) -> str:
+    """The windows that a table gives for a plate: only if these change, its images do."""
+    if not config.windows.table:
+        return ""
+    try:
+        table = WindowTable(config.windows.table)
+    except ImageError as error:
+        raise ConfigError(f"windows.table: {error}") from error
+    try:
+        return repr(table.of(plate, config.images.stains))
+    except ImageError as error:
+        return str(error)
 
 
 def _file_stamp(path: str) -> str:

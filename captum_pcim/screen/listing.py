@@ -10,7 +10,7 @@ from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import plate_fields
 from captum_pcim.screen.planes import read_object_numbers, read_pixels
 from captum_pcim.screen.plate import Field, Survey
-from captum_pcim.screen.reading import measure_windows
+from captum_pcim.screen.reading import plate_windows
 
 
 def list_screen(config: ScreenConfig, found: Survey) -> Iterator[str]:
@@ -77,16 +77,18 @@ def _first_image(config: ScreenConfig, fields: Sequence[Field]) -> Iterator[str]
 def _first_windows(config: ScreenConfig, plates: dict[str, list[Field]]) -> Iterator[str]:
     plate, fields = next(iter(plates.items()))
     try:
-        windows = measure_windows(config, plate, plate_fields(config, fields).windows)
+        windows = plate_windows(config, plate, plate_fields(config, fields).windows)
     except ImageError as error:
         yield f"windows: {error}"
         return
     if not windows:
         yield "windows: none; whole numbers are divided by the largest of their type"
-        return
-    told = zip(config.images.stains, windows, strict=True)
-    text = ", ".join(f"{stain} {window.low:g} to {window.high:g}" for stain, window in told)
-    yield f"windows of plate {plate}: {text}"
+    elif any(window.measured for window in windows):
+        yield f"windows: {config.windows.told(config.images.stains)}"
+    else:
+        told = zip(config.images.stains, windows, strict=False)
+        text = ", ".join(f"{stain} {window.low:g} to {window.high:g}" for stain, window in told)
+        yield f"windows of plate {plate}: {text}"
 
 
 def _absent_files(fields: Sequence[Field]) -> Iterator[str]:

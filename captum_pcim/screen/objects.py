@@ -45,8 +45,11 @@ def measure_objects(
 
 
 def column_names(objects: str, stains: Sequence[str]) -> list[str]:
-    """Names the columns of :func:`measure_objects` as CellProfiler would."""
-    return [
-        "ObjectNumber",
-        *(f"{objects}_Attribution_{name}_{stain}" for stain in stains for name in MEASURES),
-    ]
+    """Names the columns of :func:`measure_objects` as CellProfiler would.
+
+    Args:
+        objects: What the objects are called.
+        stains: What the planes of the map are called; an empty name for one that all stains share.
+    """
+    names = [f"{name}_{stain}" if stain else name for stain in stains for name in MEASURES]
+    return ["ObjectNumber", *(f"{objects}_Attribution_{name}" for name in names)]

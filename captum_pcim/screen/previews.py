@@ -20,13 +20,18 @@ def image_preview(inputs: FloatPixels, colours: PreviewColours = "stains") -> by
     """Merges the stains in colours and scales them down to at most 256 pixels a side.
 
     Args:
-        inputs: Intensities, (C, H, W). Below 0 is black, above 1 is full colour.
+        inputs: Intensities, (C, H, W). From 0, black, to 1, full colour; where they are no such
+            share, raw or z-scores, each stain goes from its darkest to its brightest pixel.
         colours: ``"rgb"`` where they are the red, green and blue of a picture.
     """
     from captum_pcim.visualize import composite
 
+    small = _shrunk(inputs)
+    if small.min() < 0 or small.max() > 1:
+        low, high = small.min(axis=(1, 2), keepdims=True), small.max(axis=(1, 2), keepdims=True)
+        small = (small - low) / np.maximum(high - low, 1e-6)
     own = None if colours == "stains" else colours
-    merged = composite(_shrunk(inputs), windows=(0, 1), colours=own)
+    merged = composite(small, windows=(0, 1), colours=own)
     return _png((merged * 255 + 0.5).astype(np.uint8))
 
 

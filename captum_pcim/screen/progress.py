@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TextIO
 
 from tqdm import tqdm
@@ -22,6 +23,9 @@ class Progress(tqdm):
     """
 
     def __init__(self, total: int, stream: TextIO | None = None) -> None:
+        # Else tqdm makes a lock between processes, and Python tells of a leaked semaphore when this
+        # one is killed.
+        tqdm.set_lock(threading.RLock())
         stream = stream or sys.stderr
         terminal = stream.isatty()
         super().__init__(

@@ -89,7 +89,10 @@ class _Actor:
         return statuses
 
     def _alone(self, key: Key, store: Store, worker: Worker) -> Status:
-        if not store.done(key.sha) and self.attempts.begin(key.sha) >= ATTEMPTS - 1:
+        if (
+            not store.done(key.sha, self.config.wanted)
+            and self.attempts.begin(key.sha) >= ATTEMPTS - 1
+        ):
             return Status(key.sha, f"its process died, {ATTEMPTS} times")
         (status,) = run_shard([key], store, worker)
         self.attempts.end(key.sha)

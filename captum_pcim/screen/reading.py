@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from captum_pcim.images.read import ImageError, Window, scale
+from captum_pcim.images.intensities import Window, WindowTable, applied, measure, scale
+from captum_pcim.images.stack import ImageError
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
 from captum_pcim.screen.planes import read_object_numbers, read_pixels
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from captum_pcim.images.read import FloatPixels, Pixels
 
-PIXELS_PER_FIELD = 2**16  # of each field, for percentiles: evenly spread, the same every time
-
 
 @dataclass(frozen=True, eq=False)
 class FieldImage:
@@ -32,11 +31,13 @@ class FieldImage:
         inputs: Intensities after windowing, (C, H, W), float32.
         labels: Object numbers, (H, W), 0 where there is none; or None.
         reference: Control image to blend against, (C, H, W); or None.
+        windows: The intensities that became 0 and 1, one window a stain.
     """
 
     inputs: FloatPixels
     labels: npt.NDArray[np.int64] | None
     reference: FloatPixels | None
+    windows: Sequence[Window] = ()
 
 
 class Reader:
@@ -61,7 +62,9 @@ class Reader:
             ImageError: A file is missing, damaged or of the wrong size.
         """
         windows, mean = self._plate(key.field.plate)
-        inputs = scale(read_pixels(key.field, self.config.images), windows)
+        pixels = read_pixels(key.field, self.config.images)
+        windows_here = applied(pixels, windows)
+        inputs = scale(pixels, windows_here)
         shape = inputs.shape[1:]
         labels = read_object_numbers(key.field, shape) if key.field.labels else None
         reference = mean
@@ -69,7 +72,7 @@ class Reader:
             reference = self._sampled(key, windows)
         if reference is not None and reference.shape != inputs.shape:
             raise ImageError(f"the image is {inputs.shape}, its controls {reference.shape}")
-        return FieldImage(inputs, labels, reference)
+        return FieldImage(inputs, labels, reference, windows_here)
 
     def _plate(self, plate: str) -> tuple[Sequence[Window], FloatPixels | None]:
         if self._at is None or self._at[0] != plate:
@@ -77,20 +80,21 @@ class Reader:
         return self._at[1], self._at[2]
 
     def _measured(self, plate: str) -> tuple[Sequence[Window], FloatPixels | None]:
-        settings = self.config.windows
+        measured = self.config.windows.measured(self.config.images.stains)
         mean_wanted = bool(self.config.controls.wells) and self.config.controls.reference == "mean"
-        if not (settings.percentiles or mean_wanted):
-            return measure_windows(self.config, plate, ()), None
+        if not (measured or mean_wanted):
+            return plate_windows(self.config, plate, ()), None
         name = f"{self.plates[plate].sha}.npz"
         if not self.store.kept(name):
-            windows = measure_windows(self.config, plate, self.plates[plate].windows)
+            windows = plate_windows(self.config, plate, self.plates[plate].windows)
             mean = self._mean_control(plate, windows) if mean_wanted else np.zeros(0, np.float32)
             content = io.BytesIO()
-            np.savez(content, windows=[(w.low, w.high) for w in windows], mean=mean)
+            np.savez(content, windows=[astuple(window) for window in windows], mean=mean)
             self.store.keep(name, content.getvalue())
         with np.load(str(self.store.kept(name)), allow_pickle=False) as kept:
-            bounds = [Window(float(low), float(high)) for low, high in kept["windows"]]
-            return bounds, kept["mean"] if mean_wanted else None
+            rows = kept["windows"].tolist()
+            windows = [Window(low, high, *map(bool, about)) for low, high, *about in rows]
+            return windows, kept["mean"] if mean_wanted else None
 
     def _mean_control(self, plate: str, windows: Sequence[Window]) -> FloatPixels:
         total, count = np.zeros(0), 0
@@ -111,30 +115,32 @@ class Reader:
         raise ImageError(f"plate {key.field.plate} has no control image that can be read")
 
 
-def measure_windows(config: ScreenConfig, plate: str, fields: Sequence[Field]) -> list[Window]:
-    """The windows of a plate, one a stain; none where intensities are taken as they are.
+def plate_windows(config: ScreenConfig, plate: str, fields: Sequence[Field]) -> list[Window]:
+    """The windows of a plate's images; those that each image is measured for are without ends.
 
     Args:
         config: The screen.
         plate: The plate's name.
-        fields: The fields that percentiles are measured on.
+        fields: The fields that are measured.
+
+    Returns:
+        One a stain, or none where each image's type says what becomes 1.
 
     Raises:
-        ImageError: None of these fields can be read.
+        ImageError: None of these fields can be read, or the table has no window for the plate.
     """
     settings, stains = config.windows, config.images.stains
-    if not settings.percentiles:
-        return [_window(settings.fixed[stain]) for stain in stains if settings.fixed]
-    seen = []
-    for pixels in _readable(config, fields):
-        flat = pixels.reshape(len(pixels), -1)
-        seen.append(flat[:, :: max(1, flat.shape[1] // PIXELS_PER_FIELD)])
-    if not seen:
-        raise ImageError(f"no image to measure the windows of plate {plate} on can be read")
-    measured = np.percentile(np.concatenate(seen, axis=1), settings.percentiles, axis=1)
-    bounds = [settings.fixed.get(stain, measured[:, i]) for i, stain in enumerate(stains)]
-    # A stain of one single intensity becomes all 0: there is nothing to see in it.
-    return [Window(float(low), float(max(high, low + 1e-6))) for low, high in bounds]
+    if settings.word == "table":
+        return WindowTable(settings.table).of(plate, stains)
+    windows = settings.templates(stains)
+    if not settings.measured(stains):
+        return windows
+    if settings.over == "controls" and not fields:
+        raise ImageError(f"plate {plate} has no control image to measure the windows on")
+    try:
+        return measure(windows, _readable(config, fields))
+    except ImageError as error:
+        raise ImageError(f"plate {plate}: {error}") from error
 
 
 def _readable(config: ScreenConfig, fields: Sequence[Field]) -> Iterator[Pixels]:
@@ -144,8 +150,3 @@ def _readable(config: ScreenConfig, fields: Sequence[Field]) -> Iterator[Pixels]
             yield read_pixels(field, config.images)
         except (ImageError, OSError):
             continue
-
-
-def _window(bounds: Sequence[float]) -> Window:
-    low, high = bounds
-    return Window(float(low), float(high))

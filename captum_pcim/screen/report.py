@@ -46,6 +46,8 @@ figure img {{ height: 11em; margin-right: 3px; image-rendering: pixelated }}
 def write_report(config: ScreenConfig, images: Sequence[Row], store: Store) -> None:
     """Writes ``overview.html`` and, in ``plates``, a page and heat maps for each plate.
 
+    Pages and pictures of plates that are no longer there go.
+
     Args:
         config: The screen.
         images: Rows of the image table.
@@ -55,14 +57,19 @@ def write_report(config: ScreenConfig, images: Sequence[Row], store: Store) -> N
     for row in images:
         plates.setdefault(row["Metadata_Plate"], []).append(row)
     links = []
+    written: set[str] = set()
     for plate, rows in plates.items():
         name = safe_name(plate)
-        body = "\n".join(_plate_sections(config, plate, rows, store))
+        body = "\n".join(_plate_sections(config, plate, rows, store, written))
         _write_page(store, f"plates/{name}.html", f"Plate {plate}", body)
+        written.add(f"{name}.html")
         link = f'<a href="plates/{name}.html">{escape(plate)}</a>'
         links.append([link, *map(str, _counts(rows).values())])
     head = ["Plate", *_counts([])]
     _write_page(store, "overview.html", "Screen", _table(head, links))
+    for path in (store.path / "plates").glob("*"):
+        if path.suffix in (".html", ".png") and path.name not in written:
+            path.unlink()
 
 
 def safe_name(text: str) -> str:
@@ -74,12 +81,12 @@ def safe_name(text: str) -> str:
 
 
 def _plate_sections(
-    config: ScreenConfig, plate: str, rows: list[Row], store: Store
+    config: ScreenConfig, plate: str, rows: list[Row], store: Store, written: set[str]
 ) -> Iterable[str]:
     counts = ", ".join(f"{count} {name}" for name, count in _counts(rows).items())
     done = [row for row in rows if row["Status"] == "done"]
     yield f"<p>{counts}</p>"
-    yield from _heat_maps(plate, done, store)
+    yield from _heat_maps(plate, done, store, written)
     if config.output.previews:
         yield "<h2>Images and maps</h2>"
         yield from _examples(done, store)
@@ -95,14 +102,16 @@ def _plate_sections(
         yield _failures(bad)
 
 
-def _heat_maps(plate: str, done: list[Row], store: Store) -> Iterable[str]:
+def _heat_maps(plate: str, done: list[Row], store: Store, written: set[str]) -> Iterable[str]:
     classes = [name for name in (done[0] if done else {}) if name.startswith("Probability_")]
     for name in classes[:MOST_CLASSES]:
         label = name.removeprefix("Probability_")
         values = _means(done, name)
         picture = draw_heat_map(values, f"{plate}: mean probability of {label}")
-        with store.replacing(f"plates/{safe_name(plate)}-{safe_name(label)}.png") as path:
+        file = f"{safe_name(plate)}-{safe_name(label)}.png"
+        with store.replacing(f"plates/{file}") as path:
             path.write_bytes(picture)
+        written.add(file)
         yield f'<img class="plate" alt="probability of {escape(label)}" src="{_data(picture)}">'
 
 
@@ -132,6 +141,7 @@ def _figure(row: Row, store: Store) -> str:
     pictures = "".join(
         f'<img alt="{name}" src="{_data((folder / file).read_bytes())}">'
         for name, file in (("image", IMAGE), ("map", MAP))
+        if (folder / file).is_file()  # done before previews were switched on, it has none
     )
     numbers = ", ".join(f"{name.replace('_', ' ')} {row[name]:.3g}" for name in CAPTION)
     place = escape(f"{row['Metadata_Well']} field {row['Metadata_Site']}")

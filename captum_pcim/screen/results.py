@@ -13,11 +13,16 @@ from captum_pcim.screen.identity import Key
 from captum_pcim.screen.objects import measure_objects
 from captum_pcim.screen.previews import image_preview, map_preview
 from captum_pcim.screen.reading import FieldImage
-from captum_pcim.screen.store import Store
+from captum_pcim.screen.store import FULL_MAP, Store
 
 OBJECTS = "objects.npy"
 IMAGE, MAP = "image.png", "map.png"
-FULL_MAP = "map.zarr"
+
+
+def map_names(config: ScreenConfig) -> list[str]:
+    """What the planes of a map are called: the stains, or nothing for one that they share."""
+    shared = config.attribution.isolation == "shared"
+    return [""] if shared else list(config.images.stains)
 
 
 def write_result(
@@ -32,14 +37,23 @@ def write_result(
         "version": __version__,
         "configuration": config.digest(),
         "field": asdict(key.field),
-        "target": explanation.target,
-        "probabilities": explanation.probabilities,
+        "classes": {
+            "target": explanation.target,
+            "predicted": explanation.predicted,
+            "scores": explanation.scores,
+            "probabilities": explanation.probabilities,
+        },
+        "windows": [
+            [float(window.low), float(window.high), window.clip] for window in sample.windows
+        ],
+        "stain_weights": list(explanation.stain_weights),
         "diagnostics": explanation.diagnostics,
         "notes": explanation.notes,
     }
     with store.publish(key.sha, manifest) as folder:
         if sample.labels is not None:
-            np.save(folder / OBJECTS, measure_objects(explanation.attributions, sample.labels))
+            weights = explanation.attributions[: len(map_names(config))]
+            np.save(folder / OBJECTS, measure_objects(weights, sample.labels))
         if config.output.previews:
             (folder / IMAGE).write_bytes(image_preview(sample.inputs, config.output.colours))
             (folder / MAP).write_bytes(map_preview(explanation.attributions))

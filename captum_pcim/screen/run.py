@@ -18,7 +18,7 @@ from captum_pcim.screen.report import write_report
 from captum_pcim.screen.shard import Status
 from captum_pcim.screen.sources import survey_screen
 from captum_pcim.screen.store import Store
-from captum_pcim.screen.tables import write_tables
+from captum_pcim.screen.tables import Row, write_tables
 
 MOST_BATCHES = 8  # in a shard, so that reading and writing overlap the network nearly always
 SHARDS_PER_WORKER = 4  # at least, so that the workers finish together
@@ -33,12 +33,14 @@ class Summary:
         computed: Images done by this very run.
         failures: Why the others are not done, by image.
         remarks: What was passed over, and what was asked for and is not there.
+        notes: What was noted of images, those of earlier runs included; empty for a shard.
     """
 
     total: int
     computed: int
     failures: dict[Key, str]
     remarks: list[Remark] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def run_screen(config: ScreenConfig, shard: tuple[int, int] = (0, 1)) -> Summary:
@@ -71,9 +73,10 @@ def run_screen(config: ScreenConfig, shard: tuple[int, int] = (0, 1)) -> Summary
     settings = json.dumps(dataclasses.asdict(config), indent=1)
     store.keep(f"configuration-{config.digest()}.json", settings.encode())
     summary = dataclasses.replace(_do(config, plan, store), remarks=found.remarks)
-    if shard == (0, 1):
-        _collect(config, plan, store)
-    return summary
+    if shard != (0, 1):
+        return summary
+    images = _collect(config, plan, store)
+    return dataclasses.replace(summary, notes=[row["Notes"] for row in images if row.get("Notes")])
 
 
 def collect(config: ScreenConfig) -> None:
@@ -82,13 +85,14 @@ def collect(config: ScreenConfig) -> None:
     _collect(config, plan, Store(config.output.path))
 
 
-def _collect(config: ScreenConfig, plan: ScreenPlan, store: Store) -> None:
+def _collect(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[Row]:
     images = write_tables(config, plan, store)
     write_report(config, images, store)
+    return images
 
 
 def _do(config: ScreenConfig, plan: ScreenPlan, store: Store) -> Summary:
-    todo = {key.sha: key for key in plan.keys if not store.done(key.sha)}
+    todo = {key.sha: key for key in plan.keys if not store.done(key.sha, config.wanted)}
     keys = list(todo.values())
     shards = _shards(keys, config.run.batch_size, config.run.workers)
     failures: dict[Key, str] = {}

@@ -7,16 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from captum_pcim.classifiers.classes import PREDICTED, target_number
+from captum_pcim.images.intensities import (
+    IMAGES_MEASURED,
+    Over,
+    Scale,
+    Window,
+    in_words,
+    templates,
+)
 from captum_pcim.screen.toml import Table, check
 
 Source = Literal["folder", "load_file", "ome_zarr"]
 Engine = Literal["local", "ray"]
 TableFormat = Literal["csv", "parquet"]
-ControlReference = Literal["mean", "sample"]
+ControlReference = Literal["mean", "sample", "none"]
 Illumination = Literal["divide", "subtract", "none"]
-Score = Literal["logits", "probabilities", "binary_logits", "binary_probabilities"]
+Score = Literal["logits", "probabilities", "binary_logits", "binary_probabilities", "regression"]
 PreviewColours = Literal["stains", "rgb"]
-IsolationName = Literal["shared", "per_stain", "factorised"]
 
 
 @dataclass(frozen=True)
@@ -84,19 +92,26 @@ class ImageSettings(Table):
 
 @dataclass(frozen=True)
 class WindowSettings(Table):
-    """Intensity windows: what becomes 0 and what becomes 1, per stain and, if measured, per plate.
+    """Which intensities become 0 and 1, in the words of :mod:`captum_pcim.images.intensities`.
 
     Args:
-        fixed: ``{stain: [low, high]}`` in the files' own intensities.
-        percentiles: ``[low, high]`` percentiles, measured per plate and stain for every stain
-            that ``fixed`` leaves out. Empty: whole numbers are divided by the largest number of
-            their type, floating-point images are taken as they are.
-        fields: How many fields of a plate, evenly spread, the percentiles are measured on.
+        scale: ``"type"``, ``"raw"``, ``"fixed"``, ``"percentiles"``, ``"zscore"`` or ``"table"``.
+            None: what is given below says it, and ``"type"`` where nothing is.
+        over: What percentiles, means and deviations are measured over: each ``"image"``, its
+            ``"plate"`` or the plate's ``"controls"``.
+        fixed: ``{stain: [low, high]}`` in the files' own intensities. A stain that has such a
+            window is not measured.
+        percentiles: ``[low, high]`` percentiles. Empty: 0.1 and 99.9.
+        table: A CSV file of windows, for each plate if need be.
+        fields: How many fields of a plate, evenly spread, are measured.
     """
 
+    scale: Scale | None = None
+    over: Over = "plate"
     fixed: dict[str, list[float]] = field(default_factory=dict)
     percentiles: list[float] = field(default_factory=list)
-    fields: int = 16
+    table: str = ""
+    fields: int = IMAGES_MEASURED
 
     def __post_init__(self) -> None:
         """Checks the entries."""
@@ -111,6 +126,39 @@ class WindowSettings(Table):
             ends,
         )
         check(self.fields >= 1, "windows.fields", "at least 1", self.fields)
+        word, with_fixed = self.word, ("fixed", "percentiles", "zscore")
+        check(not self.table or word == "table", "windows.table", "scale = 'table'", word)
+        check(not ends or word == "percentiles", "windows.percentiles", "'percentiles'", word)
+        check(not self.fixed or word in with_fixed, "windows.fixed", f"one of {with_fixed}", word)
+        check(word != "table" or bool(self.table), "windows.table", "a file", self.table)
+        check(word != "fixed" or bool(self.fixed), "windows.fixed", "windows", self.fixed)
+
+    @property
+    def word(self) -> Scale:
+        """What is done, said or given to understand."""
+        if self.scale is not None:
+            return self.scale
+        if self.table:
+            return "table"
+        if self.percentiles:
+            return "percentiles"
+        return "fixed" if self.fixed else "type"
+
+    def templates(self, stains: Sequence[str]) -> list[Window]:
+        """The windows of the stains, those to be measured still without their ends."""
+        if self.word == "table":
+            return []
+        ends = [self.fixed.get(stain) for stain in stains]
+        given = [None if each is None else Window(each[0], each[1]) for each in ends]
+        return templates(self.word, self.percentiles, given)
+
+    def measured(self, stains: Sequence[str]) -> bool:
+        """Whether anything is measured over more than the image itself."""
+        return self.over != "image" and any(w.measured for w in self.templates(stains))
+
+    def told(self, stains: Sequence[str]) -> str:
+        """What is done, for the tables."""
+        return in_words(self.word, self.templates(stains), self.over)
 
 
 @dataclass(frozen=True)
@@ -122,41 +170,40 @@ class ModelSettings(Table):
         factory: ``"module:function"`` that builds the network.
         trust: Load a file that may run code: TorchScript, ``.pt2``, a pickled module.
         score: What its outputs are, as in :class:`captum_pcim.PCIM`.
-        target: The class to explain; -1 means each image's own predicted class.
-        classes: Names of the classes, for the tables and the overview.
+        target: The class to explain, its name or its number from 0, or ``"predicted"``, each
+            image's own (also -1).
+        classes: Names of the classes in the order of the outputs, for the tables and the overview;
+            two for a network of one output. Empty: their numbers.
     """
 
     path: str = ""
     factory: str = ""
     trust: bool = False
     score: Score = "logits"
-    target: int = -1
+    target: int | str = PREDICTED
     classes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Checks the entries."""
         check(bool(self.path or self.factory), "model", "a path, a factory or both", "neither")
-        expected = "a class number, or -1 for the predicted class"
-        check(self.target >= -1, "model.target", expected, self.target)
+        twice = len(set(self.classes)) < len(self.classes)
+        check(not twice, "model.classes", "no name twice", self.classes)
+        check(
+            self.target != "" and self._has_target(),
+            "model.target",
+            f"a class's number from 0 or one of {[*self.classes, PREDICTED]}",
+            self.target,
+        )
 
+    def _has_target(self) -> bool:
+        if isinstance(self.target, int):
+            return self.target >= -1
+        return self.target in (*self.classes, PREDICTED) or self.target.isdecimal()
 
-@dataclass(frozen=True)
-class AttributionSettings(Table):
-    """How PCIM explains an image.
-
-    Args:
-        isolation: ``"shared"`` over the stains, ``"per_stain"`` or ``"factorised"``.
-        n_steps: Optimisation steps; 0 means PCIM's own default.
-        seed: Part of every image's own seed.
-    """
-
-    isolation: IsolationName = "shared"
-    n_steps: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Checks the entries."""
-        check(self.n_steps >= 0, "attribution.n_steps", "0 or more", self.n_steps)
+    @property
+    def target_number(self) -> int | None:
+        """The number of the class to explain; None for the predicted one."""
+        return None if self.target == -1 else target_number(self.target, self.classes)
 
 
 @dataclass(frozen=True)
@@ -166,8 +213,9 @@ class ControlSettings(Table):
     Args:
         wells: Control wells of every plate, for example ``["A01", "B01"]``. Empty: PCIM's own
             references.
-        reference: ``"mean"``, the average control image of the plate, or ``"sample"``, one
-            control image of the same plate drawn with the image's own seed.
+        reference: ``"mean"``, the average control image of the plate, ``"sample"``, one control
+            image of the same plate drawn with the image's own seed, or ``"none"``: PCIM's own
+            references, where controls serve the windows alone.
         fields: At most this many control fields of a plate, evenly spread, are used.
     """
 

@@ -62,9 +62,10 @@ def run_shard(keys: Sequence[Key], store: Store, worker: Worker) -> Iterator[Sta
 
     Raises:
         ImportError: A library that the images or the maps need is not installed.
+        ModelError: The network does not fit the names of its classes.
         StoreError: The results folder cannot be written.
     """
-    done = {key.sha for key in keys if store.done(key.sha)}
+    done = {key.sha for key in keys if store.done(key.sha, worker.config.wanted)}
     yield from map(Status, sorted(done))
     todo = [key for key in keys if key.sha not in done]
     size = worker.config.run.batch_size
@@ -122,11 +123,11 @@ def load_explainer(config: ScreenConfig) -> Explainer:
     return Explainer(
         network,
         score=config.model.score,
-        isolation=settings.isolation,
-        target=config.model.target if config.model.target >= 0 else None,
-        n_steps=settings.n_steps or None,
-        seed=settings.seed,
+        target=config.model.target_number,
         device=device,
+        classes=config.model.classes,
+        options=settings.options(),
+        arguments=settings.arguments(),
     )
 
 

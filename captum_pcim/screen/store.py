@@ -21,7 +21,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ except ImportError as error:
     ) from error
 
 MANIFEST = "manifest.json"
+FULL_MAP = "map.zarr"
 
 
 class StoreError(OSError):
@@ -64,9 +65,10 @@ class Store:
         """Where the result of a key is, or will be."""
         return self.path / "done" / key[:2] / key
 
-    def done(self, key: str) -> bool:
-        """Whether a key's result is complete."""
-        return (self.folder(key) / MANIFEST).is_file()
+    def done(self, key: str, wanted: Sequence[str] = ()) -> bool:
+        """Whether a key's result is complete, and has the files that are wanted beside."""
+        folder = self.folder(key)
+        return (folder / MANIFEST).is_file() and all((folder / name).exists() for name in wanted)
 
     def manifest(self, key: str) -> dict[str, Any]:
         """What is known about a finished image."""
@@ -90,11 +92,24 @@ class Store:
             try:
                 os.rename(folder, place)
             except OSError as error:
-                # Another run was first; its result is as good as this one.
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
+                self._settle(folder, place)
             _flush_entry(place.parent)
         (self.path / "failed" / f"{key}.json").unlink(missing_ok=True)
+
+    def _settle(self, folder: Path, place: Path) -> None:
+        """Keep the result that was first, as good as this one unless it lacks a file of it."""
+        if set(os.listdir(folder)) <= set(os.listdir(place)):
+            return
+        with self.temporary() as old:
+            os.rename(place, old / place.name)
+            os.rename(folder, place)
+
+    def remove(self, path: Path) -> None:
+        """Removes a result or a file of the folder; nobody finds half of it meanwhile."""
+        with self._guarded(), self.temporary() as old:
+            os.rename(path, old / path.name)
 
     def fail(self, key: str, record: dict[str, Any]) -> None:
         """Writes down why a key could not be done."""

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from captum_pcim.classifiers.tables import class_columns
 from captum_pcim.explainer import DIAGNOSTICS
+from captum_pcim.images.intensities import Window, window_columns
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan
 from captum_pcim.screen.objects import column_names
-from captum_pcim.screen.results import OBJECTS
+from captum_pcim.screen.results import OBJECTS, map_names
 from captum_pcim.screen.store import Store
 
 PLACE = (
@@ -27,15 +29,16 @@ PLACE = (
     "ImageNumber",
 )
 METADATA = "Metadata_"  # what texts about a place begin with, a load file's own among them
+WINDOW_COLUMNS = ("Metadata_Plate", "Stain", "Low", "High", "Mean", "SD")
 WHOLE_NUMBERS = ("ImageNumber", "ObjectNumber")
-ABOUT = ("Status", "Reason", "Notes", "Result", "Class")
+ABOUT = ("Status", "Reason", "Notes", "Result", "Class", "Predicted", "Scale")
 ROWS_AT_ONCE = 50_000
 
 Row = dict[str, Any]
 
 
 def write_tables(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[Row]:
-    """Writes ``images`` and ``objects``, each complete under its name or not at all.
+    """Writes ``images``, ``objects`` and ``windows``, each complete under its name or not at all.
 
     Args:
         config: The screen.
@@ -51,17 +54,14 @@ def write_tables(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[R
     rows = ([row.get(name) for name in columns] for row in images)
     _write(config, store, "images", {name: _kind(name, images) for name in columns}, rows)
     if config.images.labels:
-        names = column_names(config.images.objects, config.images.stains)
+        names = column_names(config.images.objects, map_names(config))
         place = list(dict.fromkeys(name for key in plan.keys for name in _place(key))) or PLACE
         kinds = {name: _kind(name) for name in (*place, *names)}
         _write(config, store, "objects", kinds, _object_rows(plan, store, place))
+    if config.windows.measured(config.images.stains):
+        with store.replacing("windows.csv") as path:
+            _write_csv(path, dict.fromkeys(WINDOW_COLUMNS, str), _window_rows(config, images))
     return images
-
-
-def class_name(config: ScreenConfig, target: int) -> str:
-    """The name of a class, or its number."""
-    names = config.model.classes
-    return names[target] if target < len(names) else str(target)
 
 
 def _blank() -> Row:
@@ -94,19 +94,47 @@ def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
             "Reason": failure["reason"] if failure else "",
         }
     manifest = store.manifest(key.sha)
-    probabilities = {
-        f"Probability_{class_name(config, i)}": p for i, p in enumerate(manifest["probabilities"])
-    }
+    classes = class_columns(config.model.classes, **manifest["classes"])
     return {
         **row,
         "Status": "done",
         "Reason": "",
         "Notes": _notes(config, key, manifest["notes"]),
         "Result": os.path.relpath(store.folder(key.sha), store.path),
-        "Class": class_name(config, manifest["target"]),
+        "Class": classes.pop("target"),
+        "Predicted": classes.pop("predicted"),
         **manifest["diagnostics"],
-        **probabilities,
+        **classes,
+        **_of_stains(config, manifest),
     }
+
+
+def _window_rows(config: ScreenConfig, images: Sequence[Row]) -> Iterator[list[Any]]:
+    """The windows that were measured of each plate and stain, as ``windows.table`` reads them.
+
+    Where they are given in a table, a plate that grows is not measured anew.
+    """
+    stains = config.images.stains
+    clipped = [window.clip for window in config.windows.templates(stains)]
+    told: set[tuple[str, str]] = set()
+    for row in images:
+        for stain, clip in zip(stains, clipped, strict=True):
+            place = (row["Metadata_Plate"], stain)
+            if place in told or row["Status"] != "done":
+                continue
+            told.add(place)
+            low, high = row[f"Window_Low_{stain}"], row[f"Window_High_{stain}"]
+            yield [*place, *((low, high, "", "") if clip else ("", "", low, high - low))]
+
+
+def _of_stains(config: ScreenConfig, manifest: dict[str, Any]) -> Row:
+    """What was done to the stains' intensities, and what the stains weigh where that is known."""
+    stains = config.images.stains
+    windows = [Window(low, high, clip=clip) for low, high, clip in manifest["windows"]]
+    row = {"Scale": config.windows.told(stains), **window_columns(stains, windows)}
+    weights = manifest["stain_weights"]
+    named = zip(stains, weights, strict=True) if weights else ()
+    return row | {f"Stain_Weight_{stain}": weight for stain, weight in named}
 
 
 def _notes(config: ScreenConfig, key: Key, notes: str) -> str:

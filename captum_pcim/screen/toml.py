@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 Tables = TypeVar("Tables")
+UNION_MEMBER = re.compile(r"int|str|float|dict\[.*\]")  # how pydantic calls an entry's types
 
 
 class ConfigError(ValueError):
@@ -70,7 +72,21 @@ def from_tables(kind: type[Tables], tables: Mapping[str, Any]) -> Tables:
         return TypeAdapter(kind).validate_json(json.dumps(tables, default=str), strict=True)
     except ValidationError as error:
         found = error.errors(include_url=False)
-        raise ConfigError("\n".join(_told(kind, each) for each in found)) from error
+        raise ConfigError("\n".join(_told(kind, each) for each in _united(found))) from error
+
+
+def _united(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Errors where those of an entry that may be of several types are one."""
+    united: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for number, error in enumerate(errors):
+        *entry, last = error["loc"] or ("",)
+        if not (isinstance(last, str) and UNION_MEMBER.fullmatch(last)):
+            united[(number,)] = dict(error)
+        elif tuple(entry) in united:
+            united[tuple(entry)]["msg"] += f" or {error['msg'].removeprefix('Input should be ')}"
+        else:
+            united[tuple(entry)] = {**error, "loc": tuple(entry)}
+    return list(united.values())
 
 
 def _told(kind: type, error: Mapping[str, Any]) -> str:
@@ -86,4 +102,4 @@ def _told(kind: type, error: Mapping[str, Any]) -> str:
             kind = get_type_hints(kind)[name]
         known = sorted(field.name for field in fields(kind))
         return f"{entry}: expected one of {known}, got {error['loc'][-1]!r}"
-    return f"{entry}: {error['msg']}, got {error['input']!r}"
+    return f"{entry}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"

@@ -14,6 +14,7 @@ from captum_pcim.images.read import decoding
 from captum_pcim.images.stack import ImageError, Plane, Stack
 from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.plate import Field, Survey, well_name
+from captum_pcim.screen.zarr_chunks import check_chunks
 
 if TYPE_CHECKING:
     from captum_pcim.images.labels import Labels
@@ -189,7 +190,8 @@ def open_zarr(path: Path) -> Stack:
     """
     metadata = _metadata(path)
     multiscale = _multiscale(metadata)
-    array = zarr_library().open_array(path / multiscale["datasets"][0]["path"], mode="r")
+    folder = path / multiscale["datasets"][0]["path"]
+    array = zarr_library().open_array(folder, mode="r")
     axes = _axes(multiscale["axes"])
     if len(axes) != array.ndim or not {"Y", "X"} <= set(axes):
         raise ImageError(f"the axes {axes} are not those of an image of shape {array.shape}")
@@ -201,8 +203,11 @@ def open_zarr(path: Path) -> Stack:
         raise ImageError(f"expected one image along {odd[0]}, got {sizes[odd[0]]}")
 
     def plane(time: int, stain: int, number: int) -> Pixels:
-        at = {"T": time, "C": stain, "Z": number, "Y": slice(None), "X": slice(None)}
-        pixels = np.asarray(array[tuple(at.get(axis, 0) for axis in axes)])
+        whole = slice(None)
+        at: dict[str, int | slice] = {"T": time, "C": stain, "Z": number, "Y": whole, "X": whole}
+        selection = tuple(at.get(axis, 0) for axis in axes)
+        check_chunks(folder, array, selection)
+        pixels = np.asarray(array[selection])
         return pixels if axes.index("Y") < axes.index("X") else pixels.T
 
     names = tuple(_channel_names(path))

@@ -1,0 +1,53 @@
+"""What tables tell of an image's classes, in the same words in all commands."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+ABOUT_NETWORK = ("forward_func: ", "score: ")  # what its warnings begin with
+NEXT_NOTE = r"; (?=\w+: )"
+
+
+def class_name(names: Sequence[str], number: int) -> str:
+    """The name of a class, or its number where classes have no names."""
+    return names[number] if number < len(names) else str(number)
+
+
+def class_columns(
+    names: Sequence[str],
+    target: int,
+    predicted: int,
+    scores: Sequence[float],
+    probabilities: Sequence[float],
+) -> dict[str, str | float]:
+    """The columns of an image: ``target``, ``predicted`` and ``Probability_<class>`` of all.
+
+    A quantity has no probability: there it is ``Score_<name>``, the quantity itself.
+
+    Args:
+        names: Names of the classes, or empty.
+        target: The class that was explained.
+        predicted: The class of the highest score.
+        scores: What the network returned, one a class.
+        probabilities: Of all classes; empty for regression.
+    """
+    kind, values = ("Probability", probabilities) if probabilities else ("Score", scores)
+    return {
+        "target": class_name(names, target),
+        "predicted": class_name(names, predicted),
+        **{f"{kind}_{class_name(names, i)}": value for i, value in enumerate(values)},
+    }
+
+
+def notes_of_network(notes: Iterable[str]) -> Iterator[str]:
+    """What notes say of the network, not of an image, each once with the number of its images.
+
+    Args:
+        notes: Those of each image, ``"; "`` between two and each beginning with what it is about.
+    """
+    each = (dict.fromkeys(re.split(NEXT_NOTE, text)) for text in notes)
+    about = (note for own in each for note in own if note.startswith(ABOUT_NETWORK))
+    for note, count in Counter(about).items():
+        yield f"{count} images: {note}"

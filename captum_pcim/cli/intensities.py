@@ -1,0 +1,138 @@
+"""The options about intensities that ``explain`` and ``compare`` share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from captum_pcim.images.folders import ImageFiles
+from captum_pcim.images.intensities import (
+    IMAGES_MEASURED,
+    Over,
+    Scale,
+    Window,
+    WindowTable,
+    evenly,
+    in_words,
+    measure,
+    templates,
+)
+from captum_pcim.images.read import read_image
+from captum_pcim.images.stack import ImageError
+
+if TYPE_CHECKING:
+    from captum_pcim.images.stack import Pixels
+
+
+@dataclass(frozen=True)
+class Intensities:
+    """What the options say of the images' intensities.
+
+    Args:
+        scale: A word of :mod:`captum_pcim.images.intensities`.
+        over: What windows are measured over.
+        windows: One for all stains or one a stain, those to be measured without their ends; none
+            where each image's type says what becomes 1.
+        controls: Pattern of the names of control images.
+    """
+
+    scale: Scale
+    over: Over
+    windows: Sequence[Window]
+    controls: str | None = None
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Intensities:
+        """Read the options.
+
+        Raises:
+            ValueError: If they contradict each other.
+        """
+        given = [Window.parse(*ends) for ends in args.window]
+        scale: Scale = args.scale or _understood(args)
+        for option, words in _SERVES.items():
+            if getattr(args, option) and scale not in words:
+                raise ValueError(
+                    f"{option}: expected with --scale {' or '.join(words)}, got {scale!r}"
+                )
+        if scale in ("fixed", "table") and not (given or args.table):
+            option = "table" if scale == "table" else "window"
+            raise ValueError(f"scale: {scale!r} expects --{option}, got none")
+        if scale == "table":
+            return cls(scale, "image", _of_table(args))
+        windows = templates(scale, args.percentiles or (), given or [None])
+        over: Over = args.over or ("image" if any(w.percent for w in given) else "plate")
+        if over == "controls" and not args.controls:
+            raise ValueError("over: 'controls' expects --controls PATTERN, got none")
+        return cls(scale, over, windows, args.controls)
+
+    @property
+    def measured(self) -> bool:
+        """Whether anything is measured over more than the image itself."""
+        return self.over != "image" and any(window.measured for window in self.windows)
+
+    def settings(self) -> dict[str, Any]:
+        """All of it, as JSON holds it."""
+        return {
+            "scale": self.scale,
+            "over": self.over if any(window.measured for window in self.windows) else None,
+            "controls": self.controls if self.measured and self.over == "controls" else None,
+            "window": [list(astuple(window)) for window in self.windows],
+        }
+
+    def told(self) -> str:
+        """What is done, for the tables."""
+        return in_words(self.scale, self.windows, self.over)
+
+    def on(self, images: Sequence[ImageFiles], args: argparse.Namespace) -> Sequence[Window]:
+        """The windows of a folder's images, measured on some of them if need be.
+
+        Raises:
+            ValueError: If no control is among the images, or none of them can be read.
+        """
+        if not self.measured:
+            return self.windows
+        usable = [image for image in images if image.is_image and image.problem is None]
+        if self.over == "controls":
+            pattern = self.controls or ""
+            usable = [image for image in usable if fnmatchcase(image.name, pattern)]
+            if not usable:
+                raise ValueError(f"controls: no image is named like {pattern!r}")
+        return measure(self.windows, _readable(evenly(usable, IMAGES_MEASURED), args))
+
+
+_SERVES: dict[str, tuple[Scale, ...]] = {
+    "window": ("fixed", "percentiles", "zscore"),
+    "percentiles": ("percentiles",),
+    "table": ("table",),
+}
+
+
+def _understood(args: argparse.Namespace) -> Scale:
+    """The word that the other options mean where it was not said."""
+    if args.table:
+        return "table"
+    if args.percentiles:
+        return "percentiles"
+    return "fixed" if args.window else "type"
+
+
+def _of_table(args: argparse.Namespace) -> list[Window]:
+    table = WindowTable(args.table)
+    plates = list(dict.fromkeys(plate for plate, _ in table.windows))
+    if len(plates) != 1:
+        raise ValueError(f"table: expected windows of one plate, got those of {plates}")
+    stains = args.stains[1:] or [stain for _, stain in table.windows]
+    return table.of(plates[0], stains)
+
+
+def _readable(images: Sequence[ImageFiles], args: argparse.Namespace) -> Iterator[Pixels]:
+    """A damaged image fails by itself, not all that are measured with it."""
+    for image in images:
+        try:
+            yield read_image(image.paths, args.z, args.t, one_stain=bool(args.stains))
+        except (ImageError, OSError):
+            continue
