@@ -74,3 +74,7 @@ def test_no_tensor_grows_with_the_square_of_an_axis():
     with Sizes() as sizes:
         gaussian_blur(signal, 16_000 / 12)
     assert sizes.largest <= 8 * 16_000 * 2 * 2  # a complex spectrum of twice the length
+
+
+def test_no_images_are_no_images_after_a_blur():
+    assert gaussian_blur(torch.rand(0, 2, 8, 8), 2.0).shape == (0, 2, 8, 8)

@@ -25,6 +25,7 @@ from captum_pcim import (
     Background,
     Blur,
     DistributionPreservation,
+    LogArea,
     Preservation,
     Smoothing,
     Smoothness,
@@ -39,21 +40,25 @@ CONSTRUCTOR: dict[str, dict] = {
     "distribution preserved instead of class": {
         "objective": (DistributionPreservation(0.5), REMOVAL, AREA)
     },
-    "preservation of weight 1": {"objective": (Preservation(1.0), REMOVAL, AREA)},
+    "preservation of weight 0.5": {"objective": (Preservation(0.5), REMOVAL, AREA)},
     "no removal": {"objective": (PRESERVATION, AREA)},
     "no preservation": {"objective": (REMOVAL, AREA)},
-    "constant area price 40": {"objective": (PRESERVATION, REMOVAL, Area(40, 40))},
-    "area price 5 to 75": {"objective": (PRESERVATION, REMOVAL, Area(5, 75))},
-    "area price 10 to 300": {"objective": (PRESERVATION, REMOVAL, Area(10, 300))},
+    "price per pixel, 10 to 150": {"objective": (Preservation(0.5), REMOVAL, Area())},
+    "price 2 of the logarithm": {"objective": (PRESERVATION, REMOVAL, LogArea(2.0))},
+    "price 4.5 of the logarithm": {"objective": (PRESERVATION, REMOVAL, LogArea(4.5))},
     "total variation 1 added": {"objective": (PRESERVATION, REMOVAL, AREA, Smoothness())},
     "only the background": {"references": (Background(),)},
     "only the blur": {"references": (Blur(),)},
+    "references that show the class kept": {"references": (Background(), Blur())},
     "no smoothing": {"smoothing": Smoothing(0)},
     "half the smoothing": {"smoothing": Smoothing(1.5)},
     "twice the smoothing": {"smoothing": Smoothing(6)},
+    "one grid in space": {"smoothing": Smoothing(scales=[(1, 1)])},
+    "no grid in intensity": {"smoothing": Smoothing(n_bins=0)},
 }
 ARGUMENTS: dict[str, dict] = {
-    "20 steps": {"n_steps": 20},
+    "12 steps": {"n_steps": 12},
+    "24 steps": {"n_steps": 24},
     "100 steps": {"n_steps": 100},
     "learning rate 0.8": {"learning_rate": 0.8},
 }
@@ -67,8 +72,13 @@ PATCHES: dict[str, tuple[str, Any]] = {
     ),
     "the map is the average": ("solver.in_order_of", lambda ranking, values: ranking),
     "values of the last step, whatever it holds": ("solver.SETTLING", 2.0),
-    "average over a fifth of the steps": ("solver.MEMORY", 0.2),
-    "average of all steps": ("solver.MEMORY", 1e9),
+    "average over a fifth of the steps": ("readout.MEMORY", 0.2),
+    "average of all steps": ("readout.MEMORY", 1e9),
+    "ties of the average left as they are": ("readout.EVIDENCE", 0.0),
+    "values not lifted": ("readout.MOST_LIFT", 0.0),
+    "log-odds as they are, whatever the reference shows": (
+        "stakes.Stakes.read", lambda stakes, scores, reference: scores,
+    ),
 }  # fmt: skip
 
 
@@ -108,7 +118,7 @@ def explained(case: Case) -> Mapping[str, tuple[Tensor, float]]:
     runs |= {name: (PCIM(case.forward_func), given) for name, given in ARGUMENTS.items()}
     found = {name: explain(case, *run) for name, run in runs.items()}
     for name, (part, value) in PATCHES.items():
-        with mock.patch(f"captum_pcim.{part}", value):
+        with mock.patch(f"captum_pcim.core.{part}", value):
             found[name] = explain(case, *runs["default"])
     return found
 

@@ -26,7 +26,7 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
         like the images and in their dtype.
     """
     axes = tuple(range(2, images.ndim))
-    if sigma == 0 or not axes:
+    if sigma == 0 or not axes or images.numel() == 0:
         return images
     # A transform of half precision is not to be had everywhere, and would know 3 digits.
     blurred = images.to(torch.promote_types(images.dtype, torch.float32))
