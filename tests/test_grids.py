@@ -110,6 +110,17 @@ def test_stains_have_brightnesses_of_their_own_where_weights_are_per_stain():
     assert not torch.allclose(logits[:, 0], logits[:, 1])
 
 
+@pytest.mark.parametrize("n_maps", [1, 3])
+@pytest.mark.parametrize("used_before", [False, True])
+def test_taken_images_keep_their_own_brightness(n_maps, used_before):
+    grids, rows = _grids(24, 20, sigma=2.0), torch.tensor([1])
+    nodes = tuple(torch.randn_like(grid) for grid in grids.zeros(n_maps))
+    if used_before:
+        grids.logits(nodes)
+    taken = grids.take(rows).logits(tuple(grid[rows] for grid in nodes))
+    assert_close(taken, grids.logits(nodes)[rows])
+
+
 @pytest.mark.parametrize(
     "settings, told",
     [

@@ -14,8 +14,8 @@ may be kept without the dark around it, or the other way round: nothing makes th
 contrast but the network. Scales and bins are ours, not the paper's.
 """
 
+from copy import copy
 from dataclasses import replace
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -44,6 +44,7 @@ class Grids:
         self.matrices = [smoothing.matrices(like, spatial, scale) for scale, _ in scales]
         self.n_bins = smoothing.n_bins if self.sigma > 0 else 0
         self.bin_matrices = smoothing.matrices(like, spatial)
+        self._bins: dict[int, Tensor] = {}  # by the number of maps, made when first needed
 
     def zeros(self, n_maps: int) -> tuple[Tensor, ...]:
         """Return logits of 0 on all nodes, for some maps of each image.
@@ -67,9 +68,8 @@ class Grids:
         ]
         if self.n_bins:
             n_maps = nodes[0].shape[1]
-            bins = self._shared_bins if n_maps == 1 else self._bins_of_stains
             spreads = spread(nodes[-1], self.bin_matrices).unflatten(1, (n_maps, self.n_bins))
-            terms.append(INTENSITY_WEIGHT * (spreads * bins).sum(2))
+            terms.append(INTENSITY_WEIGHT * (spreads * self._shares(n_maps)).sum(2))
         return sum(terms[1:], terms[0])
 
     def middle(self) -> "Grids":
@@ -77,15 +77,16 @@ class Grids:
         return Grids(self.inputs, replace(self.smoothing, scales=((1.0, 1.0),), n_bins=0))
 
     def take(self, rows: Tensor) -> "Grids":
-        """Return the grids of some of the images."""
-        return Grids(self.inputs[rows], self.smoothing)
+        """Return the grids of some of the images, which share the matrices with all."""
+        taken = copy(self)
+        taken.inputs = self.inputs[rows]
+        taken._bins = {n_maps: shares[rows] for n_maps, shares in self._bins.items()}
+        return taken
 
-    @cached_property
-    def _shared_bins(self) -> Tensor:
-        with torch.no_grad():
-            return bin_shares(brightness(self.inputs.mean(1, keepdim=True)), self.n_bins)
-
-    @cached_property
-    def _bins_of_stains(self) -> Tensor:
-        with torch.no_grad():
-            return bin_shares(brightness(self.inputs), self.n_bins)
+    @torch.no_grad()
+    def _shares(self, n_maps: int) -> Tensor:
+        """The pixels' shares of the bins: of each stain's brightness, or of their mean's."""
+        if n_maps not in self._bins:
+            stains = self.inputs.mean(1, keepdim=True) if n_maps == 1 else self.inputs
+            self._bins[n_maps] = bin_shares(brightness(stains), self.n_bins)
+        return self._bins[n_maps]
