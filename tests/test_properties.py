@@ -23,7 +23,7 @@ from captum_pcim import (
     Smoothing,
 )
 
-ROUND_OFF = 2e-3  # pixels that rank alike may trade their values
+ROUND_OFF = 5e-4  # pixels that rank alike may trade their values
 STEPS = 4
 N_CLASSES = 3
 
@@ -159,7 +159,7 @@ def test_the_order_of_stains_means_nothing(seed, order):
 @few
 @given(seeds, st.sampled_from([(2,), (3,), (2, 3)]))
 def test_a_mirrored_image_has_the_mirrored_map(seed, axes):
-    inputs = _random((2, 1, 18, 20), seed)
+    inputs = _random((2, 1, 18, 20), seed, torch.float64)
     plain = PCIM(network).attribute(inputs, target=1, n_steps=STEPS)
     mirrored = PCIM(lambda x: network(x.flip(axes))).attribute(
         inputs.flip(axes), target=1, n_steps=STEPS
