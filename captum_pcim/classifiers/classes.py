@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from captum_pcim._compat import scores_of
 from captum_pcim.classifiers.files import ModelError
+from captum_pcim.core.network import PREDICTED
 from captum_pcim.core.scores import ScoreKind, read_scores
 
-PREDICTED = "predicted"
 PROBABILITIES = ("probabilities", "binary_probabilities")
 
 
@@ -160,7 +160,7 @@ class TwoClasses(nn.Module):
 
     def forward(self, *inputs: Any) -> Tensor:
         """Return the scores of both classes, of shape (N, 2)."""
-        return _of_both(scores_of(self.network(*inputs)), self.probabilities)
+        return _of_both(self.network(*inputs), self.probabilities)
 
 
 def with_two_classes(network: Callable[..., Any], probabilities: bool) -> Callable[..., Any]:
@@ -174,8 +174,9 @@ def _call_for_both(network: Callable[..., Any], probabilities: bool, *inputs: An
     return _of_both(network(*inputs), probabilities)
 
 
-def _of_both(output: Tensor, probabilities: bool) -> Tensor:
-    second = output.reshape(len(output), 1)
+def _of_both(output: Any, probabilities: bool) -> Tensor:
+    second = scores_of(output)
+    second = second.reshape(len(second), 1)
     first = 1 - second if probabilities else torch.zeros_like(second)
     return torch.cat([first, second], dim=1)
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from captum_pcim.classifiers.classes import PREDICTED, target_number
+from captum_pcim.classifiers.classes import target_number
+from captum_pcim.core.network import PREDICTED
 from captum_pcim.images.intensities import (
     IMAGES_MEASURED,
     Over,
