@@ -3,8 +3,8 @@
     python -m benchmarks.screens.plate --write
 
 It does the parts `stub`, `cnn` and `engines` (or those named), on plates of 384, 96 and 32 wells
-with 4 fields each (`--wells` for others, up to 1536). The machine must be otherwise idle for its rates to mean
-anything.
+with 4 fields each (`--wells` for others, up to 1536). The machine must be otherwise idle for its
+rates to mean anything.
 """
 
 from __future__ import annotations
