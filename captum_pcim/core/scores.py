@@ -20,11 +20,14 @@ What a score means:
   references, :math:`s_b`, to its value on the image, :math:`s_x`; with
   :math:`r = (s - s_b) / (s_x - s_b)` the log-odds are :math:`4 (2 r - 1)`, so that the image has
   "probability" 0.98 and the references 0.02. This definition is ours, not the paper's.
+
+A forward function may say itself what its scores mean, in an attribute ``score_kind``. It counts
+where nothing else was said; :mod:`captum_pcim.classifiers.embeddings` has such ones.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +39,7 @@ ScoreKind = Literal[
     "logits", "probabilities", "binary_logits", "binary_probabilities", "regression"
 ]
 
+DEFAULT_KIND: ScoreKind = "logits"
 MAX_LOG_ODDS = 8.0
 REGRESSION_LOG_ODDS = 4.0
 
@@ -85,6 +89,18 @@ class Calibration:
         per_batch = scores.unflatten(0, (-1, len(self.offset)))
         calibrated: Tensor = ((per_batch - self.offset) * self.scale).flatten(0, 1)
         return calibrated
+
+
+def kind_of(forward_func: Any, said: ScoreKind) -> ScoreKind:
+    """Return what scores mean: what was said, or where that is the default what the function says.
+
+    Args:
+        forward_func (Callable): May have an attribute ``score_kind``.
+        said (str): What the caller said, or the default.
+    """
+    own = getattr(forward_func, "score_kind", None)
+    knows = isinstance(own, str) and own in get_args(ScoreKind)
+    return own if knows and said == DEFAULT_KIND else said  # type: ignore[return-value]
 
 
 def tempered(log_odds: Tensor) -> Calibration:
