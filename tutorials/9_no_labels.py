@@ -21,6 +21,7 @@
 # %%
 # %matplotlib inline
 import os
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import torch
@@ -76,7 +77,7 @@ class Texture(nn.Module):
 
     def forward(self, images):
         levels = [self.blurred(images, kernel) for kernel in self.kernels]
-        bands = [F.relu(fine - coarse) for fine, coarse in zip(levels, levels[1:], strict=False)]
+        bands = [F.relu(fine - coarse) for fine, coarse in pairwise(levels)]
         texture = [part for band in bands for part in (band, band**2)]
         pairs = [
             (one[:, i] * other[:, j]).unsqueeze(1)

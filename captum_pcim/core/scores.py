@@ -5,7 +5,10 @@ Every term of the objective reads one number per image, the log-odds of the targ
 .. math:: \ell = \log p_c - \log (1 - p_c),
 
 because both :math:`-\log p_c = softplus(-\ell)` and :math:`-\log(1 - p_c) = softplus(\ell)` are
-exact in it where probabilities have long rounded to 0 or 1.
+exact in it where probabilities have long rounded to 0 or 1. With a contrast :math:`K` of classes
+the probabilities are those among the target and these alone, so that with logits :math:`s`
+
+.. math:: \ell = s_c - \log \sum_{k \in K} e^{s_k}.
 
 What a score means:
 
@@ -42,6 +45,7 @@ ScoreKind = Literal[
 DEFAULT_KIND: ScoreKind = "logits"
 MAX_LOG_ODDS = 8.0
 REGRESSION_LOG_ODDS = 4.0
+_NO_WEIGHT = 1e3  # nats; e to the minus that is 0 in double precision, too
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,11 @@ def between(reference_scores: Tensor, image_scores: Tensor) -> Calibration:
 
 
 def read_scores(
-    scores: Tensor, classes: Tensor, kind: ScoreKind, calibration: Calibration | None = None
+    scores: Tensor,
+    classes: Tensor,
+    kind: ScoreKind,
+    calibration: Calibration | None = None,
+    competing: Tensor | None = None,
 ) -> Scores:
     """Turn the scores of all classes into the target's log-odds.
 
@@ -139,6 +147,8 @@ def read_scores(
         classes (Tensor): The target's place on axis 1, of shape (N,).
         kind (str): What the scores mean, see the module's text.
         calibration (Calibration, optional): Applied to the logits.
+        competing (Tensor, optional): Which classes share the probability, the target among them, a
+            mask of shape (N, K). None: all.
 
     Returns:
         Scores: In float32, or float64 where the scores are.
@@ -150,12 +160,20 @@ def read_scores(
         scores = _log(scores) - _log(1 - scores)
     if calibration is not None:
         scores = calibration(scores)
+    if competing is not None:
+        scores = _among(scores, competing)
     if kind not in ("logits", "probabilities") or scores.shape[1] == 1:
         odds = scores.gather(1, classes.unsqueeze(1)).squeeze(1)
         return Scores(odds, torch.stack([F.logsigmoid(-odds), F.logsigmoid(odds)], dim=1))
     target_score = scores.gather(1, classes.unsqueeze(1)).squeeze(1)
     others = scores.scatter(1, classes.unsqueeze(1), -torch.inf).logsumexp(dim=1)
     return Scores(target_score - others, scores.log_softmax(dim=1))
+
+
+def _among(scores: Tensor, competing: Tensor) -> Tensor:
+    """Take the classes out that do not compete: so far below all others that they weigh 0."""
+    lowest = scores.detach().masked_fill(~competing, torch.inf).amin(1, keepdim=True)
+    return torch.where(competing, scores, lowest - _NO_WEIGHT)
 
 
 def _log(probabilities: Tensor) -> Tensor:
