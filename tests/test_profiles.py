@@ -115,6 +115,25 @@ def test_objects_with_classes_of_their_own_keep_them():
     }  # fmt: skip
 
 
+def test_cells_that_were_explained_by_themselves_have_classes_and_probabilities_as_measurements():
+    cells = objects_table().assign(
+        Class=["a", "b", "b", None], Probability_b=[0.0, 0.5, 1.0, None],
+        Status=["done"] * 3 + ["failed"],
+    )  # fmt: skip
+    images = images_table().drop(columns=["Class", "Probability_hit"])
+    wells = profiles.per_well(images, cells).set_index("Metadata_Well")
+    assert wells.loc["A01", "Cells_ClassShare_b"] == pytest.approx(2 / 3)
+    assert wells.loc["A01", "Cells_Probability_b"] == 0.5
+    assert wells["Metadata_Objects"].fillna(0).tolist() == [3, 0]
+
+
+def test_measurements_may_be_named_after_stains_with_any_letters():
+    objects = objects_table().rename(
+        columns={"Cells_Attribution_Mean": "Cells_Attribution_Mean_p-H3 1"}
+    )
+    assert "Cells_Attribution_Mean_p-H3 1" in profiles.per_well(images_table(), objects)
+
+
 def test_metadata_of_a_load_file_is_kept_where_a_well_has_one_value():
     wells = profiles.per_well(images_table(Metadata_Batch=["x", "y", "x", "x"]))
     assert wells["Metadata_Dose"].tolist() == ["0", "5"]

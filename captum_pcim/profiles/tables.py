@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 METADATA = "Metadata_"
 PLATE, WELL, CLASS = "Metadata_Plate", "Metadata_Well", "Metadata_Class"
-FEATURES = re.compile(r"\w+_(Attribution|AreaShape)_\w+|Image_(Stain_Weight|Probability|Score)_.+"
-                      r"|\w+_ClassShare_.+")  # fmt: skip
+MEASURED = "Attribution|AreaShape|Stain_Weight|Probability|Score|ClassShare"
+FEATURES = re.compile(rf"\w+_({MEASURED})_.+")
 _CALLED_WELL = ("metadata_well", "well", "well_position", "well_id")
 _CALLED_PLATE = ("metadata_plate", "plate", "plate_id", "barcode")
 FORMATS = {"csv": ".csv", "parquet": ".parquet", "h5ad": ".h5ad"}
@@ -47,7 +47,8 @@ def read_results(
 
     Args:
         folder: The results folder.
-        objects: Another table of objects, such as one measured later. None: that of the folder.
+        objects: Another table of objects, such as one measured later. None: that of the folder,
+            of cells that were explained by themselves or else of labelled objects.
 
     Returns:
         The table of images, and that of objects; None where there is none.
@@ -61,7 +62,8 @@ def read_results(
             f"results: no images.csv or images.parquet in {str(folder)!r}; expected the results "
             "folder of captum-pcim screen"
         )
-    own = _table_in(Path(folder), "objects") if objects is None else Path(objects)
+    in_folder = _table_in(Path(folder), "cells") or _table_in(Path(folder), "objects")
+    own = in_folder if objects is None else Path(objects)
     return read_table(images), None if own is None else read_table(own)
 
 

@@ -21,7 +21,7 @@ from captum_pcim.profiles.tables import (
 if TYPE_CHECKING:
     import pandas as pd
 
-OF_IMAGES = ("Stain_Weight_", "Probability_", "Score_")  # columns of images that are measurements
+OF_NETWORK = ("Stain_Weight_", "Probability_", "Score_")  # of images, or of objects of their own
 OF_FIELDS = ("Metadata_Site", "Metadata_Z", "Metadata_T")
 MOST_NAMED = 5
 
@@ -48,7 +48,8 @@ def per_well(
         ``Metadata_Objects`` that were averaged; then the means: ``Image_Stain_Weight_<stain>``,
         ``Image_Probability_<class>``, ``Image_Score_<name>`` over images, and
         ``<objects>_Attribution_...`` over objects. Without `by_class` also
-        ``Image_ClassShare_<class>``, the share of images that were explained as it.
+        ``Image_ClassShare_<class>``, the share of images that were explained as it. Objects that
+        were explained by themselves have ``<objects>_Probability_<class>`` and so on likewise.
 
     Raises:
         ProfileError: If columns are missing.
@@ -58,19 +59,40 @@ def per_well(
         >>> wells = per_well(images, objects, read_plate_map("plate_map.csv"))
     """
     images = _of_wells(images, "images")
-    if "Status" in images:
-        images = images[images["Status"] == "done"]
-    if by_class and "Class" not in images:
-        raise ProfileError("images: expected a column 'Class', as by_class was asked for")
-    key = [PLATE, WELL, CLASS] if by_class else [PLATE, WELL]
-    found = _of_images(images.assign(**{CLASS: images.get("Class", "")}), key, by_class)
-    if objects is not None:
-        found = found.join(_of_objects(_of_wells(objects, "objects"), images, key))
+    objects = None if objects is None else _of_wells(objects, "objects")
+    found = _by_class(images, objects) if by_class else _by_well(images, objects)
     table = found.reset_index()
     table = table if plate_map is None else _joined(table, as_plate_map(plate_map))
+    key = [PLATE, WELL, CLASS] if by_class else [PLATE, WELL]
     features = [name for name in table.columns if FEATURES.fullmatch(name)]
     about = [name for name in table.columns if name not in (*key, *features)]
     return table[[*key, *about, *features]]
+
+
+def _by_well(images: pd.DataFrame, objects: pd.DataFrame | None) -> pd.DataFrame:
+    key = [PLATE, WELL]
+    found = _same_all_over(images).join(_averaged(images, key, "Image", shares=True))
+    if objects is None:
+        return found
+    return found.join(_averaged(objects, key, _called(objects), shares=True))
+
+
+def _by_class(images: pd.DataFrame, objects: pd.DataFrame | None) -> pd.DataFrame:
+    """As objects were explained where they have classes, else as their images were."""
+    key = [PLATE, WELL, CLASS]
+    if objects is not None and "Class" in objects:
+        found = _averaged(objects.assign(**{CLASS: objects["Class"]}), key, _called(objects))
+        return found.join(_same_all_over(images), on=key[:2])
+    if "Class" not in images:
+        raise ProfileError("images: expected a column 'Class', as by_class was asked for")
+    found = _averaged(images.assign(**{CLASS: images["Class"]}), key, "Image")
+    found = found.join(_same_all_over(images), on=key[:2])
+    if objects is None:
+        return found
+    if "ImageNumber" not in objects or "ImageNumber" not in images:
+        raise ProfileError("objects: expected 'Class' or 'ImageNumber' to tell the class by")
+    own = objects["ImageNumber"].map(images.set_index("ImageNumber")["Class"])
+    return found.join(_averaged(objects.assign(**{CLASS: own}), key, _called(objects)))
 
 
 def _of_wells(table: pd.DataFrame, argument: str) -> pd.DataFrame:
@@ -79,43 +101,42 @@ def _of_wells(table: pd.DataFrame, argument: str) -> pd.DataFrame:
         raise ProfileError(
             f"{argument}: expected the columns of a screen's table, got no {missing}"
         )
+    if "Status" in table:
+        table = table[table["Status"] == "done"]
     return table.assign(**{WELL: [well_name(well, argument) for well in table[WELL]]})
 
 
-def _of_images(images: pd.DataFrame, key: list[str], by_class: bool) -> pd.DataFrame:
+def _averaged(
+    table: pd.DataFrame, key: list[str], called: str, shares: bool = False
+) -> pd.DataFrame:
+    """Count rows and average their measurements, and the shares of their classes."""
     pandas = needed("pandas")
-    measured = [name for name in images.columns if name.startswith(OF_IMAGES)]
-    numbers = images[measured].apply(pandas.to_numeric).add_prefix("Image_")
-    if not by_class and "Class" in images:
-        shares = pandas.get_dummies(images["Class"].astype(str), dtype=float)
-        numbers = numbers.join(shares.add_prefix("Image_ClassShare_"))
-    grouped = numbers.join(images[key]).groupby(key)
-    about = _same_all_over(images, key)
-    return about.join(grouped.size().rename("Metadata_Images")).join(grouped.mean())
+    own = [name for name in table.columns if name.startswith(OF_NETWORK)]
+    numbers = table[own].apply(pandas.to_numeric).add_prefix(f"{called}_")
+    named = [name for name in features_of(table) if not name.startswith("Image_")]
+    numbers = numbers.join(table[named])
+    if shares and "Class" in table and table["Class"].notna().any():
+        classes = pandas.get_dummies(table["Class"], dtype=float)
+        numbers = numbers.join(classes.add_prefix(f"{called}_ClassShare_"))
+    grouped = numbers.join(table[key]).groupby(key)
+    count = "Metadata_Images" if called == "Image" else "Metadata_Objects"
+    return grouped.size().to_frame(count).join(grouped.mean())
 
 
-def _same_all_over(images: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+def _called(objects: pd.DataFrame) -> str:
+    """What the objects of a table are called: the first part of the names of their measurements."""
+    parts = (name.partition("_Attribution_") for name in objects.columns)
+    return next((called for called, found, _ in parts if found), "Cells")
+
+
+def _same_all_over(images: pd.DataFrame) -> pd.DataFrame:
     """The metadata that has one value in every well, as a load file brings it along."""
-    left_out = {*key, CLASS, *OF_FIELDS}
+    key = [PLATE, WELL]
+    left_out = {*key, *OF_FIELDS}
     names = [n for n in images.columns if n.startswith(METADATA) and n not in left_out]
     grouped = images.groupby(key)
     same = [n for n in names if images[n].notna().any() and grouped[n].nunique().le(1).all()]
     return grouped[[*key, *same]].first()[same]
-
-
-def _of_objects(objects: pd.DataFrame, images: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    if CLASS in key:
-        own = objects.get("Class")
-        if own is None:
-            if "ImageNumber" not in objects or "ImageNumber" not in images:
-                raise ProfileError(
-                    "objects: expected 'Class' or 'ImageNumber' to tell the class by"
-                )
-            own = objects["ImageNumber"].map(images.set_index("ImageNumber")["Class"])
-        objects = objects.assign(**{CLASS: own})
-    grouped = objects.groupby(key)
-    names = [name for name in features_of(objects) if not name.startswith("Image_")]
-    return grouped.size().to_frame("Metadata_Objects").join(grouped[names].mean())
 
 
 def _joined(wells: pd.DataFrame, plate_map: pd.DataFrame) -> pd.DataFrame:
