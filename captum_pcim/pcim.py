@@ -67,13 +67,13 @@ class PCIM(PerturbationAttribution):
     Args:
         forward_func (Callable): The classifier: a module or any function that turns a batch of
             inputs into scores. Modules must be in evaluation mode.
-        score (str): What the scores mean: "logits" (default), "probabilities", "binary_logits"
-            or "regression", see :mod:`captum_pcim.core.scores`.
+        score (str): What the scores mean, "logits" (default), "probabilities", "binary_logits" or
+            "regression"; the function may say it itself, see :mod:`captum_pcim.core.scores`.
         objective (sequence of Term, optional): Terms of the objective, see
             :mod:`captum_pcim.core.objective`. Default: preservation, removal and a price on the
             area.
         references (sequence of Reference, optional): What stands where nothing is mixed in, see
-            :mod:`captum_pcim.core.references`. Default: background and blur, in turn.
+            :mod:`captum_pcim.core.references`. Default: the function's own, or background and blur.
         isolation (Isolation, optional): What one pixel channel is, see
             :mod:`captum_pcim.core.channels`. Default: one weight per pixel, shared over stains.
         smoothing (Smoothing, optional): How smooth the weights are, in pixels and in intensity.

@@ -127,7 +127,7 @@ def named_stain(by_class: pd.DataFrame, treatment: str) -> tuple[str, str]:
 
 
 def separation(objects: pd.DataFrame, images: pd.DataFrame, truth: Truth, treatment: str) -> float:
-    """AUROC of mean attribution, changed against unchanged cells, where fields are rightly called."""
+    """AUROC of mean attribution, changed against unchanged cells, in fields rightly called."""
     named = images.set_index("ImageNumber")["Class"]
     own = objects[objects["ImageNumber"].map(named) == TREATMENTS[treatment]]
     keys = list(zip(own["Metadata_Plate"], own["Metadata_Well"], strict=True))
