@@ -48,7 +48,16 @@ __all__ = [
 
 _moved.install()
 
-_ROOMS = ("classifiers", "comparison", "images", "metrics", "screen", "synthetic", "visualize")
+_ROOMS = (
+    "classifiers",
+    "comparison",
+    "images",
+    "metrics",
+    "profiles",
+    "screen",
+    "synthetic",
+    "visualize",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from captum_pcim.classifiers.classes import contrast_numbers
+from captum_pcim.classifiers.files import ModelError
 from captum_pcim.screen.attribution import AttributionSettings
 from captum_pcim.screen.settings import (
     ControlSettings,
@@ -74,6 +76,7 @@ class ScreenConfig(Table):
             'three stains with "rgb"',
             n_stains,
         )
+        self._check_contrast()
         left_out = [s for s in self.images.stains if s not in self.windows.fixed]
         check(
             self.windows.word != "fixed" or not left_out,
@@ -90,6 +93,13 @@ class ScreenConfig(Table):
             "wells, as windows.over is 'controls'",
             self.controls.wells,
         )
+
+    def _check_contrast(self) -> None:
+        try:
+            target = self.model.target_number
+            contrast_numbers(self.attribution.contrast, self.model.classes, target)
+        except ModelError as error:
+            raise ConfigError(f"attribution.{error}") from error
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], folder: str | Path = ".") -> ScreenConfig:
@@ -139,12 +149,13 @@ class ScreenConfig(Table):
         """
         stains, wells = self.images.stains, self.controls.wells
         windows = self.windows.templates(stains)
+        contrast = contrast_numbers(self.attribution.contrast, self.model.classes)
         said = {
             "channels": self.images.channels,
             "windows": [dataclasses.astuple(window) for window in windows],
             "over": self.windows.over if any(window.measured for window in windows) else "",
             "model": [self.model.factory, self.model.score, self.model.target_number],
-            "attribution": self.attribution.said(),
+            "attribution": self.attribution.said() + ([f"{contrast=}"] if contrast else []),
             "controls": [self.controls.reference] if wells else [],
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
