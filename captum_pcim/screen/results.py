@@ -7,10 +7,10 @@ from dataclasses import asdict
 import numpy as np
 
 from captum_pcim._version import __version__
+from captum_pcim.cells.objects import measure_objects
 from captum_pcim.explainer import Explanation
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key
-from captum_pcim.screen.objects import measure_objects
 from captum_pcim.screen.previews import image_preview, map_preview
 from captum_pcim.screen.reading import FieldImage
 from captum_pcim.screen.store import FULL_MAP, Store

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from captum_pcim.cells.objects import column_names
 from captum_pcim.classifiers.tables import class_columns
 from captum_pcim.explainer import DIAGNOSTICS
 from captum_pcim.images.intensities import Window, window_columns
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan
-from captum_pcim.screen.objects import column_names
 from captum_pcim.screen.results import OBJECTS, map_names
 from captum_pcim.screen.store import Store
 
