@@ -14,6 +14,7 @@ from typing import Any
 
 from captum_pcim.screen.attribution import AttributionSettings
 from captum_pcim.screen.settings import (
+    CellSettings,
     ControlSettings,
     ImageSettings,
     ModelSettings,
@@ -26,6 +27,7 @@ from captum_pcim.screen.toml import ConfigError, Table, check, from_tables, read
 
 __all__ = [
     "AttributionSettings",
+    "CellSettings",
     "ConfigError",
     "ControlSettings",
     "ImageSettings",
@@ -35,6 +37,9 @@ __all__ = [
     "ScreenConfig",
     "WindowSettings",
 ]
+
+
+FIELDS_OF_CELLS = 4  # their cells are some hundreds, and their pixels all in memory
 
 
 def __getattr__(name: str) -> Any:
@@ -56,6 +61,7 @@ class ScreenConfig(Table):
     windows: WindowSettings = field(default_factory=WindowSettings)
     attribution: AttributionSettings = field(default_factory=AttributionSettings)
     controls: ControlSettings = field(default_factory=ControlSettings)
+    cells: CellSettings = field(default_factory=CellSettings)
     run: RunSettings = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
@@ -89,6 +95,20 @@ class ScreenConfig(Table):
             "controls.wells",
             "wells, as windows.over is 'controls'",
             self.controls.wells,
+        )
+        self._check_cells()
+
+    def _check_cells(self) -> None:
+        if not self.cells.size:
+            return
+        labels = self.images.labels
+        check(bool(labels), "images.labels", "label images, as there are [cells]", labels)
+        blended = bool(self.controls.wells) and self.controls.reference != "none"
+        check(
+            not blended,
+            "controls.reference",
+            "'none', as a control field is no reference for [cells]",
+            self.controls.reference,
         )
 
     @classmethod
@@ -129,6 +149,12 @@ class ScreenConfig(Table):
         """Files that a result must have beside its manifest to count as done."""
         return (FULL_MAP,) if self.output.maps else ()
 
+    @property
+    def fields_at_once(self) -> int:
+        """How many fields a worker holds at once; batches of cells are filled across them."""
+        batch = self.run.batch_size
+        return min(batch, FIELDS_OF_CELLS) if self.cells.size else batch
+
     def digest(self) -> str:
         """SHA-256 of every entry that changes a map, and of no other.
 
@@ -147,4 +173,7 @@ class ScreenConfig(Table):
             "attribution": self.attribution.said(),
             "controls": [self.controls.reference] if wells else [],
         }
+        if self.cells.size:
+            cells = self.cells
+            said["cells"] = [cells.size, cells.scale or cells.size, cells.mask_neighbours]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

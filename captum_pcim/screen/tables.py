@@ -1,8 +1,9 @@
-"""The tables of a screen: one row per image, one row per object."""
+"""The tables of a screen: one row per image, per object, and per cell explained by itself."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -11,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from captum_pcim.cells.cell import CellResult, attribution_names
 from captum_pcim.cells.objects import column_names
 from captum_pcim.classifiers.tables import class_columns
 from captum_pcim.explainer import DIAGNOSTICS
 from captum_pcim.images.intensities import Window, window_columns
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan
-from captum_pcim.screen.results import OBJECTS, map_names
+from captum_pcim.screen.results import CELLS, OBJECTS, map_names
 from captum_pcim.screen.store import Store
 
 PLACE = (
@@ -38,7 +40,7 @@ Row = dict[str, Any]
 
 
 def write_tables(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[Row]:
-    """Writes ``images``, ``objects`` and ``windows``, each complete under its name or not at all.
+    """Writes ``images``, ``objects``, ``cells`` and ``windows``, each complete or not at all.
 
     Args:
         config: The screen.
@@ -58,6 +60,8 @@ def write_tables(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[R
         place = list(dict.fromkeys(name for key in plan.keys for name in _place(key))) or PLACE
         kinds = {name: _kind(name) for name in (*place, *names)}
         _write(config, store, "objects", kinds, _object_rows(plan, store, place))
+    if config.cells.size:
+        _write_cells(config, plan, store)
     if config.windows.measured(config.images.stains):
         with store.replacing("windows.csv") as path:
             _write_csv(path, dict.fromkeys(WINDOW_COLUMNS, str), _window_rows(config, images))
@@ -103,8 +107,9 @@ def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
         "Result": os.path.relpath(store.folder(key.sha), store.path),
         "Class": classes.pop("target"),
         "Predicted": classes.pop("predicted"),
-        **manifest["diagnostics"],
+        **(dict.fromkeys(DIAGNOSTICS) | manifest["diagnostics"]),
         **classes,
+        **({f"Count_{config.images.objects}": manifest["cells"]} if "cells" in manifest else {}),
         **_of_stains(config, manifest),
     }
 
@@ -149,6 +154,29 @@ def _object_rows(plan: ScreenPlan, store: Store, place: Sequence[str]) -> Iterat
             for measured in np.load(path, allow_pickle=False).tolist():
                 here = _place(key)
                 yield [*(here.get(name) for name in place), int(measured[0]), *measured[1:]]
+
+
+def _write_cells(config: ScreenConfig, plan: ScreenPlan, store: Store) -> None:
+    """The table of cells; its columns are those of the first that was explained."""
+    rows = _cell_rows(config, plan, store)
+    first = next((row for row in rows if row["Status"] == "done"), {})
+    place = list(dict.fromkeys(name for key in plan.keys for name in _place(key))) or PLACE
+    blank = CellResult(0, 0.0, 0.0, 0).row(config.images.objects)
+    measured = attribution_names(config.images.objects, map_names(config))
+    names = dict.fromkeys((*place, *blank, *first, *measured))
+    kinds = {name: _kind(name, [{**blank, **first}]) for name in names}
+    cells = _cell_rows(config, plan, store)
+    _write(config, store, "cells", kinds, ([row.get(name) for name in names] for row in cells))
+
+
+def _cell_rows(config: ScreenConfig, plan: ScreenPlan, store: Store) -> Iterator[Row]:
+    images = config.images
+    named = (images.objects, images.stains, map_names(config), config.model.classes)
+    for key in plan.keys:
+        path = store.folder(key.sha) / CELLS
+        if store.done(key.sha) and path.is_file():
+            for cell in json.loads(path.read_text(encoding="utf-8")):
+                yield {**_place(key), **CellResult(**cell).row(*named)}
 
 
 def _write(
