@@ -57,7 +57,7 @@ def write_tables(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[R
     _write(config, store, "images", {name: _kind(name, images) for name in columns}, rows)
     if config.images.labels:
         names = column_names(config.images.objects, map_names(config))
-        place = list(dict.fromkeys(name for key in plan.keys for name in _place(key))) or PLACE
+        place = list(dict.fromkeys(name for key in plan.keys for name in place_of(key))) or PLACE
         kinds = {name: _kind(name) for name in (*place, *names)}
         _write(config, store, "objects", kinds, _object_rows(plan, store, place))
     if config.cells.size:
@@ -81,7 +81,7 @@ def _kind(name: str, rows: Iterable[Row] = ()) -> type:
     return next((type(row[name]) for row in rows if row.get(name) is not None), float)
 
 
-def _place(key: Key) -> Row:
+def place_of(key: Key) -> Row:
     """Where an image lies, and what its load file says beside that."""
     field = key.field
     place = (field.plate, field.well, field.site, field.plane, field.time, key.number)
@@ -89,7 +89,7 @@ def _place(key: Key) -> Row:
 
 
 def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
-    row = _place(key)
+    row = place_of(key)
     if not store.done(key.sha):
         failure = store.failure(key.sha)
         return {
@@ -152,7 +152,7 @@ def _object_rows(plan: ScreenPlan, store: Store, place: Sequence[str]) -> Iterat
         path = store.folder(key.sha) / OBJECTS
         if store.done(key.sha) and path.is_file():
             for measured in np.load(path, allow_pickle=False).tolist():
-                here = _place(key)
+                here = place_of(key)
                 yield [*(here.get(name) for name in place), int(measured[0]), *measured[1:]]
 
 
@@ -160,13 +160,35 @@ def _write_cells(config: ScreenConfig, plan: ScreenPlan, store: Store) -> None:
     """The table of cells; its columns are those of the first that was explained."""
     rows = _cell_rows(config, plan, store)
     first = next((row for row in rows if row["Status"] == "done"), {})
-    place = list(dict.fromkeys(name for key in plan.keys for name in _place(key))) or PLACE
+    place = list(dict.fromkeys(name for key in plan.keys for name in place_of(key))) or PLACE
     blank = CellResult(0, 0.0, 0.0, 0).row(config.images.objects)
     measured = attribution_names(config.images.objects, map_names(config))
-    names = dict.fromkeys((*place, *blank, *first, *measured))
-    kinds = {name: _kind(name, [{**blank, **first}]) for name in names}
+    columns = list(dict.fromkeys((*place, *blank, *first, *measured)))
     cells = _cell_rows(config, plan, store)
-    _write(config, store, "cells", kinds, ([row.get(name) for name in names] for row in cells))
+    write_rows(config, store, "cells", columns, {**blank, **first}, cells)
+
+
+def write_rows(
+    config: ScreenConfig,
+    store: Store,
+    name: str,
+    columns: Sequence[str],
+    example: Row,
+    rows: Iterable[Row],
+) -> None:
+    """Writes a table of rows by column name, complete under its name or not at all.
+
+    Args:
+        config: The screen.
+        store: The results.
+        name: The table's.
+        columns: Its columns.
+        example: A row that shows what they hold.
+        rows: The rows; what one lacks is left empty.
+    """
+    kinds = {column: _kind(column, [example]) for column in columns}
+    values = ([row.get(column) for column in columns] for row in rows)
+    _write(config, store, name, kinds, values)
 
 
 def _cell_rows(config: ScreenConfig, plan: ScreenPlan, store: Store) -> Iterator[Row]:
@@ -176,7 +198,7 @@ def _cell_rows(config: ScreenConfig, plan: ScreenPlan, store: Store) -> Iterator
         path = store.folder(key.sha) / CELLS
         if store.done(key.sha) and path.is_file():
             for cell in json.loads(path.read_text(encoding="utf-8")):
-                yield {**_place(key), **CellResult(**cell).row(*named)}
+                yield {**place_of(key), **CellResult(**cell).row(*named)}
 
 
 def _write(
