@@ -32,6 +32,7 @@ ROOMS = {
         "golden", "solver", "constants", "pcim", "forward_only", "adam", "blending", "isolation",
         "references", "objective", "scores", "smoothing", "numerics", "networks", "bad_input",
         "captum_conformance", "model_untouched", "planted", "properties", "threads", "compat",
+        "grids", "readout", "diagnostics", "silent_faults",
     ),
     "comparison": ("compare", "compare_files", "trivial"),
     "metrics": (
