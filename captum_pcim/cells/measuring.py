@@ -168,7 +168,7 @@ class _Sums:
 
     @classmethod
     def of(cls, weights: Numbers, region: Labels, numbers: npt.NDArray[np.int64]) -> _Sums:
-        inside = np.isin(region, numbers) & (region != 0)
+        inside = region != 0
         place = np.searchsorted(numbers, region[inside])
         count = len(numbers)
         largest = np.full((len(weights), count), np.nan)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     Pixels = npt.NDArray[np.bool_]
 
+PAIRS_AT_ONCE = 2**22  # of distances, 32 MiB
+
 
 @dataclass(frozen=True, eq=False)
 class Region:
@@ -46,17 +48,12 @@ def compartments(labels: Labels, nuclei: Labels | None = None, ring: int = 0) ->
         `Nuclei`, `Cytoplasm` and `Ring`, those that there are.
     """
     if nuclei is None:
-        outside = Region("Ring", _ring(labels, labels == 0, ring), within=False)
-        return [outside] if ring else []
+        return [Region("Ring", _ring(labels, labels, ring), within=False)] if ring else []
     inner = np.where(nuclei > 0, labels, 0)
     cytoplasm = np.where(nuclei > 0, 0, labels)
     found = [Region("Nuclei", inner), Region("Cytoplasm", cytoplasm)]
     if ring:
-        near = [
-            np.where(cytoplasm == number, _ring(only, cytoplasm == number, ring), 0)
-            for number, only in ((n, np.where(inner == n, n, 0)) for n in _numbers(inner))
-        ]
-        found.append(Region("Ring", np.asarray(sum(near, np.zeros_like(labels)))))
+        found.append(Region("Ring", _ring(inner, cytoplasm, ring, within=True)))
     return found
 
 
@@ -90,13 +87,20 @@ def radial_bins(labels: Labels, bins: int) -> Labels:
     return found
 
 
-def _ring(labels: Labels, allowed: Pixels, width: int) -> Labels:
-    """The number of the nearest object, where one is within a width and it is allowed."""
+def _ring(labels: Labels, around: Labels, width: int, within: bool = False) -> Labels:
+    """The number of the nearest object that is within a width.
+
+    Args:
+        labels: Object numbers, (H, W).
+        around: What may be part of a ring: pixels of 0, or `within` those of the object's number.
+        width: In pixels.
+        within: Whether each ring lies in what has the number of its object.
+    """
     nearest = np.full(labels.shape, np.inf)
     found = np.zeros_like(labels)
     for number, window in _windows(labels, width):
         own = labels[window] == number
-        pixels = np.argwhere(allowed[window] & ~own)
+        pixels = np.argwhere(around[window] == (number if within else 0))
         distances = np.full(own.shape, np.inf)
         distances[tuple(pixels.T)] = _distances(pixels, np.argwhere(own & _beside(~own)))
         closer = (distances <= width) & (distances < nearest[window])
@@ -130,9 +134,6 @@ def _distances(places: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArra
     if not len(places) or not len(others):
         return np.full(len(places), np.inf)
     one, other = (torch.from_numpy(np.asarray(p, dtype=np.float64)) for p in (places, others))
-    exact = torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist")
-    return np.asarray(exact.amin(1).numpy())
-
-
-def _numbers(labels: Labels) -> list[int]:
-    return [int(number) for number in np.unique(labels) if number]
+    some = one.split(max(1, PAIRS_AT_ONCE // len(others)))
+    exact = (torch.cdist(part, other, compute_mode="donot_use_mm_for_euclid_dist") for part in some)
+    return torch.cat([part.amin(1) for part in exact]).numpy()
