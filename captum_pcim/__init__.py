@@ -60,6 +60,7 @@ _ROOMS = (
     "comparison",
     "images",
     "metrics",
+    "profiles",
     "screen",
     "synthetic",
     "visualize",

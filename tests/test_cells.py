@@ -107,6 +107,14 @@ def test_cells_are_explained_as_attribute_explains_their_crops():
     torch.testing.assert_close(found.crops, expected)
 
 
+def test_a_cell_is_told_from_the_classes_of_the_contrast():
+    images, labels = fields()
+    found = explain(images, labels, target="a", contrast=["b"], classes=["a", "b", "c"])
+    crops = captum_pcim.crop_cells(images, labels, size=16)
+    expected = PCIM(small_cnn()).attribute(crops, target=0, contrast=1, n_steps=STEPS)
+    torch.testing.assert_close(found.crops, expected)
+
+
 def test_the_size_of_batches_changes_nothing():
     images, labels = fields()
     one, all_at_once = (explain(images, labels, batch_size=n) for n in (1, 32))

@@ -78,6 +78,7 @@ def explain_cells(
     scale: int | None = None,
     mask_neighbours: bool = False,
     target: int | str | None = None,
+    contrast: Sequence[int | str] = (),
     batch_size: int = 32,
     objects: str = "Cells",
     stains: Sequence[str] = (),
@@ -99,6 +100,8 @@ def explain_cells(
         mask_neighbours: Whether other objects in a crop are filled with the image's background.
         target: The class to explain, its number or its name in `classes`. None: each cell's own
             predicted class.
+        contrast: Numbers or names of the classes to tell the target from. Empty: all others. A cell
+            whose target is among them is told from all others, with a note.
         batch_size: Crops at once.
         objects: What the objects are called in the table.
         stains: Names of the stains. Empty: their numbers from 0.
@@ -125,7 +128,7 @@ def explain_cells(
     fields = check_fields(images, labels)
     names = list(stains) or [str(i) for i in range(images.shape[1])]
     check_count("stains", len(names), images.shape[1], what="names, one per stain")
-    explainer = _explainer(pcim, str(images.device), target, classes, arguments)
+    explainer = _explainer(pcim, str(images.device), target, contrast, classes, arguments)
     planes = [""] if type(pcim.isolation) is SharedOverStains else names
     stitched = [StitchedMap(numbers, len(planes)) for _, numbers in fields]
     cells: list[CellResult] = []
@@ -190,6 +193,7 @@ def _explainer(
     pcim: PCIM,
     device: str,
     target: int | str | None,
+    contrast: Sequence[int | str],
     classes: Sequence[str],
     arguments: dict[str, Any],
 ) -> Explainer:
@@ -201,6 +205,7 @@ def _explainer(
         pcim.forward_func,
         score=pcim.score,
         target=target,
+        contrast=contrast,
         device=device,
         classes=classes,
         options=options,

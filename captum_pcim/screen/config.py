@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from captum_pcim.classifiers.classes import contrast_numbers
+from captum_pcim.classifiers.files import ModelError
 from captum_pcim.screen.attribution import AttributionSettings
 from captum_pcim.screen.settings import (
     CellSettings,
@@ -80,6 +82,7 @@ class ScreenConfig(Table):
             'three stains with "rgb"',
             n_stains,
         )
+        self._check_contrast()
         left_out = [s for s in self.images.stains if s not in self.windows.fixed]
         check(
             self.windows.word != "fixed" or not left_out,
@@ -110,6 +113,13 @@ class ScreenConfig(Table):
             "'none', as a control field is no reference for [cells]",
             self.controls.reference,
         )
+
+    def _check_contrast(self) -> None:
+        try:
+            target = self.model.target_number
+            contrast_numbers(self.attribution.contrast, self.model.classes, target)
+        except ModelError as error:
+            raise ConfigError(f"attribution.{error}") from error
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], folder: str | Path = ".") -> ScreenConfig:
@@ -165,12 +175,13 @@ class ScreenConfig(Table):
         """
         stains, wells = self.images.stains, self.controls.wells
         windows = self.windows.templates(stains)
+        contrast = contrast_numbers(self.attribution.contrast, self.model.classes)
         said = {
             "channels": self.images.channels,
             "windows": [dataclasses.astuple(window) for window in windows],
             "over": self.windows.over if any(window.measured for window in windows) else "",
             "model": [self.model.factory, self.model.score, self.model.target_number],
-            "attribution": self.attribution.said(),
+            "attribution": self.attribution.said() + ([f"{contrast=}"] if contrast else []),
             "controls": [self.controls.reference] if wells else [],
         }
         if self.cells.size:

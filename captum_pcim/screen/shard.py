@@ -137,6 +137,7 @@ def load_explainer(config: ScreenConfig) -> Explainer:
         target=config.model.target_number,
         device=device,
         classes=config.model.classes,
+        contrast=settings.contrast,
         options=settings.options(),
         arguments=settings.arguments(),
     )
