@@ -187,7 +187,7 @@ class _Explainer:
         try:
             # A clone, because a network may work in place on what it is given.
             output = self.problem.network(tuple(x.clone() for x in inputs), arguments)
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:
             if not doubt or is_out_of_memory(error):
                 raise
             raise ValueError(f"inputs: {doubt} (the network: {describe(error)})") from error

@@ -1,11 +1,13 @@
 """Asking the network before it is explained: is there a gradient, and does an image score alike?
 
-One pass of two rows, the first image and a half blend of it, answers both. Only what is suspicious
-costs more.
+A pass of two rows, the first image and a half blend of it, and one of the half blend alone answer
+both: an image that the network is sure of may score alike whatever stands beside it, where its
+blends do not. Only what is suspicious costs more.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -51,33 +53,47 @@ def check_gradient(problem: Problem, images: Images, rounding: float) -> int:
         NoGradient: If there is no gradient.
         ValueError: If an image scores otherwise among other images.
     """
-    device = images.inputs[0].device
-    first = torch.zeros(1, dtype=torch.int64, device=device)
+    first = _rows(images, 0, 1)
+    half = _half_blends(first)
+    together = images.full.log_odds[:1]
     try:
-        odds, n_rows = _differentiated(problem, images.take(first)), 2
+        odds, n_rows = _differentiated(problem, first), 3
     except NoGradient:
         if len(images) == 1:
             raise
-        others = torch.arange(1, len(images), device=device)
-        _differentiated(problem, images.take(others))
-        with torch.no_grad():
-            odds, n_rows = _log_odds_of(problem, images.take(first)), 2 * len(images) + 1
-    return n_rows + check_alone(problem, images, odds[:1], rounding)
+        _differentiated(problem, _rows(images, 1, len(images)))
+        again = _scored(problem, first, first.inputs)
+        return 2 * len(images) + 1 + check_alone(problem, first, together, again, rounding)
+    alone = _scored(problem, first, half)
+    n_rows += check_alone(problem, first, together, odds[:1], rounding)
+    return n_rows + check_alone(problem, replace(first, inputs=half), odds[1:], alone, rounding)
+
+
+def _rows(images: Images, start: int, stop: int) -> Images:
+    return images.take(torch.arange(start, stop, device=images.inputs[0].device))
+
+
+def _half_blends(images: Images) -> tuple[Tensor, ...]:
+    return tuple(
+        blend(x, r, torch.full_like(x, 0.5))
+        for x, r in zip(images.inputs, images.references[0], strict=True)
+    )
 
 
 def _differentiated(problem: Problem, images: Images) -> Tensor:
     """Return the log-odds of images and of their half blends, if they have a gradient."""
     batch = [
-        torch.cat([x, blend(x, r, torch.full_like(x, 0.5))]).requires_grad_()
-        for x, r in zip(images.inputs, images.references[0], strict=True)
+        torch.cat(both).requires_grad_()
+        for both in zip(images.inputs, _half_blends(images), strict=True)
     ]
     odds = _recorded_log_odds(problem, images, batch)
     _check_gradients(torch.autograd.grad(odds.sum(), batch, allow_unused=True))
     return odds.detach()
 
 
-def _log_odds_of(problem: Problem, images: Images) -> Tensor:
-    return _log_odds(problem, images, tuple(x.clone() for x in images.inputs), 1)
+def _scored(problem: Problem, images: Images, inputs: tuple[Tensor, ...], times: int = 1) -> Tensor:
+    with torch.no_grad():
+        return _log_odds(problem, images, tuple(x.clone() for x in inputs), times)
 
 
 def _recorded_log_odds(problem: Problem, images: Images, batch: Sequence[Tensor]) -> Tensor:
@@ -128,13 +144,16 @@ def _check_gradients(gradients: Sequence[Tensor | None]) -> None:
         )
 
 
-def check_alone(problem: Problem, images: Images, alone: Tensor, rounding: float) -> int:
-    """See that the first image's log-odds are the same in two calls, alone and among others.
+def check_alone(
+    problem: Problem, first: Images, together: Tensor, again: Tensor, rounding: float
+) -> int:
+    """See that an image's log-odds are the same in two batches.
 
     Args:
         problem (Problem): The network and what its scores mean.
-        images (Images): The images, whose log-odds among each other are known.
-        alone (Tensor): The first image's log-odds in another batch, of shape (1,).
+        first (Images): The image.
+        together (Tensor): Its log-odds in one batch, of shape (1,).
+        again (Tensor): Its log-odds in another, of shape (1,).
         rounding (float): By which they may differ.
 
     Returns:
@@ -143,15 +162,12 @@ def check_alone(problem: Problem, images: Images, alone: Tensor, rounding: float
     Raises:
         ValueError: If they depend on the rest of the batch.
     """
-    together = images.full.log_odds[:1]
-    difference = _difference(together, alone)
+    difference = _difference(together, again)
     if difference <= rounding:
         return 0
-    first = images.take(torch.zeros(1, dtype=torch.int64, device=alone.device))
-    with torch.no_grad():
-        copies = tuple(torch.cat([x] * REPEATS) for x in first.inputs)
-        again = _log_odds(problem, first, copies, REPEATS)
-    if _difference(again[:1], again) > rounding:
+    copies = tuple(torch.cat([x] * REPEATS) for x in first.inputs)
+    repeated = _scored(problem, first, copies, REPEATS)
+    if _difference(repeated[:1], repeated) > rounding:
         warn(
             f"forward_func: the log-odds of an image differ by {difference:.3g} between two calls "
             "(dropout, noise or sampling inside?); the map averages over all steps, but is less "
