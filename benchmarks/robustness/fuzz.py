@@ -51,19 +51,19 @@ def main() -> int:
     print(f"seeds from {arguments.seed}", flush=True)
     ends = time.monotonic() + arguments.seconds
     n_findings, seed = 0, arguments.seed
-    ends: collections.Counter[tuple[str, str]] = collections.Counter()
+    tally: collections.Counter[tuple[str, str]] = collections.Counter()
     for seed in itertools.islice(itertools.count(arguments.seed), arguments.trials):
         if time.monotonic() > ends:
             break
         if arguments.verbose:
             print(seed, file=sys.stderr, flush=True)
         outcome = trial(seed)
-        ends.update((kind, outcome.end) for kind in outcome.kinds)
+        tally.update((kind, outcome.end) for kind in outcome.kinds)
         if outcome.wrong:
             n_findings += 1
             print(f"\nseed {seed}: {outcome.wrong}\n  {outcome.tried}", flush=True)
     for kind in KINDS:
-        print(f"{kind}: {', '.join(f'{ends[kind, end]} {end}' for end in ENDS)}")
+        print(f"{kind}: {', '.join(f'{tally[kind, end]} {end}' for end in ENDS)}")
     print(f"{n_findings} findings up to seed {seed}")
     return min(1, n_findings)
 

@@ -142,16 +142,19 @@ class Detaches(nn.Module):
 
 
 class BadGradient(nn.Module):
-    """Adds nothing, with a gradient that is NaN or infinite where an input is at most `limit`."""
+    """Adds nothing, with a gradient that is infinite or NaN where an input is above a limit."""
 
-    def __init__(self, network: nn.Module, limit: float) -> None:
+    def __init__(self, network: nn.Module, limit: float, factor: float) -> None:
         super().__init__()
         self.network = network
         self.limit = limit
+        self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
-        nothing = (0 * (x - self.limit).relu()).sqrt().sum([1, 2, 3])
-        return self.network(x) + nothing.unsqueeze(1)
+        bad = x > self.limit
+        ones = torch.ones_like(x)
+        roots = torch.where(bad, x - x.detach(), ones).sqrt() - torch.where(bad, 0 * ones, ones)
+        return self.network(x) + (self.factor * roots).sum([1, 2, 3]).unsqueeze(1)
 
 
 class PartsInAList(nn.Module):
@@ -219,15 +222,15 @@ def _lists(dice: random.Random, to: Wrapped) -> None:
     to.own(PartsInAList(to.module(), gradient=dice.random() < 0.5))
 
 
-@_kind("NaN gradients", 1)
+@_kind("NaN or infinite gradients", 1)
 def _nan_gradients(dice: random.Random, to: Wrapped) -> None:
-    to.own(BadGradient(to.module(), limit=10.0))
+    to.own(BadGradient(to.module(), limit=-1.0, factor=dice.choice((0.0, 1.0))))
 
 
-@_kind("NaN gradients of some pixels", 1)
+@_kind("NaN or infinite gradients of some pixels", 1)
 def _some_nan_gradients(dice: random.Random, to: Wrapped) -> None:
-    limit = float(to.inputs[-1].quantile(dice.choice((0.1, 0.5, 0.9))))
-    to.own(BadGradient(to.module(), limit))
+    limit = float(to.inputs[-1].quantile(dice.choice((0.1, 0.5, 0.999))))
+    to.own(BadGradient(to.module(), limit, factor=dice.choice((0.0, 1.0))))
 
 
 # 3. What scores mean
