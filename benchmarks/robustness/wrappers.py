@@ -339,8 +339,11 @@ def _training(dice: random.Random, to: Wrapped) -> None:
 def _traced_in_training(dice: random.Random, to: Wrapped) -> None:
     module = _module_in_training(dice, to)
     rest = (lambda x: x) if isinstance(to.forward_func, nn.Module) else to.forward_func
-    with torch.no_grad():
-        traced = torch.jit.trace(module, to.inputs, check_trace=False).eval()
+    try:
+        with torch.no_grad():
+            traced = torch.jit.trace(module, to.inputs, check_trace=False).eval()
+    except RuntimeError as error:  # parts in lists are constants to TorchScript
+        raise UnfitError from error
     to.owned.append(traced)
     to.forward_func = lambda x: rest(traced(x))
 
