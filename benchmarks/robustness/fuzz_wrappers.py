@@ -51,11 +51,17 @@ class Outcome(NamedTuple):
 ENDS = ("refused", "warned", "right", "wrong")
 
 
-def trial(dice: random.Random, explainer: type[PCIM] = PCIM) -> Outcome:
-    """Wrap a network, explain it and judge the end."""
+def trial(dice: random.Random, explainer: type[PCIM] = PCIM, kinds: Sequence[str] = ()) -> Outcome:
+    """Wrap a network, explain it and judge the end.
+
+    Args:
+        dice: Decide everything.
+        explainer: What explains the wrapped network.
+        kinds: The wrappers, where they are not to be drawn.
+    """
     network, inputs = planted(dice)
     wrapped = Wrapped(network, inputs, call={"target": TARGET}, owned=[network])
-    kinds = _wrap(dice, wrapped)
+    kinds = _wrap(dice, wrapped, set(kinds) or _drawn(dice))
     if dice.random() < SHARE_OF_FAST:  # where there is no gradient; else it is warned of
         wrapped.call["perturbations_per_eval"] = 50
     if dice.random() < SHARE_OF_SHORT:
@@ -123,9 +129,12 @@ def _cnn(spot: Tensor, generator: torch.Generator) -> nn.Sequential:
     return nn.Sequential(convolution, nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), head)
 
 
-def _wrap(dice: random.Random, wrapped: Wrapped) -> tuple[str, ...]:
-    """Put one to three kinds around the network; return those that fit."""
-    drawn = {dice.choice(list(KINDS)) for _ in range(dice.choice((1, 1, 2, 2, 3)))}
+def _drawn(dice: random.Random) -> set[str]:
+    return {dice.choice(list(KINDS)) for _ in range(dice.choice((1, 1, 2, 2, 3)))}
+
+
+def _wrap(dice: random.Random, wrapped: Wrapped, drawn: set[str]) -> tuple[str, ...]:
+    """Put kinds around the network, in their order; return those that fit."""
     groups: set[str] = set()
     fitting = []
     for name, kind in KINDS.items():

@@ -279,6 +279,7 @@ def _doubts(prepared: _Prepared, solution: Solution, weights: Maps, kind: ScoreK
         little_evidence=prepared.little,
         no_gradient=~solution.moved,
         not_finite=(taken & ~solution.loss_history.isfinite()).any(1),
+        not_differentiable=~solution.differentiable,
         reference_shows=shows,
         empty=is_empty(weights),
         not_preserved=none,
