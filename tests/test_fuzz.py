@@ -10,6 +10,7 @@ from benchmarks.robustness import fuzz_wrappers
 from benchmarks.robustness.fuzz import trial
 from benchmarks.robustness.wrappers import KINDS
 from captum_pcim import PCIM
+from captum_pcim.core.reachable import reachable_modules
 
 SLICES = [range(start, start + 15) for start in range(0, 90, 15)]
 
@@ -77,10 +78,11 @@ def test_a_wrong_map_is_reported(change, found):
 
 def test_a_call_that_changes_a_module_of_the_callers_is_reported():
     def change(pcim, maps):
-        pcim.forward_func[-1].bias.data += 1
+        network = next(iter(reachable_modules(pcim.forward_func).values()))
+        network[-1].bias.data += 1
         return maps
 
-    assert "changed ['1.bias']" in wrapped("small batches", explaining(change), seed=1).wrong
+    assert "changed [" in wrapped("in a closure", explaining(change)).wrong
 
 
 def test_the_map_of_the_plain_network_agrees_with_itself_up_to_a_little():

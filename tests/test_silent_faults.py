@@ -170,8 +170,18 @@ def test_what_the_rest_of_the_batch_decides_is_found_where_the_network_is_sure_o
         odds = 6 * (1.5 * normalised[:, 0, 4:10, 4:10].mean((1, 2))).tanh()
         return torch.stack([0 * odds, odds], 1)
 
-    with pytest.warns(PCIMWarning, match=r"^forward_func: .* differ by .* between batches"):
-        PCIM(forward).attribute(bright_images(1), target=1, n_steps=4)
+    with pytest.raises(ValueError, match=r"^forward_func: .*scores of each image alone.* gradient"):
+        PCIM(forward).attribute(bright_images(1), target=1)
+
+
+def test_rows_that_go_one_by_one_are_alone():
+    def forward(x):
+        return net(nn.functional.batch_norm(x, None, None, training=True))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PCIMWarning)
+        pcim = PCIM(forward, references=[Constant(0.0)])
+        pcim.attribute(bright_images(2), target=1, internal_batch_size=1)
 
 
 class Counting(nn.Module):

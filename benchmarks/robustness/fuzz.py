@@ -47,7 +47,7 @@ def trial(seed: int) -> Outcome:
 def main() -> int:
     arguments = _arguments()
     torch.set_num_threads(1)
-    logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
+    logging.getLogger("torch").setLevel(logging.CRITICAL)  # of programs that do not compile
     print(f"seeds from {arguments.seed}", flush=True)
     ends = time.monotonic() + arguments.seconds
     n_findings, seed = 0, arguments.seed

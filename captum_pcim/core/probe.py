@@ -1,13 +1,12 @@
 """Asking the network before it is explained: is there a gradient, and does an image score alike?
 
-A pass of two rows, the first image and a half blend of it, and one of the half blend alone answer
-both: an image that the network is sure of may score alike whatever stands beside it, where its
-blends do not. Only what is suspicious costs more.
+One pass of two rows, the first image and a half blend of it, answers both: its score has to be the
+one that it had among the others, and no gradient of it may lie in the blend beside it, as an image
+that the network is sure of scores alike whatever stands there. Only what is suspicious costs more.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -20,7 +19,9 @@ from captum_pcim.core.scores import read_scores, select_classes
 from captum_pcim.core.warn import warn
 
 REPEATS = 8  # of an image in one batch: they score alike but where chance has a hand in it
-COUPLED = 0.1  # by which log-odds differ where the others decide so much that a map means nothing
+COUPLED = 0.1  # by which log-odds differ, or the share of a gradient in other images, where these
+# decide so much that a map means nothing
+LEAST_SHARE = 1e-4  # of a gradient, that is no rounding
 
 
 class NoGradient(Exception):  # noqa: N818 - a finding, not an error
@@ -53,20 +54,18 @@ def check_gradient(problem: Problem, images: Images, rounding: float) -> int:
         NoGradient: If there is no gradient.
         ValueError: If an image scores otherwise among other images.
     """
-    first = _rows(images, 0, 1)
-    half = _half_blends(first)
-    together = images.full.log_odds[:1]
+    first, together = _rows(images, 0, 1), images.full.log_odds[:1]
     try:
-        odds, n_rows = _differentiated(problem, first), 3
+        again, share = _differentiated(problem, first)
     except NoGradient:
         if len(images) == 1:
             raise
-        _differentiated(problem, _rows(images, 1, len(images)))
+        _, share = _differentiated(problem, _rows(images, 1, len(images)))
         again = _scored(problem, first, first.inputs)
-        return 2 * len(images) + 1 + check_alone(problem, first, together, again, rounding)
-    alone = _scored(problem, first, half)
-    n_rows += check_alone(problem, first, together, odds[:1], rounding)
-    return n_rows + check_alone(problem, replace(first, inputs=half), odds[1:], alone, rounding)
+        n_rows = 2 * len(images) + 1
+    else:
+        n_rows = 2
+    return n_rows + check_alone(problem, first, together, again, share, rounding)
 
 
 def _rows(images: Images, start: int, stop: int) -> Images:
@@ -80,15 +79,23 @@ def _half_blends(images: Images) -> tuple[Tensor, ...]:
     )
 
 
-def _differentiated(problem: Problem, images: Images) -> Tensor:
-    """Return the log-odds of images and of their half blends, if they have a gradient."""
+def _differentiated(problem: Problem, images: Images) -> tuple[Tensor, float]:
+    """Return the log-odds of images, and the share of their gradients that lies in other rows.
+
+    Both they and their half blends are asked for a gradient.
+    """
     batch = [
         torch.cat(both).requires_grad_()
         for both in zip(images.inputs, _half_blends(images), strict=True)
     ]
-    odds = _recorded_log_odds(problem, images, batch)
-    _check_gradients(torch.autograd.grad(odds.sum(), batch, allow_unused=True))
-    return odds.detach()
+    n_images = len(images)
+    own, blends = _recorded_log_odds(problem, images, batch).split(n_images)
+    gradients = torch.autograd.grad(own.sum(), batch, retain_graph=True, allow_unused=True)
+    of_blends = torch.autograd.grad(blends.sum(), batch, allow_unused=True)
+    _check_gradients([*gradients, *of_blends])
+    sizes = [g.nan_to_num(0.0, 0.0, 0.0).abs().double() for g in gradients if g is not None]
+    beside, everywhere = sum(s[n_images:].sum() for s in sizes), sum(s.sum() for s in sizes)
+    return own.detach(), float(beside) / max(float(everywhere), 1e-300)
 
 
 def _scored(problem: Problem, images: Images, inputs: tuple[Tensor, ...], times: int = 1) -> Tensor:
@@ -138,25 +145,28 @@ def _check_gradients(gradients: Sequence[Tensor | None]) -> None:
 
 
 def check_alone(
-    problem: Problem, first: Images, together: Tensor, again: Tensor, rounding: float
+    problem: Problem, first: Images, together: Tensor, again: Tensor, share: float, rounding: float
 ) -> int:
-    """See that an image's log-odds are the same in two batches.
+    """See that an image's score is its own.
 
     Args:
         problem (Problem): The network and what its scores mean.
         first (Images): The image.
         together (Tensor): Its log-odds in one batch, of shape (1,).
         again (Tensor): Its log-odds in another, of shape (1,).
-        rounding (float): By which they may differ.
+        share (float): Of its gradient, that lies in other rows of the batch.
+        rounding (float): By which log-odds may differ.
 
     Returns:
-        int: Rows that were scored to tell why, where they are not.
+        int: Rows that were scored to tell why, where it is not.
 
     Raises:
-        ValueError: If they depend on the rest of the batch.
+        ValueError: If it depends on the rest of the batch.
     """
     difference = _difference(together, again)
-    if difference <= rounding:
+    if share > COUPLED:
+        raise ValueError(_coupled(difference, share))
+    if difference <= rounding and share <= LEAST_SHARE:
         return 0
     copies = tuple(torch.cat([x] * REPEATS) for x in first.inputs)
     repeated = _scored(problem, first, copies, REPEATS)
@@ -167,18 +177,24 @@ def check_alone(
             "certain"
         )
     elif difference > COUPLED:
-        raise ValueError(
-            "forward_func: expected scores of each image alone, but those of the first image "
-            f"differ by {difference:.3g} in log-odds between batches: the network normalises by "
-            "the rest of the batch (a training mode, also one that was traced or exported?); "
-            "export it again in evaluation mode, or pass internal_batch_size=1"
-        )
+        raise ValueError(_coupled(difference, share))
     else:
         warn(
-            f"forward_func: the log-odds of an image differ by {difference:.3g} between batches "
-            "(quantisation by the whole batch?); its map depends a little on the images beside it"
+            f"forward_func: the log-odds of an image differ by {difference:.3g} between batches, "
+            f"and {share:.2%} of their gradient lies in other images (quantisation or "
+            "normalisation by the whole batch?); its map depends on the images beside it"
         )
     return REPEATS
+
+
+def _coupled(difference: float, share: float) -> str:
+    return (
+        "forward_func: expected scores of each image alone, but those of the first image "
+        f"differ by {difference:.3g} in log-odds between batches, and {share:.0%} of their "
+        "gradient lies in the image beside it: the network normalises by the rest of the batch (a "
+        "training mode, also one that was traced or exported?); export it again in evaluation "
+        "mode, or pass internal_batch_size=1"
+    )
 
 
 def _difference(one: Tensor, other: Tensor) -> float:
