@@ -228,6 +228,26 @@ def test_chance_in_a_function_is_warned_of():
         PCIM(forward).attribute(bright_images(2), target=1, n_steps=4)
 
 
+def test_chance_that_rarely_acts_is_warned_of():
+    """In four of five calls no image is dropped; random numbers are drawn in each."""
+
+    def forward(x):
+        return net(x) * (torch.rand(len(x), 1) > 0.1)
+
+    pcim = PCIM(forward, seed=3)
+    with pytest.warns(PCIMWarning, match="between two calls"):
+        pcim.attribute(bright_images(1), target=1, n_steps=4)
+
+
+def test_random_numbers_without_an_effect_are_not_warned_of():
+    def forward(x):
+        return net(x) + 0 * torch.rand(len(x), 1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PCIMWarning)
+        PCIM(forward).attribute(bright_images(1), target=1)
+
+
 # Meanings of scores
 
 
@@ -253,6 +273,7 @@ def test_scores_that_contradict_what_was_said_are_refused_with_what_would_fit(
         (lambda x: net(x).softmax(1), "probabilities"),
         (lambda x: net(x).sigmoid(), "binary_probabilities"),
         (lambda x: 100 * net(x).softmax(1), "probabilities"),
+        (lambda x: 100 * net(x).sigmoid(), "binary_probabilities"),
     ],
 )
 def test_logits_that_look_like_something_else_are_warned_of(forward_func, kind):

@@ -170,8 +170,8 @@ def _judged(
         try:
             maps = _called(explainer, wrapped)
         except Exception as error:
-            named = NAMES_ARGUMENT.match(str(error))
-            return ("" if named else f"{type(error).__name__}: {error}"), "refused"
+            told_so = NAMES_ARGUMENT.match(str(error)) or _fails_by_itself(wrapped)
+            return ("" if told_so else f"{type(error).__name__}: {error}"), "refused"
     silent = set(range(len(plain))) - _told_of(told, len(plain))
     if not wrapped.has_truth:
         return ("a map without a word" if silent else ""), "warned"
@@ -197,6 +197,16 @@ def _called(explainer: type[PCIM], wrapped: Wrapped) -> Sequence[Tensor]:
         return [call()]
     with ThreadPoolExecutor(wrapped.n_threads) as pool:
         return list(pool.map(call, range(wrapped.n_threads)))
+
+
+def _fails_by_itself(wrapped: Wrapped) -> bool:
+    """Whether the network raises where it is called by hand; that error comes through as it is."""
+    try:
+        with wrapped.around():
+            wrapped.forward_func(wrapped.inputs)
+    except Exception:
+        return True
+    return False
 
 
 def _told_of(told: Sequence[warnings.WarningMessage], n_images: int) -> set[int]:

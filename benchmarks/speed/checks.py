@@ -27,7 +27,7 @@ from captum_pcim import PCIM
 from captum_pcim.core.verdict import Doubts
 
 FEWEST_REPEATS = 15
-CASES = {"small CNN": 96, "ResNet-50": 32}
+CASES = {"small CNN": 64, "ResNet-50": 32}
 BATCHES = (1, 8)
 SEEN = 60.0  # log-odds for a standard deviation of 1
 NOTE = (

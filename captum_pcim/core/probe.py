@@ -7,6 +7,7 @@ that the network is sure of scores alike whatever stands there. Only what is sus
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,10 +16,12 @@ from captum_pcim._errors import describe
 from captum_pcim.core.blending import blend
 from captum_pcim.core.chunks import is_out_of_memory
 from captum_pcim.core.problem import Images, Problem
+from captum_pcim.core.random_state import Draws
 from captum_pcim.core.scores import read_scores, select_classes
 from captum_pcim.core.warn import warn
 
 REPEATS = 8  # of an image in one batch: they score alike but where chance has a hand in it
+MOST_ROUNDS = 4  # of such batches, where random numbers are drawn: dropping may be rare
 COUPLED = 0.1  # by which log-odds differ, or the share of a gradient in other images, where these
 # decide so much that a map means nothing
 LEAST_SHARE = 1e-4  # of a gradient, that is no rounding
@@ -54,7 +57,7 @@ def check_gradient(problem: Problem, images: Images, rounding: float) -> int:
         NoGradient: If there is no gradient.
         ValueError: If an image scores otherwise among other images.
     """
-    first, together = _rows(images, 0, 1), images.full.log_odds[:1]
+    first, together, draws = _rows(images, 0, 1), images.full.log_odds[:1], Draws()
     try:
         again, share = _differentiated(problem, first)
     except NoGradient:
@@ -65,7 +68,8 @@ def check_gradient(problem: Problem, images: Images, rounding: float) -> int:
         n_rows = 2 * len(images) + 1
     else:
         n_rows = 2
-    return n_rows + check_alone(problem, first, together, again, share, rounding)
+    seen = Seen(_difference(together, again), share, bool(draws))
+    return n_rows + check_alone(problem, first, seen, rounding)
 
 
 def _rows(images: Images, start: int, stop: int) -> Images:
@@ -144,17 +148,28 @@ def _check_gradients(gradients: Sequence[Tensor | None]) -> None:
         )
 
 
-def check_alone(
-    problem: Problem, first: Images, together: Tensor, again: Tensor, share: float, rounding: float
-) -> int:
-    """See that an image's score is its own.
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of an image in two batches.
+
+    Args:
+        difference (float): By which its log-odds differ, as a share of their size.
+        share (float): Of its gradient, that lies in other rows of the batch.
+        draws (bool): Whether random numbers were drawn.
+    """
+
+    difference: float
+    share: float
+    draws: bool
+
+
+def check_alone(problem: Problem, first: Images, seen: Seen, rounding: float) -> int:
+    """See that an image's score is its own, and repeats.
 
     Args:
         problem (Problem): The network and what its scores mean.
         first (Images): The image.
-        together (Tensor): Its log-odds in one batch, of shape (1,).
-        again (Tensor): Its log-odds in another, of shape (1,).
-        share (float): Of its gradient, that lies in other rows of the batch.
+        seen (Seen): What was seen of it.
         rounding (float): By which log-odds may differ.
 
     Returns:
@@ -163,37 +178,48 @@ def check_alone(
     Raises:
         ValueError: If it depends on the rest of the batch.
     """
-    difference = _difference(together, again)
-    if share > COUPLED:
-        raise ValueError(_coupled(difference, share))
-    if difference <= rounding and share <= LEAST_SHARE:
+    if seen.share > COUPLED:
+        raise ValueError(_coupled(seen))
+    alone = seen.difference <= rounding and seen.share <= LEAST_SHARE
+    if alone and not seen.draws:
         return 0
+    by_chance, n_rows = _spread(problem, first, rounding, MOST_ROUNDS if seen.draws else 1)
+    if by_chance > rounding:
+        warn(
+            "forward_func: the log-odds of an image differ by "
+            f"{max(by_chance, seen.difference):.3g} between two calls (dropout, noise or sampling "
+            "inside?); the map averages over all steps, but is less certain"
+        )
+    elif seen.difference > COUPLED:
+        raise ValueError(_coupled(seen))
+    elif not alone:
+        warn(
+            f"forward_func: the log-odds of an image differ by {seen.difference:.3g} between "
+            f"batches, and {seen.share:.2%} of their gradient lies in other images (quantisation "
+            "or normalisation by the whole batch?); its map depends on the images beside it"
+        )
+    return n_rows
+
+
+def _spread(
+    problem: Problem, first: Images, rounding: float, most_rounds: int
+) -> tuple[float, int]:
+    """Return by how much an image's log-odds differ in one batch, and the rows it took to see."""
     copies = tuple(torch.cat([x] * REPEATS) for x in first.inputs)
-    repeated = _scored(problem, first, copies, REPEATS)
-    if _difference(repeated[:1], repeated) > rounding:
-        warn(
-            f"forward_func: the log-odds of an image differ by {difference:.3g} between two calls "
-            "(dropout, noise or sampling inside?); the map averages over all steps, but is less "
-            "certain"
-        )
-    elif difference > COUPLED:
-        raise ValueError(_coupled(difference, share))
-    else:
-        warn(
-            f"forward_func: the log-odds of an image differ by {difference:.3g} between batches, "
-            f"and {share:.2%} of their gradient lies in other images (quantisation or "
-            "normalisation by the whole batch?); its map depends on the images beside it"
-        )
-    return REPEATS
+    spread, n_rounds = 0.0, 0
+    while spread <= rounding and n_rounds < most_rounds:
+        repeated = _scored(problem, first, copies, REPEATS)
+        spread, n_rounds = _difference(repeated[:1], repeated), n_rounds + 1
+    return spread, n_rounds * REPEATS
 
 
-def _coupled(difference: float, share: float) -> str:
+def _coupled(seen: Seen) -> str:
     return (
         "forward_func: expected scores of each image alone, but those of the first image "
-        f"differ by {difference:.3g} in log-odds between batches, and {share:.0%} of their "
-        "gradient lies in the image beside it: the network normalises by the rest of the batch (a "
-        "training mode, also one that was traced or exported?); export it again in evaluation "
-        "mode, or pass internal_batch_size=1"
+        f"differ by {seen.difference:.3g} in log-odds between batches, and {seen.share:.0%} of "
+        "their gradient lies in the image beside it: the network normalises by the rest of the "
+        "batch (a training mode, also one that was traced or exported?); export it again in "
+        "evaluation mode, or pass internal_batch_size=1"
     )
 
 
