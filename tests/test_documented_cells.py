@@ -15,8 +15,8 @@ from captum_pcim.screen import run_screen
 tomllib = pytest.importorskip("tomllib")  # of Python 3.11
 pytest.importorskip("zarr")
 TEXT = (Path(__file__).parents[1] / "docs" / "hci.md").read_text(encoding="utf-8")
-(CONFIGURATION,) = re.findall(r"^```toml\n(\[cells\].*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-COMMANDS = re.findall(r"^\$ captum-pcim (.*)$", TEXT, re.MULTILINE)
+(CONFIGURATION,) = re.findall(r"^```toml\n(\[cells\]\n.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+COMMANDS = re.findall(r"^\$ captum-pcim (measure .*)$", TEXT, re.MULTILINE)
 
 
 @pytest.fixture

@@ -105,6 +105,18 @@ def test_by_class_a_well_has_a_row_for_each_class_and_objects_follow_their_image
     }  # fmt: skip
 
 
+def test_image_numbers_that_begin_anew_on_every_plate_are_told_apart():
+    other = {"Metadata_Plate": "P2"}
+    images = pandas.concat([images_table(), images_table(**other, Class=["hit"] * 3 + [None])])
+    objects = pandas.concat([objects_table(), objects_table().assign(**other)])
+    wells = profiles.per_well(images, objects, by_class=True)
+    found = wells.set_index(["Metadata_Plate", "Metadata_Well", "Metadata_Class"])
+    assert found["Cells_Attribution_Mean"].to_dict() == {
+        ("P1", "A01", "control"): 1.5, ("P1", "A01", "hit"): 6.0, ("P1", "B02", "hit"): 4.0,
+        ("P2", "A01", "hit"): 3.0, ("P2", "B02", "hit"): 4.0,
+    }  # fmt: skip
+
+
 def test_objects_with_classes_of_their_own_keep_them():
     objects = objects_table().assign(Class=["a", "b", "b", "a"])
     images = images_table(Class=["a", "b", "a", None])
