@@ -210,7 +210,6 @@ class PCIM(PerturbationAttribution):
             torch.inference_mode(False),
             torch.enable_grad(),
             own_random_state(self.seed),
-            buffers_kept(self.forward_func),
             self._copies.lent() as copies,
         ):
             given = check_inputs(inputs, integers=takes_integers(self.gradients, self.forward_func))
@@ -246,7 +245,8 @@ class PCIM(PerturbationAttribution):
                 contrast=asked_contrast(contrast, n_images),
             )
             # The arithmetic of blends and weights is ours; the network alone gets the caller's.
-            with torch.autocast(device.type, enabled=False):
+            own_arithmetic = torch.autocast(device.type, enabled=False)
+            with own_arithmetic, buffers_kept(self.forward_func, view):
                 attributions, diagnostics = explain(call, self.gradients)
         result = like_inputs(attributions, inputs)
         return (result, diagnostics) if return_diagnostics else result

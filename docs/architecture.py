@@ -21,6 +21,7 @@ PACKAGE = DOCS.parent / "captum_pcim"
 FLOORS = (
     ("cli",),
     ("comparison", "screen", "profiles"),
+    ("cells",),
     ("visualize", "explainer"),
     ("metrics", "pcim", "images", "classifiers", "synthetic"),
     ("core",),

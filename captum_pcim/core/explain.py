@@ -189,7 +189,7 @@ class _Explainer:
         try:
             # A clone, because a network may work in place on what it is given.
             output = self.problem.network(tuple(x.clone() for x in inputs), arguments)
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:
             if not doubt or is_out_of_memory(error):
                 raise
             raise ValueError(f"inputs: {doubt} (the network: {describe(error)})") from error
@@ -282,6 +282,7 @@ def _doubts(prepared: _Prepared, solution: Solution, weights: Maps, kind: ScoreK
         little_evidence=prepared.little,
         no_gradient=~solution.moved,
         not_finite=(taken & ~solution.loss_history.isfinite()).any(1),
+        not_differentiable=~solution.differentiable,
         reference_shows=shows,
         empty=is_empty(weights),
         not_preserved=none,

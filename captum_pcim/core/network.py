@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from captum_pcim._compat import scores_of
 from captum_pcim.core.copies import Copies
+from captum_pcim.core.reachable import reachable_modules
 
 PREDICTED = "predicted"
 Target = int | tuple[int, ...] | Tensor | None
@@ -231,11 +232,17 @@ class Network:
 
 
 def _static_rows(forward_func: Callable[..., Any]) -> int | None:
-    """Return the number of rows that a program of torch.export was exported for, if it is fixed."""
-    graph = getattr(forward_func, "graph", None)
-    if not isinstance(graph, torch.fx.Graph):
-        return None
-    for node in graph.nodes:
+    """Return the rows that a program of torch.export takes, if they are fixed and it is called."""
+    for root in reachable_modules(forward_func).values():
+        for module in root.modules():
+            rows = _placeholder_rows(module) if isinstance(module, torch.fx.GraphModule) else None
+            if rows is not None:
+                return rows
+    return None
+
+
+def _placeholder_rows(program: torch.fx.GraphModule) -> int | None:
+    for node in program.graph.nodes:
         value = node.meta.get("val") if node.op == "placeholder" else None
         if isinstance(value, Tensor) and value.ndim > 1:
             rows = value.shape[0]

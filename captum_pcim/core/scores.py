@@ -46,6 +46,7 @@ DEFAULT_KIND: ScoreKind = "logits"
 MAX_LOG_ODDS = 8.0
 REGRESSION_LOG_ODDS = 4.0
 _NO_WEIGHT = 1e3  # nats; e to the minus that is 0 in double precision, too
+PERCENT = 50.0  # what is recognised has more than half of a hundred; logits hardly ever do
 
 
 @dataclass(frozen=True)
@@ -195,12 +196,16 @@ def check_meaning(scores: Tensor, kind: ScoreKind) -> None:
     shares = low >= 0 and high <= 1
     whole = scores.shape[1] > 1 and bool(((sums - 1).abs() < 1e-2).all())
     hundred = scores.shape[1] > 1 and low >= 0 and bool(((sums - 100).abs() < 1).all())
+    percent = low >= 0 and PERCENT <= high <= 100
     if kind in ("probabilities", "binary_probabilities"):
         _check_probabilities(kind, low, high, whole, hundred, scores.shape[1])
     elif kind == "regression":
         return
     elif hundred:
         _warn_of_kind(kind, "percentages (summing to 100)", "probabilities", "divided by 100")
+    elif percent:
+        meant = "probabilities" if scores.shape[1] == 1 else "binary_probabilities"
+        _warn_of_kind(kind, "percentages (all in [0, 100])", meant, "divided by 100")
     elif kind == "logits" and shares and whole:
         _warn_of_kind(kind, "probabilities (in [0, 1], summing to 1)", "probabilities")
     elif shares and high > low:

@@ -8,7 +8,9 @@ at
 
 .. math:: \Phi\left(-\sqrt{n / (n - 1)} \; t_{n - 1, \, 1 - \alpha / 2}\right)
 
-and one minus it, which are as wide as Student's interval where the values are normal.
+and one minus it, which are as wide as Student's interval where the values are normal. Means of
+three to five wells have too few different draws for that: their intervals are ranges, and cover the
+true mean less often than they say.
 """
 
 from __future__ import annotations

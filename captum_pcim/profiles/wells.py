@@ -89,10 +89,17 @@ def _by_class(images: pd.DataFrame, objects: pd.DataFrame | None) -> pd.DataFram
     found = found.join(_same_all_over(images), on=key[:2])
     if objects is None:
         return found
+    own = objects.assign(**{CLASS: _of_their_images(objects, images)})
+    return found.join(_averaged(own, key, _called(objects)))
+
+
+def _of_their_images(objects: pd.DataFrame, images: pd.DataFrame) -> pd.Series:
+    """The class of the image that each object lies in."""
     if "ImageNumber" not in objects or "ImageNumber" not in images:
         raise ProfileError("objects: expected 'Class' or 'ImageNumber' to tell the class by")
-    own = objects["ImageNumber"].map(images.set_index("ImageNumber")["Class"])
-    return found.join(_averaged(objects.assign(**{CLASS: own}), key, _called(objects)))
+    place = [PLATE, "ImageNumber"]
+    classes = images[[*place, "Class"]].drop_duplicates(place)
+    return objects[place].merge(classes, on=place, how="left").set_index(objects.index)["Class"]
 
 
 def _of_wells(table: pd.DataFrame, argument: str) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from captum_pcim.classifiers.classes import contrast_numbers
 from captum_pcim.classifiers.files import ModelError
 from captum_pcim.screen.attribution import AttributionSettings
 from captum_pcim.screen.settings import (
+    CellSettings,
     ControlSettings,
     ImageSettings,
     ModelSettings,
@@ -28,6 +29,7 @@ from captum_pcim.screen.toml import ConfigError, Table, check, from_tables, read
 
 __all__ = [
     "AttributionSettings",
+    "CellSettings",
     "ConfigError",
     "ControlSettings",
     "ImageSettings",
@@ -37,6 +39,9 @@ __all__ = [
     "ScreenConfig",
     "WindowSettings",
 ]
+
+
+FIELDS_OF_CELLS = 4  # their cells are some hundreds, and their pixels all in memory
 
 
 def __getattr__(name: str) -> Any:
@@ -58,6 +63,7 @@ class ScreenConfig(Table):
     windows: WindowSettings = field(default_factory=WindowSettings)
     attribution: AttributionSettings = field(default_factory=AttributionSettings)
     controls: ControlSettings = field(default_factory=ControlSettings)
+    cells: CellSettings = field(default_factory=CellSettings)
     run: RunSettings = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
@@ -92,6 +98,20 @@ class ScreenConfig(Table):
             "controls.wells",
             "wells, as windows.over is 'controls'",
             self.controls.wells,
+        )
+        self._check_cells()
+
+    def _check_cells(self) -> None:
+        if not self.cells.size:
+            return
+        labels = self.images.labels
+        check(bool(labels), "images.labels", "label images, as there are [cells]", labels)
+        blended = bool(self.controls.wells) and self.controls.reference != "none"
+        check(
+            not blended,
+            "controls.reference",
+            "'none', as a control field is no reference for [cells]",
+            self.controls.reference,
         )
 
     def _check_contrast(self) -> None:
@@ -139,6 +159,12 @@ class ScreenConfig(Table):
         """Files that a result must have beside its manifest to count as done."""
         return (FULL_MAP,) if self.output.maps else ()
 
+    @property
+    def fields_at_once(self) -> int:
+        """How many fields a worker holds at once; batches of cells are filled across them."""
+        batch = self.run.batch_size
+        return min(batch, FIELDS_OF_CELLS) if self.cells.size else batch
+
     def digest(self) -> str:
         """SHA-256 of every entry that changes a map, and of no other.
 
@@ -158,4 +184,7 @@ class ScreenConfig(Table):
             "attribution": self.attribution.said() + ([f"{contrast=}"] if contrast else []),
             "controls": [self.controls.reference] if wells else [],
         }
+        if self.cells.size:
+            cells = self.cells
+            said["cells"] = [cells.size, cells.scale or cells.size, cells.mask_neighbours]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
