@@ -45,7 +45,7 @@ docs: $(VENV)/.installed
 tutorials: $(VENV)/.installed
 	$(BIN)/python tutorials/execute.py
 
-# Trains the networks that ship, some minutes each. The same machine gives the same weights.
+# Trains the networks that ship, some minutes each, and writes their weights in place.
 networks: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.sets.train_cnn fluorescence
 	$(BIN)/python -m benchmarks.sets.train_cnn brightfield
