@@ -96,11 +96,14 @@ class CallArguments:
         additional (tuple): Additional forward arguments.
         per_image (tuple of bool): Which of them have one row per image and follow their image;
             everything else is passed on as it is.
+        competing (Tensor, optional): Which classes share an image's probability, (N, K), from
+            :func:`captum_pcim.core.contrast.competing`. None: all.
     """
 
     target: Target | Choice
     additional: tuple[Any, ...]
     per_image: tuple[bool, ...]
+    competing: Tensor | None = None
 
     @classmethod
     def of(
@@ -132,9 +135,10 @@ class CallArguments:
     def _changed(self, change: Callable[[Tensor], Tensor]) -> "CallArguments":
         """Change whatever has one row per image."""
         target = change(self.target) if isinstance(self.target, Tensor) else self.target
+        competing = None if self.competing is None else change(self.competing)
         pairs = zip(self.additional, self.per_image, strict=True)
         additional = tuple(change(a) if per_image else a for a, per_image in pairs)
-        return CallArguments(target, additional, self.per_image)
+        return CallArguments(target, additional, self.per_image, competing)
 
 
 RunNetwork = Callable[[tuple[Tensor, ...], CallArguments], Tensor]

@@ -17,7 +17,6 @@ from captum_pcim.core.blending import blend
 from captum_pcim.core.chunks import is_out_of_memory
 from captum_pcim.core.problem import Images, Problem
 from captum_pcim.core.random_state import Draws
-from captum_pcim.core.scores import read_scores, select_classes
 from captum_pcim.core.warn import warn
 
 REPEATS = 8  # of an image in one batch: they score alike but where chance has a hand in it
@@ -127,8 +126,7 @@ def _recorded_log_odds(problem: Problem, images: Images, batch: Sequence[Tensor]
 
 def _log_odds(problem: Problem, images: Images, inputs: tuple[Tensor, ...], times: int) -> Tensor:
     arguments = images.arguments.repeat(times)
-    scores, classes = select_classes(problem.network(inputs, arguments), arguments.target)
-    return read_scores(scores, classes, problem.score, images.calibration).log_odds
+    return problem.read(problem.network(inputs, arguments), arguments, images.calibration).log_odds
 
 
 def _check_gradients(gradients: Sequence[Tensor | None]) -> None:
