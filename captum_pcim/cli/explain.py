@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,9 +226,12 @@ def _report(out: OutFolder) -> int:
     print(
         f"{len(out.done)} images explained, {len(failed)} failed: {out.folder / 'diagnostics.csv'}"
     )
+    verdicts = Counter(entry["row"]["verdict"] for entry in out.done.values())
+    for verdict, number in verdicts.most_common():
+        print(f"{number} of them: {verdict}")
     notes = [entry["row"]["notes"] for entry in out.done.values() if entry["row"].get("notes")]
     if notes:
-        print(f"{len(notes)} of them have notes that say what their maps are worth")
+        print(f"{len(notes)} of them have notes in it")
     for note in notes_of_network(notes):
         print(f"captum-pcim explain: {note}", file=sys.stderr)
     return 1 if failed else 0
