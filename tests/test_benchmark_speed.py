@@ -3,13 +3,25 @@
 import time
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import images
+from torch import nn
 
+from benchmarks.speed import checks
+from benchmarks.speed.checks import Sees
 from benchmarks.speed.large_fields import bound
 from benchmarks.speed.timing import Pairs, exponent, in_turn, running_peak
 
 sizes = st.floats(0.1, 1e6)
+
+
+class Unsure(nn.Module):
+    """A network with a gradient that hardly tells an image from its references."""
+
+    def forward(self, inputs):
+        return torch.stack([0 * inputs.mean((1, 2, 3)), 0.01 * inputs.std((1, 2, 3))], 1)
 
 
 @given(st.floats(-3, 3), sizes, st.lists(sizes, min_size=2, max_size=6, unique=True))
@@ -71,3 +83,14 @@ def test_the_bound_counts_the_fields_at_once_and_the_maps_that_are_finished():
     assert bound(100, n_pixels=10, n_stains=5, at_once=1, n_finished=0) == 100 + 4 * 11 * 10
     more = bound(100, n_pixels=10, n_stains=5, at_once=2, n_finished=3)
     assert more == 100 + 4 * (2 * 11 + 3 * 5) * 10
+
+
+@pytest.mark.parametrize(
+    ("batch", "shown", "rows"), [(1, False, 4), (8, False, 18), (8, True, 18 + 5 * 8)]
+)
+def test_the_checks_make_a_pass_of_each_reference_and_two_rows_and_try_five_others(
+    batch, shown, rows
+):
+    inputs = images(batch, 3, 16)
+    network = Unsure() if shown else Sees(Unsure())
+    assert checks.rows_of(network, inputs) - checks.rows_of(network, inputs, checked=False) == rows

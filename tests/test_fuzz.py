@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.robustness import fuzz_wrappers
 from benchmarks.robustness.fuzz import trial
-from benchmarks.robustness.wrappers import KINDS
+from benchmarks.robustness.fuzz_wrappers import KINDS
 from captum_pcim import PCIM
 from captum_pcim.core.reachable import reachable_modules
 

@@ -24,8 +24,7 @@ import warnings
 import torch
 
 from benchmarks.robustness import fuzz_calls, fuzz_files, fuzz_wrappers
-from benchmarks.robustness.fuzz_wrappers import ENDS, Outcome
-from benchmarks.robustness.wrappers import KINDS
+from benchmarks.robustness.fuzz_wrappers import ENDS, KINDS, Outcome
 
 # An hour is several hundred trials of each kind of wrapper; files take longest.
 SHARE_OF_FILES, SHARE_OF_CALLS = 0.05, 0.25

@@ -1,7 +1,7 @@
 """Wrapped networks: no map may be wrong without a word.
 
 A trial plants evidence in small images, explains a plain network that sees it, puts one or several
-of the kinds of `wrappers` around the network, and explains it again. It has to end in an error that
+of `KINDS` around the network, and explains it again. It has to end in an error that
 begins with the name of an argument, in a `PCIMWarning` about the image, or in a map that agrees
 with the one of the plain network; and the caller's modules stay as they were.
 """
@@ -17,9 +17,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from benchmarks.robustness import wrapped_calls, wrapped_networks
 from benchmarks.robustness.fuzz_calls import NAMES_ARGUMENT
-from benchmarks.robustness.wrappers import KINDS, UnfitError, Wrapped, unchanged
+from benchmarks.robustness.wrappers import UnfitError, Wrapped, unchanged
 from captum_pcim import PCIM, PCIMWarning
+
+KINDS = {**wrapped_networks.KINDS, **wrapped_calls.KINDS}
 
 SIDE, N_STAINS, N_CLASSES, TARGET = 16, 3, 3, 1
 SPOT = 5  # pixels along the side of the planted evidence

@@ -28,7 +28,7 @@ from captum_pcim.core.verdict import Doubts
 
 FEWEST_REPEATS = 15
 CASES = {"small CNN": 64, "ResNet-50": 32}
-BATCHES = (1, 8)
+BATCHES = (8, 1)
 SEEN = 60.0  # log-odds for a standard deviation of 1
 NOTE = (
     "Passes and rows that a call makes for its checks, counted, and seconds inside them as a share "
@@ -71,7 +71,7 @@ def _measured(
     model = model if shown else Sees(model).eval()
     generator = torch.Generator().manual_seed(0)
     inputs = torch.rand(batch, 3, side, side, generator=generator).to(device)
-    rows_of_checks = _rows(model, inputs) - _rows(model, inputs, checked=False)
+    rows_of_checks = rows_of(model, inputs) - rows_of(model, inputs, checked=False)
     shares: list[float] = []
 
     def with_checks() -> None:
@@ -111,7 +111,7 @@ def _attribute(model: Callable[..., Any], inputs: Tensor) -> None:
         PCIM(model).attribute(inputs, target=1)
 
 
-def _rows(model: nn.Module, inputs: Tensor, checked: bool = True) -> int:
+def rows_of(model: nn.Module, inputs: Tensor, checked: bool = True) -> int:
     """Rows that the network sees in a call."""
     seen: list[int] = []
 

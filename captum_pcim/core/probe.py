@@ -58,15 +58,13 @@ def check_gradient(problem: Problem, images: Images, rounding: float) -> int:
     """
     first, together, draws = _rows(images, 0, 1), images.full.log_odds[:1], Draws()
     try:
-        again, share = _differentiated(problem, first)
+        again, share, n_rows = _differentiated(problem, first)
     except NoGradient:
         if len(images) == 1:
             raise
-        _, share = _differentiated(problem, _rows(images, 1, len(images)))
+        _, share, n_rows = _differentiated(problem, _rows(images, 1, len(images)))
         again = _scored(problem, first, first.inputs)
-        n_rows = 2 * len(images) + 1
-    else:
-        n_rows = 2
+        n_rows += 5  # of the first image, four without a gradient
     seen = Seen(_difference(together, again), share, bool(draws))
     return n_rows + check_alone(problem, first, seen, rounding)
 
@@ -82,23 +80,36 @@ def _half_blends(images: Images) -> tuple[Tensor, ...]:
     )
 
 
-def _differentiated(problem: Problem, images: Images) -> tuple[Tensor, float]:
-    """Return the log-odds of images, and the share of their gradients that lies in other rows.
+def _differentiated(problem: Problem, images: Images) -> tuple[Tensor, float, int]:
+    """Return the log-odds of images, and the share of a gradient in other rows, and the rows.
 
-    Both they and their half blends are asked for a gradient.
+    Where images have no gradient their half blends are asked, as a network may be sure of an image.
+    """
+    try:
+        return *_gradient(problem, images, of=0), 2 * len(images)
+    except NoGradient:
+        return *_gradient(problem, images, of=1), 4 * len(images)
+
+
+def _gradient(problem: Problem, images: Images, of: int) -> tuple[Tensor, float]:
+    """Differentiate the images (of=0) or their half blends (of=1) in a batch of both.
+
+    One at a time, as compiled networks refuse to go backward twice.
     """
     batch = [
         torch.cat(both).requires_grad_()
         for both in zip(images.inputs, _half_blends(images), strict=True)
     ]
-    n_images = len(images)
-    own, blends = _recorded_log_odds(problem, images, batch).split(n_images)
-    gradients = torch.autograd.grad(own.sum(), batch, retain_graph=True, allow_unused=True)
-    of_blends = torch.autograd.grad(blends.sum(), batch, allow_unused=True)
-    _check_gradients([*gradients, *of_blends])
-    sizes = [g.nan_to_num(0.0, 0.0, 0.0).abs().double() for g in gradients if g is not None]
-    beside, everywhere = sum(s[n_images:].sum() for s in sizes), sum(s.sum() for s in sizes)
-    return own.detach(), float(beside) / max(float(everywhere), 1e-300)
+    odds = _recorded_log_odds(problem, images, batch).split(len(images))
+    gradients = torch.autograd.grad(odds[of].sum(), batch, allow_unused=True)
+    _check_gradients(gradients)
+    sizes = [
+        [float(rows.sum(dtype=torch.float64)) for rows in g.abs().nan_to_num(0, 0, 0).chunk(2)]
+        for g in gradients
+        if g is not None
+    ]
+    own, beside = (sum(size[which] for size in sizes) for which in (of, 1 - of))
+    return odds[0].detach(), beside / max(own + beside, 1e-300)
 
 
 def _scored(problem: Problem, images: Images, inputs: tuple[Tensor, ...], times: int = 1) -> Tensor:
