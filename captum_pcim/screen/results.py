@@ -11,12 +11,12 @@ from captum_pcim.explainer import Explanation
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key
 from captum_pcim.screen.objects import measure_objects
-from captum_pcim.screen.previews import image_preview, map_preview
+from captum_pcim.screen.previews import image_preview, map_preview, stains_preview
 from captum_pcim.screen.reading import FieldImage
 from captum_pcim.screen.store import FULL_MAP, Store
 
 OBJECTS = "objects.npy"
-IMAGE, MAP = "image.png", "map.png"
+IMAGE, STAINS, MAP = "image.png", "stains.png", "map.png"
 
 
 def map_names(config: ScreenConfig) -> list[str]:
@@ -56,6 +56,7 @@ def write_result(
             np.save(folder / OBJECTS, measure_objects(weights, sample.labels))
         if config.output.previews:
             (folder / IMAGE).write_bytes(image_preview(sample.inputs, config.output.colours))
+            (folder / STAINS).write_bytes(stains_preview(sample.inputs))
             (folder / MAP).write_bytes(map_preview(explanation.attributions))
         if config.output.maps:
             from captum_pcim.screen.maps import write_map
