@@ -314,7 +314,9 @@ function follow() {
   const well = byName.get(parts[0]);
   const at = well ? well.images.findIndex((image) => image.field === parts[1]) : -1;
   openWell(well || null, Math.max(0, at));
-  if (well) byId("well").scrollIntoView({ block: "nearest" });
+  if (!well) return;
+  const { top } = byId("well").getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) byId("well").scrollIntoView();
 }
 
 function go(well, image = null) {
