@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from captum_pcim.screen.objects import column_names, measure_objects
+from captum_pcim.cells.objects import column_names, measure_objects
 from captum_pcim.screen.previews import SIDE, image_preview, map_preview, stains_preview
 from captum_pcim.screen.report import safe_name
 

@@ -32,6 +32,7 @@ ROOMS = {
         "golden", "solver", "constants", "pcim", "forward_only", "adam", "blending", "isolation",
         "references", "objective", "scores", "smoothing", "numerics", "networks", "bad_input",
         "captum_conformance", "model_untouched", "planted", "properties", "threads", "compat",
+        "grids", "readout", "diagnostics", "silent_faults",
     ),
     "comparison": ("compare", "compare_files", "trivial"),
     "metrics": (
@@ -40,7 +41,7 @@ ROOMS = {
     ),
 }  # fmt: skip
 OTHERS = (
-    r"benchmark|tutorial|readme|packaging|screen|cli|demo|cuda|fuzz|quantus|imports|adapters"
+    r"benchmark|tutorial|documented|recipes|readme|packaging|screen|cli|demo|cuda|fuzz|quantus|imports|adapters"
     r"|architecture|contributing|plates|labels|models|images|explainer|names|atomic"
 )
 

@@ -101,6 +101,13 @@ class Problem:
         self.terms = terms
         self.score = score
 
+    def read(
+        self, output: Tensor, arguments: CallArguments, calibration: Calibration | None
+    ) -> Scores:
+        """Read what the network returned as scores of the targets."""
+        scores, classes = select_classes(output, arguments.target)
+        return read_scores(scores, classes, self.score, calibration, arguments.competing)
+
     def scores(
         self, images: Images, weights: tuple[Tensor, ...], reference: int
     ) -> tuple[Scores, Scores]:
@@ -113,8 +120,7 @@ class Problem:
         output = self.network(batch, arguments)
         if torch.is_grad_enabled():
             check_differentiable(output)
-        scores, classes = select_classes(output, arguments.target)
-        return read_scores(scores, classes, self.score, images.calibration).halves()
+        return self.read(output, arguments, images.calibration).halves()
 
     def probabilities(
         self, images: Images, weights: tuple[Tensor, ...], reference: int, at_once: int

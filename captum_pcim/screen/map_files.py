@@ -10,7 +10,7 @@ from pathlib import Path
 
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan
-from captum_pcim.screen.maps import StoredMap, read_map
+from captum_pcim.screen.maps import StoredMap, stored_map
 from captum_pcim.screen.report import safe_name
 from captum_pcim.screen.store import FULL_MAP, Store
 
@@ -45,7 +45,7 @@ def _export_tiffs(keys: Sequence[Key], store: Store) -> None:
     for name, key in named.items():
         if _made_of(store.path / name) != key.sha:
             with store.replacing(name) as path:
-                write_tiff(path, read_map(store.folder(key.sha) / FULL_MAP), key.sha)
+                write_tiff(path, stored_map(store.folder(key.sha) / FULL_MAP), key.sha)
     for path in (store.path / FOLDER).glob("*/*.tif"):
         if path.relative_to(store.path).as_posix() not in named and _made_of(path):
             path.unlink()  # of an image that is gone, or that failed since

@@ -15,7 +15,7 @@ import numpy as np
 
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key
-from captum_pcim.screen.maps import StoredMap, read_map
+from captum_pcim.screen.maps import StoredMap, stored_map
 from captum_pcim.screen.planes import read_object_numbers, read_pixels
 from captum_pcim.screen.report import safe_name
 from captum_pcim.screen.store import FULL_MAP, Store
@@ -64,7 +64,7 @@ def _export_well(config: ScreenConfig, root: Any, well: str, keys: list[Key], st
                 continue
             with store.temporary() as temporary:
                 made = zarr_library().create_group(temporary / name, zarr_format=3)
-                write(made, config, key, read_map(store.folder(key.sha) / FULL_MAP))
+                write(made, config, key, stored_map(store.folder(key.sha) / FULL_MAP))
                 made.attrs[OWN] = {"result": key.sha, "field": key.field.site}
                 _put(temporary / name, folder / name, store)
     _writer().write_well_metadata(

@@ -60,7 +60,7 @@ class StoredMap:
     unit: str
 
 
-def read_map(path: Path) -> StoredMap:
+def stored_map(path: Path) -> StoredMap:
     """Reads what :func:`write_map` has written."""
     group = zarr_library().open_group(path, mode="r")
     height, width = scale_of(str(path))

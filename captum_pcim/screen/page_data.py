@@ -37,7 +37,8 @@ HELP = {
     "Stain_Weight_": "how much of this stain is kept, from 0 to 1",
 }
 
-Objects = Mapping[int, tuple[int, Sequence[Sequence[Any]]]]
+Place = tuple[str, ...]
+Objects = Mapping[Place, tuple[int, Sequence[Sequence[Any]]]]
 
 
 def plate_data(config: ScreenConfig, rows: Sequence[Row], store: Store, objects: Objects) -> Row:
@@ -75,16 +76,16 @@ def plate_shape(wells: Iterable[str]) -> tuple[int, int]:
 
 
 def strongest_objects(config: ScreenConfig, store: Store) -> Objects:
-    """Reads the tables of objects and keeps the few of each image with the highest mean weight.
+    """Reads the table of cells or objects and keeps the few of the highest mean weight an image.
 
     Returns:
-        By image number: how many objects there are, and of the strongest number, mean weight,
-        share of the map, and x and y where the table tells them.
+        By plate, well and field: how many objects there are, and of the strongest number, mean
+        weight, share of the map, and x and y where the table tells them.
     """
-    kept: dict[int, list[tuple[float, int, list[Any]]]] = defaultdict(list)
-    counts: dict[int, int] = defaultdict(int)
+    kept: dict[Place, list[tuple[float, int, list[Any]]]] = defaultdict(list)
+    counts: dict[Place, int] = defaultdict(int)
     for row in _object_rows(config, store):
-        image, number = int(row["ImageNumber"]), int(row["ObjectNumber"])
+        image, number = _place(row), int(row["ObjectNumber"])
         mean = _mean(row, MEAN)
         if mean is None:
             continue
@@ -100,7 +101,8 @@ def strongest_objects(config: ScreenConfig, store: Store) -> Objects:
 
 
 def _object_rows(config: ScreenConfig, store: Store) -> Iterator[Mapping[str, Any]]:
-    path = store.path / f"objects.{config.output.table}"
+    name = "cells" if config.cells.size else "objects"
+    path = store.path / f"{name}.{config.output.table}"
     if not config.images.labels or not path.is_file():
         return
     yield from _csv_rows(path) if path.suffix == ".csv" else _parquet_rows(path)
@@ -117,6 +119,10 @@ def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     with pyarrow.parquet.ParquetFile(path) as file:
         for batch in file.iter_batches():
             yield from batch.to_pylist()
+
+
+def _place(row: Mapping[str, Any]) -> Place:
+    return (row["Metadata_Plate"], row["Metadata_Well"], row["Metadata_Site"])
 
 
 def _mean(row: Mapping[str, Any], measure: str) -> float | None:
@@ -154,7 +160,7 @@ def _columns(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
 def _image(
     row: Row, numbers: Sequence[str], texts: Sequence[str], store: Store, objects: Objects
 ) -> Row:
-    count, strongest = objects.get(row["ImageNumber"], (0, ()))
+    count, strongest = objects.get(_place(row), (0, ()))
     told = {
         "well": row["Metadata_Well"],
         "field": row["Metadata_Site"],

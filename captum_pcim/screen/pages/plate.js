@@ -77,7 +77,7 @@ const ramp = (stops) => `linear-gradient(90deg, ${stops.join(", ")})`;
 
 function colourOf(well) {
   if (!well.done) return "";
-  if (shown === "class") return data.classes[well.class];
+  if (shown === "class") return data.classes[well.class] || "";
   const i = names.indexOf(shown), value = well.numbers[i], [low, high] = limitsShown(i);
   if (value == null) return "";
   const share = high > low ? (value - low) / (high - low) : 0.5;
