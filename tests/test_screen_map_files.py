@@ -1,6 +1,8 @@
 """Full maps in the folder `maps`, read by the libraries that people read them with."""
 
 import os
+import re
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from screen_plates import (
 
 from captum_pcim.screen import ConfigError, run_screen
 from captum_pcim.screen.report import safe_name
+from captum_pcim.screen.settings import MapForm
 
 zarr = pytest.importorskip("zarr", minversion="3")
 tifffile = pytest.importorskip("tifffile")
@@ -141,6 +144,11 @@ def test_hostile_names_stay_in_the_folder_and_apart(screen):
         f"{safe_name(HOSTILE)}/A01_{safe_name(site)}.tif" for site in ("a/b", "a_b")
     }
     assert len(files(screen)) == 2
+
+
+def test_the_page_tells_of_every_form():
+    page = (TESTS.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert tuple(re.findall(r'^\| `"(\w+)"` \| `maps/', page, re.MULTILINE)) == get_args(MapForm)
 
 
 def test_a_form_that_is_unknown_is_refused(screen):
