@@ -3,7 +3,9 @@
 Nothing is downloaded: tools and dependencies are those that are installed.
 """
 
+import configparser
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -123,3 +125,17 @@ def test_the_installed_command_runs(installed):
     from captum_pcim import __version__
 
     assert _run(installed.with_name("captum-pcim"), "--version").strip() == __version__
+
+
+def test_the_recipe_for_conda_needs_what_the_wheel_needs():
+    recipe = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text(encoding="utf-8"))
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    renamed = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+    wanted = set()
+    for line in setup["options"]["install_requires"].split():
+        name, versions = re.fullmatch(r"([a-z]+)(.*)", line).groups()
+        wanted.add(f"{renamed.get(name, name)} {versions}".strip())
+    assert set(recipe["requirements"]["run"]) == wanted | {"python >=${{ python_min }}"}
+    version = (PACKAGE / "_version.py").read_text(encoding="utf-8")
+    assert f'"{recipe["context"]["version"]}"' in version

@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from screen_plates import config
+from screen_plates import LABELS, command_line, config, write_toml
 
 from captum_pcim import PCIMWarning
 from captum_pcim.cli.main import main
@@ -468,6 +468,44 @@ def test_the_command_takes_another_table_of_objects(results, tmp_path):
     command = ["profiles", str(results), "--plate-map", str(plate_map)]
     assert main([*command, "--objects", str(objects), "--out", str(tmp_path / "own")]) == 0
     assert rows(tmp_path / "own" / "wells.csv")[0]["Nuclei_Attribution_Share"] == "0.5"
+
+
+def test_the_profiles_of_a_screen_of_cells_are_those_of_its_cells(screen):
+    assert run_screen(config(screen, cells={"size": 12})).failures == {}
+    (screen / "map.csv").write_text("well,treatment\nA01,DMSO\nA02,X\nB01,X\n")
+    results = screen / "results"
+    assert main(["profiles", str(results), "--plate-map", str(screen / "map.csv")]) == 0
+    cells = rows(results / "cells.csv")
+    (well,) = (r for r in rows(results / "profiles" / "wells.csv") if r["Metadata_Well"] == "A01")
+    of_well = [cell for cell in cells if cell["Metadata_Well"] == "A01"]
+    for name, column in (
+        ("Cells_Attribution_Enrichment", "Cells_Attribution_Enrichment"),
+        ("Cells_Probability_left", "Probability_left"),
+    ):
+        expected = np.mean([float(cell[column]) for cell in of_well])
+        assert float(well[name]) == pytest.approx(expected)
+    left = np.mean([cell["Class"] == "left" for cell in of_well])
+    assert float(well["Cells_ClassShare_left"]) == pytest.approx(left)
+    classes = {row["Metadata_Class"] for row in rows(results / "profiles" / "classes.csv")}
+    assert classes == {cell["Class"] for cell in cells}
+
+
+def test_compartments_that_were_measured_later_are_averaged(screen):
+    pytest.importorskip("zarr")
+    toml = write_toml(screen, output={"path": str(screen / "results"), "maps": True})
+    assert command_line(toml) == 0
+    assert main(["measure", "--config", str(toml), "--nuclei", LABELS]) == 0
+    measured = screen / "results" / "measured.csv"
+    (screen / "map.csv").write_text("well,treatment\nA01,DMSO\nA02,X\nB01,X\n")
+    command = ["profiles", str(screen / "results"), "--plate-map", str(screen / "map.csv")]
+    assert main([*command, "--objects", str(measured)]) == 0
+    wells = rows(screen / "results" / "profiles" / "wells.csv")
+    expected = np.mean([
+        float(row["Nuclei_Attribution_Share"]) for row in rows(measured)
+        if row["Metadata_Well"] == "A02"
+    ])  # fmt: skip
+    found = {row["Metadata_Well"]: float(row["Nuclei_Attribution_Share"]) for row in wells}
+    assert found["A02"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
