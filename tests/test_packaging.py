@@ -22,7 +22,7 @@ pytest.importorskip("twine")
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "captum_pcim"
-SHIPPED = ("*.py", "py.typed", "synthetic/weights/*.pt")
+SHIPPED = ("*.py", "py.typed", "synthetic/weights/*.pt", "screen/pages/*.*")
 
 
 def _run(*command, **options):

@@ -50,7 +50,7 @@ def soak(folder: Path, options: argparse.Namespace) -> Table:
     assert set(finished(folder)) == {key.sha for key in plan.keys}, "an image is missing or foreign"
     for key in plan.keys:
         assert set(os.listdir(store.folder(key.sha))) == {
-            "manifest.json", "objects.npy", "image.png", "map.png",
+            "manifest.json", "objects.npy", "image.png", "map.png", "stains.png",
         }  # fmt: skip
         store.manifest(key.sha)
     assert not os.listdir(store.path / "tmp"), "something half-written is left"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,35 @@ def write_map(path: Path, attributions: FloatPixels, field: Field, stains: Seque
         dimension_names=["c", "y", "x"],
     )
     array[...] = attributions.astype("float16")
+
+
+@dataclass(frozen=True, eq=False)
+class StoredMap:
+    """A map as it was stored.
+
+    Args:
+        weights: (planes, H, W), float32; one plane where all stains share their weights.
+        names: Of the planes.
+        scale: Size of a pixel in y and x.
+        unit: Its unit as OME-Zarr writes it, or an empty text.
+    """
+
+    weights: FloatPixels
+    names: Sequence[str]
+    scale: tuple[float, float]
+    unit: str
+
+
+def stored_map(path: Path) -> StoredMap:
+    """Reads what :func:`write_map` has written."""
+    group = zarr_library().open_group(path, mode="r")
+    height, width = scale_of(str(path))
+    return StoredMap(
+        weights=group["0"][...].astype("float32"),
+        names=[channel["label"] for channel in group.attrs["ome"]["omero"]["channels"]],
+        scale=(height, width),
+        unit=axes_of(str(path))[0].get("unit", ""),
+    )
 
 
 def _metadata(field: Field, stains: Sequence[str]) -> dict[str, Any]:

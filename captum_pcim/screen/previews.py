@@ -26,13 +26,18 @@ def image_preview(inputs: FloatPixels, colours: PreviewColours = "stains") -> by
     """
     from captum_pcim.visualize import composite
 
-    small = _shrunk(inputs)
-    if small.min() < 0 or small.max() > 1:
-        low, high = small.min(axis=(1, 2), keepdims=True), small.max(axis=(1, 2), keepdims=True)
-        small = (small - low) / np.maximum(high - low, 1e-6)
     own = None if colours == "stains" else colours
-    merged = composite(small, windows=(0, 1), colours=own)
-    return _png((merged * 255 + 0.5).astype(np.uint8))
+    return _png(composite(_shown(inputs), windows=(0, 1), colours=own))
+
+
+def stains_preview(inputs: FloatPixels) -> bytes:
+    """Draws the stains in grey, one below another, for a page to colour and to add up.
+
+    Args:
+        inputs: As of :func:`image_preview`.
+    """
+    shown = _shown(inputs)
+    return _png(shown.reshape(-1, shown.shape[2]))
 
 
 def map_preview(attributions: FloatPixels) -> bytes:
@@ -43,8 +48,16 @@ def map_preview(attributions: FloatPixels) -> bytes:
     """
     from matplotlib import colormaps
 
-    colours = colormaps["inferno"](_shrunk(attributions).mean(axis=0), bytes=True)
-    return _png(np.ascontiguousarray(colours[..., :3]))
+    colours = colormaps["inferno"](_shrunk(attributions).mean(axis=0))
+    return _png(colours[..., :3])
+
+
+def _shown(inputs: FloatPixels) -> FloatPixels:
+    small = _shrunk(inputs)
+    if small.min() < 0 or small.max() > 1:
+        low, high = small.min(axis=(1, 2), keepdims=True), small.max(axis=(1, 2), keepdims=True)
+        small = (small - low) / np.maximum(high - low, 1e-6)
+    return small
 
 
 def _shrunk(planes: FloatPixels) -> FloatPixels:
@@ -60,10 +73,11 @@ def _shrunk(planes: FloatPixels) -> FloatPixels:
     return np.asarray(small[0].numpy())
 
 
-def _png(colours: npt.NDArray[np.uint8]) -> bytes:
+def _png(shares: npt.NDArray[np.floating]) -> bytes:
     from PIL import Image
 
     content = io.BytesIO()
     # The fastest compression: the default takes twice as long for files a tenth smaller.
-    Image.fromarray(colours).save(content, format="PNG", compress_level=1)
+    pixels = (np.clip(shares, 0, 1) * 255 + 0.5).astype(np.uint8)
+    Image.fromarray(pixels).save(content, format="PNG", compress_level=1)
     return content.getvalue()

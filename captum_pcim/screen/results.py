@@ -15,12 +15,12 @@ from captum_pcim.cells.objects import measure_objects
 from captum_pcim.explainer import Explanation
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key
-from captum_pcim.screen.previews import image_preview, map_preview
+from captum_pcim.screen.previews import image_preview, map_preview, stains_preview
 from captum_pcim.screen.reading import FieldImage
 from captum_pcim.screen.store import FULL_MAP, Store
 
 OBJECTS, CELLS = "objects.npy", "cells.json"
-IMAGE, MAP = "image.png", "map.png"
+IMAGE, STAINS, MAP = "image.png", "stains.png", "map.png"
 
 
 def map_names(config: ScreenConfig) -> list[str]:
@@ -69,6 +69,7 @@ def write_result(
             (folder / CELLS).write_text(json.dumps([asdict(cell) for cell in cells]))
         if config.output.previews:
             (folder / IMAGE).write_bytes(image_preview(sample.inputs, config.output.colours))
+            (folder / STAINS).write_bytes(stains_preview(sample.inputs))
             (folder / MAP).write_bytes(map_preview(explanation.attributions))
         if config.output.maps:
             from captum_pcim.screen.maps import write_map

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan, make_plan
 from captum_pcim.screen.local import run_local
+from captum_pcim.screen.map_files import export_maps
 from captum_pcim.screen.plate import Remark
 from captum_pcim.screen.progress import Progress
 from captum_pcim.screen.report import write_report
@@ -88,6 +89,7 @@ def collect(config: ScreenConfig) -> None:
 def _collect(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[Row]:
     images = write_tables(config, plan, store)
     write_report(config, images, store)
+    export_maps(config, plan, store)
     return images
 
 

@@ -26,6 +26,7 @@ ControlReference = Literal["mean", "sample", "none"]
 Illumination = Literal["divide", "subtract", "none"]
 Score = Literal["logits", "probabilities", "binary_logits", "binary_probabilities", "regression"]
 PreviewColours = Literal["stains", "rgb"]
+MapForm = Literal["tiff", "ome_zarr"]
 
 
 @dataclass(frozen=True)
@@ -260,14 +261,16 @@ class OutputSettings(Table):
         previews: Image and map as PNG files of at most 256 pixels a side.
         colours: Of previews: those of stains, or ``"rgb"`` where the three stains are the red,
             green and blue of a picture.
-        maps: Full maps as OME-Zarr 0.5, float16. About 2 bytes a pixel and stain.
+        maps: Full maps as OME-Zarr 0.5, float16, beside each result. About 2 bytes a pixel and
+            stain. With ``"tiff"`` or ``"ome_zarr"`` they also stand in ``maps``, as float32 TIFF
+            files or as one OME-Zarr plate for each plate, with images and labels.
         table: ``"csv"`` or ``"parquet"``.
     """
 
     path: str
     previews: bool = True
     colours: PreviewColours = "stains"
-    maps: bool = False
+    maps: bool | MapForm = False
     table: TableFormat = "csv"
 
     def __post_init__(self) -> None:

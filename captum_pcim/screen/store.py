@@ -141,7 +141,7 @@ class Store:
             yield path
             _flush_entry(path)
             place = self.path / name
-            place.parent.mkdir(exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, place)
 
     def sweep(self) -> None:
