@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The images and networks of demo and tests are small: more threads than cores wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test coverage check docs tutorials package clean test-minimum
+.PHONY: demo test coverage check docs tutorials networks package clean test-minimum
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +44,11 @@ docs: $(VENV)/.installed
 # Runs the tutorials in full and writes their notebooks.
 tutorials: $(VENV)/.installed
 	$(BIN)/python tutorials/execute.py
+
+# Trains the networks that ship, some minutes each. The same machine gives the same weights.
+networks: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.sets.train_cnn fluorescence
+	$(BIN)/python -m benchmarks.sets.train_cnn brightfield
 
 # Without isolation: the build uses the setuptools that is installed and downloads nothing.
 package: $(VENV)/.installed

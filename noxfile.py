@@ -4,6 +4,8 @@
 an environment of its own, torch included.
 """
 
+from pathlib import Path
+
 import nox
 
 GROUPS = nox.project.load_toml("pyproject.toml")
@@ -28,3 +30,22 @@ def minimum(session: nox.Session) -> None:
     needed = ("pytest", "hypothesis", "scipy", "scikit-learn")
     session.install("-c", "constraints-minimum.txt", "-e", ".", *needed)
     session.run("pytest", *(f"tests/test_{name}.py" for name in METHOD), *session.posargs)
+
+
+@nox.session(python="3.11")
+@nox.parametrize("walk", ["captum_user", "biologist", "reviewer"])
+def walks(session: nox.Session, walk: str) -> None:
+    """Walk as a new user does: an empty environment, the wheel, and what README says."""
+    root, folder = Path.cwd(), session.create_tmp()
+    script, readme = root / "tests" / "walks" / f"{walk}.py", root / "README.md"
+    session.install("build")
+    session.run("python", "-m", "build", "--wheel", "--outdir", folder)
+    (wheel,) = Path(folder).glob("*.whl")
+    needed = {
+        "captum_user": [str(wheel), "torchvision"],
+        "biologist": [f"{wheel}[tiff]"],
+        "reviewer": ["-e", ".", *nox.project.dependency_groups(GROUPS, "bench")],
+    }
+    session.install(*needed[walk])
+    with session.chdir(folder):
+        session.run("python", script, readme, env={"MPLBACKEND": "Agg"})

@@ -34,6 +34,7 @@ MOVED = {
         "panel": "comparison.metrics",
         "references": "core.references",
         "scores": "core.scores",
+        "screen.objects": "cells.objects",
         "smoothing": "core.smoothing",
         "trivial": "comparison.trivial",
     }.items()

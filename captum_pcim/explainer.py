@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from captum_pcim._errors import noting_warnings
-from captum_pcim.classifiers.classes import Classes
+from captum_pcim.classifiers.classes import Classes, contrast_numbers
 from captum_pcim.classifiers.files import ModelError
 from captum_pcim.core.diagnostics import Diagnostics
 from captum_pcim.core.scores import ScoreKind
@@ -36,6 +36,8 @@ DIAGNOSTICS = tuple(
 )
 """What tables tell of every image: all that :class:`~captum_pcim.Diagnostics` has one value of,
 but the target, which an :class:`Explanation` has itself."""
+
+OWN_CONTRAST = "contrast: the class is among those to tell it from; told from all others"
 
 Cell: TypeAlias = "bool | int | float | str | None"
 
@@ -77,6 +79,8 @@ class Explainer:
         seed: As :class:`captum_pcim.PCIM` takes it.
         device: Where the images go.
         classes: Names of the classes.
+        contrast: Names or numbers of the classes to tell the target from; empty: all others. An
+            image whose target is among them is told from all others, with a note.
         options: Further arguments of :class:`captum_pcim.PCIM`.
         arguments: Further arguments of its `attribute`.
     """
@@ -90,11 +94,12 @@ class Explainer:
         seed: int = 0,
         device: str = "cpu",
         classes: Sequence[str] = (),
+        contrast: Sequence[int | str] = (),
         options: Mapping[str, Any] | None = None,
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
         self.network, self.score, self.names = network, score, classes
-        self.target, self.device = target, device
+        self.target, self.contrast, self.device = target, contrast, device
         self.options: dict[str, Any] = {"seed": seed, **(options or {})}
         self.arguments: dict[str, Any] = {"n_steps": n_steps or DEFAULT_STEPS, **(arguments or {})}
         self._started: tuple[Classes, PCIM] | None = None
@@ -159,11 +164,13 @@ class Explainer:
         classes, pcim = self._start(inputs)
         scores = classes.scores(inputs)
         targets = classes.targets(scores, self.target)
+        told = classes.contrasts(targets, self.contrast)
         with noting_warnings(told=PCIMWarning) as warned:
             attributions, diagnostics = pcim.attribute(
                 inputs,
                 baselines=self._batch(baselines) if baselines else None,
                 target=targets,
+                contrast=told,
                 internal_batch_size=internal_batch_size,
                 return_diagnostics=True,
                 **self.arguments,
@@ -173,6 +180,7 @@ class Explainer:
         maps = attributions.float().cpu().numpy()
         columns = {name: _values(diagnostics, name, len(images)) for name in DIAGNOSTICS}
         probabilities = classes.probabilities(scores).tolist()
+        numbers = contrast_numbers(self.contrast, classes.names)
         stain_weights = (diagnostics.stain_weights or [scores[:, :0]])[0].tolist()
         return [
             Explanation(
@@ -182,7 +190,7 @@ class Explainer:
                 probabilities=probabilities[i],
                 scores=scores[i].tolist(),
                 diagnostics={name: column[i] for name, column in columns.items()},
-                notes=_notes(warned, i),
+                notes=_notes(warned, i, own_contrast=int(targets[i]) in numbers),
                 stain_weights=stain_weights[i],
             )
             for i in range(len(images))
@@ -199,9 +207,9 @@ class Explainer:
         return torch.stack([torch.from_numpy(image) for image in images]).to(self.device)
 
 
-def _notes(warned: Sequence[Warning], image: int) -> str:
+def _notes(warned: Sequence[Warning], image: int, own_contrast: bool) -> str:
     """What warnings say of one image of the batch, in one line."""
-    notes = []
+    notes = [OWN_CONTRAST] if own_contrast else []
     for warning in warned:
         about: tuple[int, ...] = ()
         text = str(warning)

@@ -16,11 +16,10 @@ from captum_pcim._compat import (
 )
 from captum_pcim.core.call import (
     Call,
-    given_references,
     made_channels,
-    made_references,
     make_load,
     make_settings,
+    references_of,
 )
 from captum_pcim.core.channels import Isolation, SharedOverStains
 from captum_pcim.core.checks import (
@@ -32,6 +31,7 @@ from captum_pcim.core.checks import (
     check_kind,
     check_seed,
 )
+from captum_pcim.core.contrast import asked_contrast
 from captum_pcim.core.copies import KeptCopies
 from captum_pcim.core.explain import explain
 from captum_pcim.core.gradients import Gradients, check_gradients, takes_integers
@@ -40,7 +40,7 @@ from captum_pcim.core.objective import Term, default_objective
 from captum_pcim.core.random_state import own_random_state
 from captum_pcim.core.reachable import buffers_kept, check_mode
 from captum_pcim.core.references import Reference, default_references
-from captum_pcim.core.scores import ScoreKind
+from captum_pcim.core.scores import DEFAULT_KIND, ScoreKind, kind_of
 from captum_pcim.core.smoothing import Smoothing
 from captum_pcim.core.summary import summary
 from captum_pcim.core.targets import asked_target
@@ -67,13 +67,13 @@ class PCIM(PerturbationAttribution):
     Args:
         forward_func (Callable): The classifier: a module or any function that turns a batch of
             inputs into scores. Modules must be in evaluation mode.
-        score (str): What the scores mean: "logits" (default), "probabilities", "binary_logits"
-            or "regression", see :mod:`captum_pcim.core.scores`.
+        score (str): What the scores mean, "logits" (default), "probabilities", "binary_logits" or
+            "regression"; the function may say it itself, see :mod:`captum_pcim.core.scores`.
         objective (sequence of Term, optional): Terms of the objective, see
             :mod:`captum_pcim.core.objective`. Default: preservation, removal and a price on the
             area.
         references (sequence of Reference, optional): What stands where nothing is mixed in, see
-            :mod:`captum_pcim.core.references`. Default: background and blur, in turn.
+            :mod:`captum_pcim.core.references`. Default: the function's own, or background and blur.
         isolation (Isolation, optional): What one pixel channel is, see
             :mod:`captum_pcim.core.channels`. Default: one weight per pixel, shared over stains.
         smoothing (Smoothing, optional): How smooth the weights are, in pixels and in intensity.
@@ -100,7 +100,7 @@ class PCIM(PerturbationAttribution):
         self,
         forward_func: Callable[..., Any],
         *,
-        score: ScoreKind = "logits",
+        score: ScoreKind = DEFAULT_KIND,
         objective: Sequence[Term] | None = None,
         references: Sequence[Reference] | None = None,
         isolation: Isolation | None = None,
@@ -121,9 +121,10 @@ class PCIM(PerturbationAttribution):
         check_kind("isolation", isolation, Isolation)
         check_kind("smoothing", smoothing, Smoothing)
         check_dtype("autocast_dtype", autocast_dtype)
-        self.score = score
+        self.score = kind_of(forward_func, score)
         self.objective = default_objective() if objective is None else tuple(objective)
-        self.references = default_references() if references is None else tuple(references)
+        own = default_references(forward_func) if references is None else references
+        self.references = tuple(own)
         self.replaceable = references is None
         self.isolation = isolation or SharedOverStains()
         self.smoothing = smoothing or Smoothing()
@@ -152,6 +153,7 @@ class PCIM(PerturbationAttribution):
         internal_batch_size: int | None = None,
         show_progress: bool = False,
         *,
+        contrast: int | Sequence[int] | torch.Tensor | None = None,
         n_steps: int = DEFAULT_STEPS,
         learning_rate: float = DEFAULT_LEARNING_RATE,
         tolerance: float = 0.0,
@@ -180,6 +182,10 @@ class PCIM(PerturbationAttribution):
                 takes two, its blend and its complement. None: all at once. With 1, blends and
                 complements go one by one.
             show_progress (bool): Show one progress bar, over the steps of all images.
+            contrast (int, sequence of int or Tensor, optional): The class or classes to tell the
+                target from, as in "why treated rather than control"; other classes then count for
+                nothing. A tensor of integers (N,) names one for each image, one of bool (N, K) any.
+                None: all others.
             n_steps (int): Steps per image, each two forward and one backward passes' worth.
             learning_rate (float): Of Adam, in logits.
             tolerance (float): Finish an image when its weights change by less than this, on
@@ -204,7 +210,6 @@ class PCIM(PerturbationAttribution):
             torch.inference_mode(False),
             torch.enable_grad(),
             own_random_state(self.seed),
-            buffers_kept(self.forward_func),
             self._copies.lent() as copies,
         ):
             given = check_inputs(inputs, integers=takes_integers(self.gradients, self.forward_func))
@@ -214,17 +219,13 @@ class PCIM(PerturbationAttribution):
             check_mode(view, self.eval_mode)
             autocast_dtype = self.autocast_dtype or outer_autocast(device)
             additional = () if additional_forward_args is None else additional_forward_args
-            names = tuple(type(r).__name__ for r in self.references)
+            make_references, names = references_of(self.references, baselines, tensors)
             call = Call(
                 network=Network(view, tuple(x.dtype for x in given), autocast_dtype),
                 objective=self.objective,
                 score=self.score,
                 inputs=tensors,
-                make_references=(
-                    made_references(self.references)
-                    if baselines is None
-                    else given_references(baselines, tensors)
-                ),
+                make_references=make_references,
                 arguments=CallArguments.of(
                     asked_target(target, n_images), as_tuple(additional), n_images, device
                 ),
@@ -236,14 +237,16 @@ class PCIM(PerturbationAttribution):
                     seed=self.seed if self.order == "sample" else None,
                 ),
                 load=make_load(n_images, internal_batch_size, perturbations_per_eval),
-                reference_names=names if baselines is None else ("baselines",),
+                reference_names=names,
                 replaceable=baselines is None and self.replaceable,
                 seed=self.seed,
                 diagnose=return_diagnostics,
                 show_progress=show_progress,
+                contrast=asked_contrast(contrast, n_images),
             )
             # The arithmetic of blends and weights is ours; the network alone gets the caller's.
-            with torch.autocast(device.type, enabled=False):
+            own_arithmetic = torch.autocast(device.type, enabled=False)
+            with own_arithmetic, buffers_kept(self.forward_func, view):
                 attributions, diagnostics = explain(call, self.gradients)
         result = like_inputs(attributions, inputs)
         return (result, diagnostics) if return_diagnostics else result

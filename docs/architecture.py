@@ -20,7 +20,8 @@ PACKAGE = DOCS.parent / "captum_pcim"
 # From the roof down. A room may import from the floors below its own, and from nothing else.
 FLOORS = (
     ("cli",),
-    ("comparison", "screen"),
+    ("comparison", "screen", "profiles"),
+    ("cells",),
     ("visualize", "explainer"),
     ("metrics", "pcim", "images", "classifiers", "synthetic"),
     ("core",),

@@ -33,6 +33,9 @@ extensions = [
 ]
 exclude_patterns = ["_build", "jupyter_execute", "**/.ipynb_checkpoints"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_copyright = False
 html_title = f"captum_pcim {release}"
 
 myst_enable_extensions = ["dollarmath", "colon_fence"]

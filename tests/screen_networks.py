@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from captum_pcim.classifiers import DistanceToControls
+
 N_CLASSES = 2
 
 
@@ -141,6 +143,11 @@ class OneProbability(OneLogit):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return super().forward(inputs).sigmoid()
+
+
+def distance() -> DistanceToControls:
+    """A scorer that was not fitted: its controls come with its weights."""
+    return DistanceToControls(Linear().eval())
 
 
 class Labels(Linear):

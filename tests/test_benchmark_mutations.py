@@ -16,6 +16,7 @@ def f(x: int = 5) -> int:
     if x < LIMIT and not done:
         raise ValueError(f"expected {1 + 1}")
     self.total = min(x + 0.5, other, axis=7)
+    both = zip(x, other, strict=True)
     return x
 '''
 
@@ -62,6 +63,8 @@ def test_there_are_mutants_of_every_module_that_computes():
 def test_the_tests_of_a_module_come_first():
     assert chosen_tests("captum_pcim/core/solver.py", ROOT / "tests")[0] == "solver"
     assert chosen_tests("captum_pcim/metrics/saco.py", ROOT / "tests")[0] == "metrics_fidelity"
+    table = chosen_tests("captum_pcim/core/diagnostics_table.py", ROOT / "tests")
+    assert table[0] == "diagnostics"
 
 
 def test_judgements_are_of_mutants_that_there_are():

@@ -3,7 +3,16 @@
 import subprocess
 import sys
 
+import numpy as np
+import pytest
+
 from benchmarks.screens.process_times import ProcessTimes
+from captum_pcim.profiles.positions import positions
+
+pandas = pytest.importorskip("pandas")
+pytest.importorskip("scipy")
+
+from benchmarks.screens import phenotypes  # noqa: E402
 
 BUSY = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\n"
 
@@ -29,3 +38,27 @@ def test_the_cpu_time_of_children_of_children_counts():
             child.stdout.readline()
             assert cpu.total() - before >= 0.25
             child.communicate(b"\n")
+
+
+def test_the_confounded_phenotype_is_planted_at_the_edge_alone(tmp_path):
+    truth = phenotypes.write_plates(tmp_path, n_wells=24, seed=0)
+    treatments = truth.plate_map.set_index(["plate", "well"])["treatment"]
+    wells = truth.plate_map["well"]
+    distance = dict(zip(wells, positions(wells)[:, 2], strict=True))
+    for key, shown in truth.shows.items():
+        treatment = treatments[key]
+        hidden = treatment == phenotypes.CONFOUNDED and distance[key[1]] > 0
+        assert shown == ("control" if hidden else phenotypes.TREATMENTS[treatment])
+        assert truth.changed[key].any() == (shown != "control")
+    assert len(truth.shows) == 48
+
+
+def test_cells_are_told_apart_by_their_attribution_where_the_phenotype_was_called():
+    images = pandas.DataFrame({"ImageNumber": [1, 2], "Class": ["granules", "control"]})
+    objects = pandas.DataFrame({
+        "Metadata_Plate": "P1", "Metadata_Well": ["A01"] * 3 + ["A02"], "ImageNumber": [1, 1, 1, 2],
+        "ObjectNumber": [1, 2, 3, 1], "Cells_Attribution_Mean_a": [0.1, 0.5, 0.2, 9.0],
+    })  # fmt: skip
+    changed = {("P1", "A01"): np.array([False, False, True, True])}
+    truth = phenotypes.Truth(pandas.DataFrame(), {("P1", "A01"): "granules"}, changed)
+    assert phenotypes.separation(objects, images, truth, "B") == 1.0

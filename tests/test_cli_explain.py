@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -239,6 +240,24 @@ def test_a_window_replaces_the_division_by_the_largest_value(working_folder):
     write_images(working_folder, 1)
     explain("--window", "0", "40")
     assert float(rows()["0.png"]["full_probability"]) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("brightest", [4095, 60000])
+def test_a_camera_of_fewer_bits_than_its_files_is_noticed(working_folder, capsys, brightest):
+    image = np.full((24, 24), 100, np.uint16)
+    image[8:16, 8:16] = brightest
+    tifffile.imwrite(working_folder / "images" / "camera.tif", image)
+    assert explain() == 0
+    said = f"the brightest pixel is {brightest} of 65535"
+    assert (said in capsys.readouterr().err) == (brightest == 4095)
+
+
+def test_the_report_counts_the_verdicts_of_the_table(working_folder, capsys):
+    write_images(working_folder)
+    assert explain() == 0
+    told = capsys.readouterr().out.splitlines()
+    for verdict, number in Counter(row["verdict"] for row in rows().values()).items():
+        assert f"{number} of them: {verdict}" in told
 
 
 def test_maps_can_be_tiff(working_folder):
@@ -546,7 +565,7 @@ def test_a_folder_without_images_is_an_error(working_folder, capsys):
 def test_a_folder_of_damaged_files_is_gone_through_without_a_crash(working_folder, capfd):
     dice = random.Random(0)
     stream = io.BytesIO()
-    tifffile.imwrite(stream, bright().astype(np.uint16), compression="zlib")
+    tifffile.imwrite(stream, bright().astype(np.uint16) * 257, compression="zlib")
     for i in range(60):
         suffix, data = dice.choice([(".png", png(bright())), (".tif", stream.getvalue())])
         position, noise = dice.randrange(len(data)), dice.randbytes(dice.randint(0, 6))

@@ -118,11 +118,12 @@ def test_passes_are_rows_per_image_however_they_are_batched(model, images, batch
     }
     runs = _alone(methods, images, batch_size=batch_size).runs
     passes = {name: (run.forwards, run.backwards) for name, run in runs.items()}
-    asked = pytest.approx(2 * math.ceil(len(images[0]) / batch_size) / len(images[0]))
+    asked = 2 * math.ceil(len(images[0]) / batch_size) / len(images[0])
     forwards, backwards = passes.pop("PCIM")
     # The images and two references, then blend and complement each step; the last step needs no
-    # gradient. Two rows of each batch are asked first whether there is one.
-    assert (forwards - (1 + 2 + 10), backwards - 8) == (asked, asked)
+    # gradient. Two rows of each batch are asked first whether each has one, and of itself alone.
+    assert forwards - (1 + 2 + 10) == pytest.approx(asked)
+    assert backwards - 8 == pytest.approx(2 * asked)
     assert passes == {
         "Saliency": (1, 1),
         "IG": (8, 8),
@@ -145,9 +146,11 @@ def test_plain_forward_functions_are_counted_and_given_back(model, images):
     }
     runs = _alone(methods, images, forward_func=forward).runs
     assert (runs["NoiseTunnel"].forwards, runs["NoiseTunnel"].backwards) == (8, 8)
-    # The full image, two references, two steps of two, and two rows that are asked for a gradient.
-    asked = pytest.approx(2 / len(images[0]))
-    assert (runs["PCIM"].forwards - 7, runs["PCIM"].backwards - 2) == (asked, asked)
+    # The full image, two references, two steps of two, and two rows that are asked for a gradient,
+    # each of itself.
+    asked = 2 / len(images[0])
+    assert runs["PCIM"].forwards - 7 == pytest.approx(asked)
+    assert runs["PCIM"].backwards - 2 == pytest.approx(2 * asked)
     assert runs["function"].forwards is None
     assert tunnel.attribution_method.forward_func is forward
     assert pcim.forward_func is forward
@@ -339,6 +342,17 @@ def test_a_column_is_drawn_in_units_that_its_title_tells(model, images):
     drawn = np.stack([axis.images[0].get_array() for axis in column])
     expected = (50 * inputs - 3).mean(1).clamp(min=0).numpy()
     np.testing.assert_allclose(drawn * unit, expected, rtol=0.05)
+
+
+def test_maps_of_a_few_pixels_are_drawn_in_units_of_their_largest_value(model, images):
+    def one_pixel(inputs, target):
+        return torch.nn.functional.pad(inputs.new_full((len(inputs), 1, 1, 1), 4.0), (0, 15, 0, 15))
+
+    figure = _alone({"pixel": one_pixel}, images, forward_func=model).plot(1)
+    panel = [axis for axis in figure.axes if axis.images][2]
+    assert panel.get_title().endswith("1 = 4")
+    drawn = panel.images[0].get_array()
+    assert drawn[0, 0] == 1 and drawn.sum() == 1
 
 
 def test_a_figure_can_draw_rgb_in_its_own_colours(model, images):

@@ -3,7 +3,9 @@
 Nothing is downloaded: tools and dependencies are those that are installed.
 """
 
+import configparser
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -77,6 +79,10 @@ def test_the_wheel_holds_the_package_and_nothing_else(distributions):
     assert held == {path.relative_to(ROOT).as_posix() for path in expected}
 
 
+def test_the_wheel_is_below_half_a_megabyte(distributions):
+    assert distributions[1].stat().st_size < 500_000
+
+
 def test_the_source_archive_holds_tests_and_license(distributions):
     with tarfile.open(distributions[0]) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
@@ -119,3 +125,17 @@ def test_the_installed_command_runs(installed):
     from captum_pcim import __version__
 
     assert _run(installed.with_name("captum-pcim"), "--version").strip() == __version__
+
+
+def test_the_recipe_for_conda_needs_what_the_wheel_needs():
+    recipe = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text(encoding="utf-8"))
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    renamed = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+    wanted = set()
+    for line in setup["options"]["install_requires"].split():
+        name, versions = re.fullmatch(r"([a-z]+)(.*)", line).groups()
+        wanted.add(f"{renamed.get(name, name)} {versions}".strip())
+    assert set(recipe["requirements"]["run"]) == wanted | {"python >=${{ python_min }}"}
+    version = (PACKAGE / "_version.py").read_text(encoding="utf-8")
+    assert f'"{recipe["context"]["version"]}"' in version

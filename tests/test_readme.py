@@ -103,14 +103,22 @@ def readers_folder(tmp_path, monkeypatch):
         pixels = (255 * image).byte().permute(1, 2, 0).numpy()
         Image.fromarray(pixels).save(f"plate/A01_{i}.png")
     Path("screen.toml").write_text(SCREEN, encoding="utf-8")
+    Path("plate_map.csv").write_text("well,compound\nA01,DMSO\n", encoding="utf-8")
 
 
 def test_commands_are_found():
-    assert {command.split()[1] for command in COMMANDS} == {"compare", "explain", "screen"}
+    assert {command.split()[1] for command in COMMANDS} == {
+        "compare",
+        "explain",
+        "profiles",
+        "screen",
+    }
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_pages_succeeds(command, readers_folder):
+    if command.split()[1] == "profiles":  # of a screen that was explained
+        assert main(["screen", "--config", "screen.toml"]) == 0
     assert main(shlex.split(os.path.expandvars(command))[1:]) == 0
 
 

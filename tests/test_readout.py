@@ -20,6 +20,12 @@ def test_values_are_dealt_out_in_the_order_of_a_ranking():
     assert torch.equal(in_order_of(ranking, values), expected)
 
 
+def test_among_equal_ranks_values_rise_from_pixel_to_pixel_on_every_device():
+    values = torch.rand(2, 1, 40, 40, generator=torch.Generator().manual_seed(0))
+    found = in_order_of(torch.zeros_like(values), values)
+    assert torch.equal(found.flatten(1), values.flatten(1).sort(dim=1).values)
+
+
 def test_weights_that_reach_the_top_stay_as_they_are():
     weights = _rows([0.0, 0.3, 0.96], [0.1, 1.0, 0.5])
     assert torch.equal(lifted(weights), weights)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from screen_plates import TESTS, config, pixels, write_field, write_plate
 
+from captum_pcim.cells.objects import column_names, measure_objects
 from captum_pcim.screen import run_screen
 from captum_pcim.screen.heat_map import draw_heat_map, plate_array
-from captum_pcim.screen.objects import column_names, measure_objects
 from captum_pcim.screen.previews import SIDE, image_preview, map_preview
 from captum_pcim.screen.report import safe_name
 

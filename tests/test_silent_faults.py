@@ -78,6 +78,23 @@ def test_what_only_fails_while_gradients_are_recorded_is_named():
         PCIM(forward).attribute(bright_images(1), target=1)
 
 
+@pytest.mark.parametrize("factor", [0.0, 1.0], ids=["NaN", "infinite"])
+def test_pixels_without_a_finite_gradient_are_told_of_in_whatever_image_they_are(factor):
+    inputs = bright_images(2)
+    inputs[1, 0, 0, 0] = 2.0
+
+    def forward(x):
+        bad = x > 1.5
+        roots = torch.where(bad, x - x.detach(), torch.ones_like(x)).sqrt() - (~bad).float()
+        return net(x) + factor * roots.sum((1, 2, 3))[:, None]
+
+    with pytest.warns(PCIMWarning, match=r"^forward_func: gradients of images \[1\] were NaN"):
+        maps, found = PCIM(forward).attribute(inputs, target=1, return_diagnostics=True)
+    assert found.verdict == ("explained", "gradients of some pixels were not finite")
+    inside = net.mask(inputs)[0, 0]
+    assert maps[1, 0][inside].min() > maps[1, 0][~inside].max()
+
+
 # Modes
 
 
@@ -145,12 +162,90 @@ def test_what_was_traced_in_training_mode_is_refused_by_what_it_does():
         PCIM(traced).attribute(images() * torch.tensor([1.0, 5.0, 9.0]).view(3, 1, 1, 1), target=0)
 
 
+def test_what_the_rest_of_the_batch_decides_is_found_where_the_network_is_sure_of_the_image():
+    """The image scores alike whatever stands beside it; its blends do not."""
+
+    def forward(x):
+        normalised = nn.functional.batch_norm(x, None, None, training=True)
+        odds = 6 * (1.5 * normalised[:, 0, 4:10, 4:10].mean((1, 2))).tanh()
+        return torch.stack([0 * odds, odds], 1)
+
+    with pytest.raises(ValueError, match=r"^forward_func: .*scores of each image alone.* gradient"):
+        PCIM(forward).attribute(bright_images(1), target=1)
+
+
+def test_rows_that_go_one_by_one_are_alone():
+    def forward(x):
+        return net(x.mean(0, keepdim=True).expand_as(x))
+
+    inputs = bright_images(2)
+    with pytest.raises(ValueError, match="scores of each image alone"):
+        PCIM(forward).attribute(inputs, target=1)
+    alone = PCIM(forward).attribute(inputs, target=1, internal_batch_size=1)
+    assert torch.equal(alone, PCIM(net).attribute(inputs, target=1, internal_batch_size=1))
+
+
+class Counting(nn.Module):
+    """Counts its calls in a buffer, and cannot be copied."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = net
+        self.register_buffer("n_calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.n_calls += 1
+        return self.network(x)
+
+    def __deepcopy__(self, memo):
+        raise TypeError("cannot be copied")
+
+
+@pytest.mark.parametrize("wrap", [lambda m: m, lambda m: m.forward, lambda m: m.__call__])
+def test_buffers_of_a_module_that_cannot_be_copied_stay_as_they_are(wrap):
+    module = Counting()
+    PCIM(wrap(module)).attribute(bright_images(1), target=1, n_steps=4)
+    assert module.n_calls == 0
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda m: lambda x: m(x), lambda m: nn.Sequential(m), lambda m: functools.partial(m)],
+    ids=["closure", "inside a module", "partial"],
+)
+def test_a_program_of_a_fixed_batch_is_filled_up_wherever_it_can_be_reached(wrap):
+    program = torch.export.export(small_cnn(), (images(5),)).module()
+    expected = PCIM(small_cnn()).attribute(images(), target=1, n_steps=4)
+    attributions = PCIM(wrap(program)).attribute(images(), target=1, n_steps=4)
+    assert torch.allclose(attributions, expected, atol=1e-4)
+
+
 def test_chance_in_a_function_is_warned_of():
     def forward(x):
         return net(x) + torch.randn(len(x), 2)
 
     with pytest.warns(PCIMWarning, match="differ by .* between two calls"):
         PCIM(forward).attribute(bright_images(2), target=1, n_steps=4)
+
+
+def test_chance_that_rarely_acts_is_warned_of():
+    """In four of five calls no image is dropped; random numbers are drawn in each."""
+
+    def forward(x):
+        return net(x) * (torch.rand(len(x), 1) > 0.1)
+
+    pcim = PCIM(forward, seed=3)
+    with pytest.warns(PCIMWarning, match="between two calls"):
+        pcim.attribute(bright_images(1), target=1, n_steps=4)
+
+
+def test_random_numbers_without_an_effect_are_not_warned_of():
+    def forward(x):
+        return net(x) + 0 * torch.rand(len(x), 1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PCIMWarning)
+        PCIM(forward).attribute(bright_images(1), target=1)
 
 
 # Meanings of scores
@@ -178,6 +273,7 @@ def test_scores_that_contradict_what_was_said_are_refused_with_what_would_fit(
         (lambda x: net(x).softmax(1), "probabilities"),
         (lambda x: net(x).sigmoid(), "binary_probabilities"),
         (lambda x: 100 * net(x).softmax(1), "probabilities"),
+        (lambda x: 100 * net(x).sigmoid(), "binary_probabilities"),
     ],
 )
 def test_logits_that_look_like_something_else_are_warned_of(forward_func, kind):
@@ -334,6 +430,14 @@ def test_warnings_can_be_made_errors_by_their_category():
 def test_arguments_that_were_ignored_or_replaced_are_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_whatever_error_a_doubtful_shape_leads_to_the_doubt_is_told():
+    def forward(x):
+        return x.mean(3).mean((1, 2))[:, None]
+
+    with pytest.raises(ValueError, match=r"^inputs: .*batch axis.*IndexError"):
+        PCIM(forward).attribute(images()[0], target=0)
 
 
 def test_perturbations_per_eval_is_not_ignored_without_a_word():

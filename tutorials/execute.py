@@ -50,7 +50,7 @@ def client_of(
 
 def main() -> None:
     os.environ["PYTHONWARNINGS"] = "ignore::UserWarning"
-    names = sys.argv[1:] or [path.stem for path in sorted(TUTORIALS.glob("[0-9]_*.py"))]
+    names = sys.argv[1:] or [path.stem for path in sorted(TUTORIALS.glob("[0-9]*_*.py"))]
     for name in names:
         started = time.perf_counter()
         execute(TUTORIALS / f"{name}.py")

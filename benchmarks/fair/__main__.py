@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 import time
 import warnings
 from collections import Counter
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import sklearn  # noqa: F401  (Captum's Lime needs it; missing, it is missed now)
 from torch import Tensor, nn
 
 import captum_pcim
@@ -60,6 +62,11 @@ def main() -> None:
     chosen = cells(
         arguments.sets, arguments.architectures, arguments.part, arguments.images, arguments.data
     )
+    absent = [name for name in arguments.sets if name not in {cell.name for cell in chosen}]
+    if absent:
+        print(f"left out, as {arguments.data} has no {arguments.part} part of them: {absent}")
+    if not chosen:
+        sys.exit(1)
     for cell in chosen:
         for method in arguments.methods:
             if method == OWN or store.read(cell, method) is None:
@@ -182,7 +189,9 @@ def _all_scores(store: Store, chosen: list[Cell]) -> Iterator[tuple[Cell, str, S
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.fair", description=__doc__.splitlines()[0]
+    )
     add = parser.add_argument
     add("--data", type=Path, default=DEFAULT_DATA, help="folder of the sets of others")
     add("--sets", nargs="+", default=[*FAMILIES], choices=[*FAMILIES], metavar="SET")

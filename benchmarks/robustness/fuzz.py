@@ -1,4 +1,4 @@
-"""Random calls of `attribute` and hostile files for the command line, until the time is up.
+"""Random calls, wrapped networks and hostile files for the command line, until the time is up.
 
     python -m benchmarks.robustness.fuzz --seconds 300
 
@@ -6,12 +6,16 @@ Every trial has a seed of its own and is made from nothing else. A trial that en
 a right answer or a clear error is printed with its seed, and the exit status is 1. One trial again:
 
     python -m benchmarks.robustness.fuzz --seed 1234 --trials 1
+
+At the end it says of every kind of wrapper how its trials ended.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
 import itertools
+import logging
 import random
 import sys
 import time
@@ -19,39 +23,47 @@ import warnings
 
 import torch
 
-from benchmarks.robustness import fuzz_calls, fuzz_files
+from benchmarks.robustness import fuzz_calls, fuzz_files, fuzz_wrappers
+from benchmarks.robustness.fuzz_wrappers import ENDS, Outcome
+from benchmarks.robustness.wrappers import KINDS
 
-SHARE_OF_FILES = 0.1  # they take longer than calls
+# An hour is several hundred trials of each kind of wrapper; files take longest.
+SHARE_OF_FILES, SHARE_OF_CALLS = 0.05, 0.25
 
 
-def trial(seed: int) -> tuple[str, str]:
-    """Do what a seed says.
-
-    Returns:
-        tuple: What was tried, and what is wrong with how it ended, empty if nothing is.
-    """
+def trial(seed: int) -> Outcome:
+    """Do what a seed says."""
     dice = random.Random(seed)
-    kind = fuzz_files if dice.random() < SHARE_OF_FILES else fuzz_calls
+    lot = dice.random()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return kind.trial(dice)
+        if lot < SHARE_OF_FILES:
+            return Outcome(*fuzz_files.trial(dice))
+        if lot < SHARE_OF_FILES + SHARE_OF_CALLS:
+            return Outcome(*fuzz_calls.trial(dice))
+        return fuzz_wrappers.trial(dice)
 
 
 def main() -> int:
     arguments = _arguments()
     torch.set_num_threads(1)
+    logging.getLogger("torch").setLevel(logging.CRITICAL)  # of programs that do not compile
     print(f"seeds from {arguments.seed}", flush=True)
     ends = time.monotonic() + arguments.seconds
     n_findings, seed = 0, arguments.seed
+    tally: collections.Counter[tuple[str, str]] = collections.Counter()
     for seed in itertools.islice(itertools.count(arguments.seed), arguments.trials):
         if time.monotonic() > ends:
             break
         if arguments.verbose:
             print(seed, file=sys.stderr, flush=True)
-        tried, wrong = trial(seed)
-        if wrong:
+        outcome = trial(seed)
+        tally.update((kind, outcome.end) for kind in outcome.kinds)
+        if outcome.wrong:
             n_findings += 1
-            print(f"\nseed {seed}: {wrong}\n  {tried}", flush=True)
+            print(f"\nseed {seed}: {outcome.wrong}\n  {outcome.tried}", flush=True)
+    for kind in KINDS:
+        print(f"{kind}: {', '.join(f'{tally[kind, end]} {end}' for end in ENDS)}")
     print(f"{n_findings} findings up to seed {seed}")
     return min(1, n_findings)
 

@@ -1,7 +1,7 @@
 """Single changes of a module's source, of the kind that a reader of the diff could overlook.
 
-Left alone is what cannot change a result: docstrings, annotations, type aliases, imports, and the
-text of errors and warnings.
+Left alone is what cannot change a result: docstrings, annotations, type aliases, imports, the text
+of errors and warnings, and what only guards against slips (`strict=`, `frozen=`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ PAIRS = (
 )  # fmt: skip
 TWINS = dict(PAIRS) | {other: one for one, other in PAIRS}
 SILENT_CALLS = {"warn", "TypeVar", "cast", "overload"}
+GUARDS = {"strict", "frozen"}
 
 Text = Callable[[ast.AST], str]
 Change = tuple[str, ast.AST, str]  # its kind, the node that is replaced, by what
@@ -150,7 +151,7 @@ def _of_calls(node: ast.AST, text: Text) -> Iterator[Change]:
         yield "function", node, TWINS[node.id]
     elif isinstance(node, ast.Call):
         parts = [*node.args, *node.keywords]
-        for dropped in (keyword for keyword in node.keywords if keyword.arg):
+        for dropped in (k for k in node.keywords if k.arg and k.arg not in GUARDS):
             kept = ", ".join(text(part) for part in parts if part is not dropped)
             yield "argument", node, f"{text(node.func)}({kept})"
 
@@ -165,7 +166,7 @@ def _living(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_silent(parent: ast.AST, field: str, child: ast.AST) -> bool:
-    if field in ("annotation", "returns"):
+    if field in ("annotation", "returns") or getattr(child, "arg", "") in GUARDS:
         return True
     if isinstance(child, (ast.Raise, ast.Assert, ast.Import, ast.ImportFrom)):
         return True

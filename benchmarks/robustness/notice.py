@@ -41,7 +41,7 @@ ROOMS = {
     ),
 }  # fmt: skip
 OTHERS = (
-    r"benchmark|tutorial|readme|packaging|screen|cli|demo|cuda|fuzz|quantus|imports|adapters"
+    r"benchmark|tutorial|documented|recipes|readme|packaging|screen|cli|demo|cuda|fuzz|quantus|imports|adapters"
     r"|architecture|contributing|plates|labels|models|images|explainer|names|atomic"
 )
 
@@ -99,7 +99,7 @@ def chosen_tests(path: str, tests: Path) -> list[str]:
     chosen = {}
     for name in all_tests(tests):
         text = (tests / f"test_{name}.py").read_text(encoding="utf-8")
-        named = any(part in name for part in (stem, *rooms[1:]))
+        named = any(part in name or name in part for part in (stem, *rooms[1:]))
         clues = (named, module in text, bool(re.search(rf"\b({public})\b", text)), name in of_room)
         if any(clues):
             later = of_room.index(name) if name in of_room else len(of_room)

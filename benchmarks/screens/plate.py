@@ -3,8 +3,8 @@
     python -m benchmarks.screens.plate --write
 
 It does the parts `stub`, `cnn` and `engines` (or those named), on plates of 384, 96 and 32 wells
-with 4 fields each (`--wells` for others). The machine must be otherwise idle for its rates to mean
-anything.
+with 4 fields each (`--wells` for others, up to 1536). The machine must be otherwise idle for its
+rates to mean anything.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 STAINS = ["reporter", "nucleus", "decoy"]
 DIFFERENT_IMAGES = 48  # rendered; the plate repeats them under other names
 WHOLE_PLATE = 384
+FORMATS = ((16, 24), (32, 48))  # rows and columns of a plate
 WELLS = {"stub": WHOLE_PLATE, "cnn": 96, "engines": 32}
 REPEATS = 2  # of each engine, in turn
 
@@ -73,7 +74,8 @@ def write_plate(folder: Path, wells: int, fields: int) -> None:
     """Writes 16-bit images of 96 x 96 pixels, one PNG file per stain, and label images."""
     images = synthetic_fluorescence(DIFFERENT_IMAGES)
     counts, cells = images.counts.numpy(), images.cells.numpy().astype("uint16")
-    places = itertools.islice(itertools.product(range(16), range(24)), wells)
+    rows, columns = next(f for f in FORMATS if f[0] * f[1] >= wells)
+    places = itertools.islice(itertools.product(range(rows), range(columns)), wells)
     (folder / "P1").mkdir(parents=True)
     for number, ((row, column), site) in enumerate(itertools.product(places, range(1, fields + 1))):
         name = folder / "P1" / f"{row_letters(row)}{column + 1:02d}_f{site}"

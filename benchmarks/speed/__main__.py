@@ -17,6 +17,8 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.results import Table, add_write_option, publish
+from benchmarks.speed.cells import cells
+from benchmarks.speed.checks import checks
 from benchmarks.speed.early_stop import early_stop
 from benchmarks.speed.growth import growth
 from benchmarks.speed.ideas import ideas
@@ -42,6 +44,8 @@ PARTS: dict[str, Callable[[argparse.Namespace], Table]] = {
     "early_stop": early_stop,
     "large_fields": large_fields,
     "ideas": ideas,
+    "checks": checks,
+    "cells": cells,
 }
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from captum_pcim._compat import scores_of
 from captum_pcim.classifiers.files import ModelError
 from captum_pcim.core.network import PREDICTED
-from captum_pcim.core.scores import ScoreKind, read_scores
+from captum_pcim.core.scores import ScoreKind, kind_of, read_scores
 
 PROBABILITIES = ("probabilities", "binary_probabilities")
 
@@ -61,6 +61,7 @@ class Classes:
         """
         if len(set(names)) < len(names):
             raise ModelError(f"classes: expected no name twice, got {list(names)}")
+        score = kind_of(network, score)
         with torch.no_grad():
             outputs = scores_of(network(inputs))
         shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
@@ -109,6 +110,34 @@ class Classes:
         predicted = scores.argmax(dim=1)
         return predicted if number is None else torch.full_like(predicted, number)
 
+    def contrasts(self, targets: Tensor, contrast: Sequence[int | str]) -> Tensor | None:
+        """The classes that each image's target is told from, a mask of shape (N, K).
+
+        Args:
+            targets: The class to explain of each image, of shape (N,).
+            contrast: Names or numbers of classes; empty: all others, and None is returned. An image
+                whose own target is among them is told from all other classes.
+
+        Raises:
+            ModelError: If there is no such class, or the network's classes do not compete.
+        """
+        numbers = contrast_numbers(contrast, self.names)
+        if not numbers:
+            return None
+        if self.score not in ("logits", "probabilities") or self.count == 1:
+            raise ModelError(
+                "contrast: expected a network whose classes exclude each other, got "
+                f"{self.count} of score {self.score!r}"
+            )
+        if max(numbers) >= self.count:
+            raise ModelError(
+                f"contrast: expected classes from 0 to {self.count - 1}, got {max(numbers)}"
+            )
+        told = torch.zeros(len(targets), self.count, dtype=torch.bool, device=targets.device)
+        told[:, numbers] = True
+        own = targets.unsqueeze(1)
+        return (told | told.gather(1, own)).scatter(1, own, False)
+
     def probabilities(self, scores: Tensor) -> Tensor:
         """Of all classes, of shape (N, K); of quantities there are none, so (N, 0)."""
         if self.score == "regression":
@@ -143,6 +172,38 @@ def target_number(target: int | str | None, names: Sequence[str]) -> int | None:
             f"target: expected {known}, a class's number from 0 or {PREDICTED!r}, got {target!r}"
         )
     return target
+
+
+def contrast_numbers(
+    contrast: Sequence[int | str], names: Sequence[str], target: int | None = None
+) -> list[int]:
+    """The numbers of the classes to tell the target from.
+
+    Args:
+        contrast: Their names or numbers.
+        names: Names of the classes.
+        target: The number of the class to explain, where it is the same for all images.
+
+    Raises:
+        ModelError: If no class has that name, or it is the one that is explained.
+    """
+    numbers = []
+    for one in contrast:
+        if isinstance(one, str) and one in names:
+            numbers.append(list(names).index(one))
+        elif str(one).isascii() and str(one).isdecimal():
+            numbers.append(int(one))
+        else:
+            raise ModelError(
+                f"contrast: expected some of the classes {list(names)} or their numbers from 0, "
+                f"got {one!r}"
+            )
+    if target in numbers:
+        raise ModelError(
+            f"contrast: expected other classes than the target, got {list(contrast)} for target "
+            f"{target}"
+        )
+    return sorted(set(numbers))
 
 
 class TwoClasses(nn.Module):

@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 ABOUT_NETWORK = ("forward_func: ", "score: ")  # what its warnings begin with
+NO_CLASS = -1  # of what has none, as a field without cells
 NEXT_NOTE = r"; (?=\w+: )"
 
 
 def class_name(names: Sequence[str], number: int) -> str:
-    """The name of a class, or its number where classes have no names."""
+    """The name of a class, its number where classes have no names; none of :data:`NO_CLASS`."""
+    if number == NO_CLASS:
+        return ""
     return names[number] if number < len(names) else str(number)
 
 

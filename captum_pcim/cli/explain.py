@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         parser,
         *("--model", "--state-dict", "--trust", "--score", "--classes", "--forward-only"),
         *("--images", "--stains", "--z", "--t", *INTENSITIES),
-        *("--target", "--colours", "--out", "--device", "--seed"),
+        *("--target", "--contrast", "--colours", "--out", "--device", "--seed"),
     )
     add = parser.add_argument
     add("--per-stain", action="store_true", help="one weight per pixel and stain")
@@ -74,10 +75,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from captum_pcim.classifiers.classes import target_number
+    from captum_pcim.classifiers.classes import contrast_numbers, target_number
     from captum_pcim.explainer import Explainer
 
     target = target_number(args.target, args.classes)
+    contrast = contrast_numbers(args.contrast, args.classes, target)
     if args.images.resolve() == args.out.resolve():
         raise ValueError("out: must not be the folder of the images")
     intensities = Intensities.of(args)
@@ -89,6 +91,7 @@ def _run(args: argparse.Namespace) -> int:
     model = load_model(args.model, args.state_dict, args.device, args.trust)
     windows = intensities.on(images, args)
     settings = _settings(args, intensities) | {"target": args.target if target is None else target}
+    settings |= {"contrast": contrast} if contrast else {}
     out = OutFolder.open(args.out, settings, args.overwrite, args.classes)
     explainer = Explainer(
         model,
@@ -98,6 +101,7 @@ def _run(args: argparse.Namespace) -> int:
         seed=args.seed,
         device=args.device,
         classes=args.classes,
+        contrast=contrast,
         options=_options(args),
     )
     stamp = repr(windows) if intensities.measured else ""
@@ -222,9 +226,12 @@ def _report(out: OutFolder) -> int:
     print(
         f"{len(out.done)} images explained, {len(failed)} failed: {out.folder / 'diagnostics.csv'}"
     )
+    verdicts = Counter(entry["row"]["verdict"] for entry in out.done.values())
+    for verdict, number in verdicts.most_common():
+        print(f"{number} of them: {verdict}")
     notes = [entry["row"]["notes"] for entry in out.done.values() if entry["row"].get("notes")]
     if notes:
-        print(f"{len(notes)} of them have notes that say what their maps are worth")
+        print(f"{len(notes)} of them have notes in it")
     for note in notes_of_network(notes):
         print(f"captum-pcim explain: {note}", file=sys.stderr)
     return 1 if failed else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from fnmatch import fnmatchcase
@@ -90,12 +91,16 @@ class Intensities:
     def on(self, images: Sequence[ImageFiles], args: argparse.Namespace) -> Sequence[Window]:
         """The windows of a folder's images, measured on some of them if need be.
 
+        Says so where the images leave most of their type's range unused.
+
         Raises:
             ValueError: If no control is among the images, or none of them can be read.
         """
+        usable = [image for image in images if image.is_image and image.problem is None]
+        if self.scale == "type":
+            _tell_unused_range(usable, args)
         if not self.measured:
             return self.windows
-        usable = [image for image in images if image.is_image and image.problem is None]
         if self.over == "controls":
             pattern = self.controls or ""
             usable = [image for image in usable if fnmatchcase(image.name, pattern)]
@@ -127,6 +132,22 @@ def _of_table(args: argparse.Namespace) -> list[Window]:
         raise ValueError(f"table: expected windows of one plate, got those of {plates}")
     stains = args.stains[1:] or [stain for _, stain in table.windows]
     return table.of(plates[0], stains)
+
+
+def _tell_unused_range(images: Sequence[ImageFiles], args: argparse.Namespace) -> None:
+    """Cameras of 12 bits fill a sixteenth of 16: a network sees all but black images."""
+    brightest = largest = 0
+    for pixels in _readable(evenly(images, IMAGES_MEASURED), args):
+        if pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 1:
+            brightest = max(brightest, int(pixels.max()))
+            largest = max(largest, 2 ** (8 * pixels.dtype.itemsize) - 1)
+    if 0 < brightest <= largest // 4:
+        print(
+            f"captum-pcim: the brightest pixel is {brightest} of {largest}, so the "
+            f"network sees at most {brightest / largest:.3g}. If it was trained on other values, "
+            f"say which: --scale fixed --window 0 {brightest}, or another --scale",
+            file=sys.stderr,
+        )
 
 
 def _readable(images: Sequence[ImageFiles], args: argparse.Namespace) -> Iterator[Pixels]:

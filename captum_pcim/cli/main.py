@@ -15,6 +15,8 @@ COMMANDS = (
     "captum_pcim.cli.compare",
     "captum_pcim.cli.demo",
     "captum_pcim.cli.explain",
+    "captum_pcim.cli.measure",
+    "captum_pcim.cli.profiles",
     "captum_pcim.cli.screen",
 )
 

@@ -141,6 +141,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "C",
         "help": f"class to explain, its name or its number from 0, or {PREDICTED!r} (default)",
     },
+    "--contrast": {
+        "nargs": "+",
+        "default": [],
+        "metavar": "C",
+        "help": "classes to tell it from, names or numbers (default: all others)",
+    },
     "--colours": {
         "choices": ("rgb",),
         "help": "rgb where the three channels are a picture's red, green and blue: it is drawn as "

@@ -9,6 +9,7 @@ from torch import Tensor
 from captum_pcim._compat import BaselineType, TensorOrTuple
 from captum_pcim.core.channels import GroupedChannels, Isolation, PixelChannels
 from captum_pcim.core.checks import check_baselines, check_feature_mask, check_positive, is_number
+from captum_pcim.core.contrast import Contrast
 from captum_pcim.core.gradients import Load
 from captum_pcim.core.network import CallArguments, Network
 from captum_pcim.core.objective import Term
@@ -43,6 +44,7 @@ class Call:
         seed (int): Of the masks of forward passes alone.
         diagnose (bool): Whether diagnostics are wanted; they take two more passes a reference.
         show_progress (bool): Whether a progress bar is shown.
+        contrast (Contrast): What targets are told from.
     """
 
     network: Network
@@ -59,6 +61,7 @@ class Call:
     seed: int
     diagnose: bool
     show_progress: bool
+    contrast: Contrast = None
 
 
 def make_settings(
@@ -79,6 +82,15 @@ def make_load(n_images: int, internal_batch_size: int | None, perturbations_per_
         internal_batch_size = check_positive("internal_batch_size", internal_batch_size)
     perturbations = check_positive("perturbations_per_eval", perturbations_per_eval)
     return Load(n_images, internal_batch_size, perturbations)
+
+
+def references_of(
+    references: Sequence[Reference], baselines: BaselineType, inputs: Maps
+) -> tuple[MakeReferences, tuple[str, ...]]:
+    """Return the maker of references and their names: of the baselines where there are any."""
+    if baselines is not None:
+        return given_references(baselines, inputs), ("baselines",)
+    return made_references(references), tuple(type(r).__name__ for r in references)
 
 
 def given_references(baselines: BaselineType, inputs: Maps) -> MakeReferences:

@@ -10,7 +10,7 @@ from torch import Tensor
 from captum_pcim._compat import BaselineType, as_tuple
 
 
-def check_inputs(inputs: Any, integers: bool = False) -> tuple[Tensor, ...]:
+def check_inputs(inputs: Any, integers: bool) -> tuple[Tensor, ...]:
     """Return the inputs as a tuple of finite tensors with equally many rows.
 
     Args:

@@ -20,7 +20,7 @@ from captum_pcim.core.references import (
     ShuffledPatches,
     reference_images,
 )
-from captum_pcim.core.scores import ScoreKind, read_scores, select_classes
+from captum_pcim.core.scores import ScoreKind
 from captum_pcim.core.smoothing import shorter_side
 
 LITTLE = 0.5  # nats of log-odds between image and references, below which a map means little
@@ -45,8 +45,7 @@ def reference_log_odds(problem: Problem, images: Images, reference: tuple[Tensor
     batch = tuple(r.expand_as(x).clone() for r, x in zip(reference, images.inputs, strict=True))
     with torch.no_grad():
         output = problem.network(batch, images.arguments)
-        scores, classes = select_classes(output, images.arguments.target)
-        return read_scores(scores, classes, problem.score, images.calibration).log_odds
+        return problem.read(output, images.arguments, images.calibration).log_odds
 
 
 def with_other_references(

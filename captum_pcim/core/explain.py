@@ -11,6 +11,7 @@ from captum_pcim.core.call import Call, Maps
 from captum_pcim.core.channels import per_image
 from captum_pcim.core.checks import check_scores, shape_doubt
 from captum_pcim.core.chunks import is_out_of_memory
+from captum_pcim.core.contrast import competing
 from captum_pcim.core.diagnostics import Diagnostics
 from captum_pcim.core.evidence import (
     differences,
@@ -164,12 +165,13 @@ class _Explainer:
             output = self._first_output(inputs, arguments)
             target = chosen_target(arguments.target, output, self.problem.score)
             check_trailing_range(target, output)
-            arguments = replace(arguments, target=target)
             scores, classes = select_classes(output, target)
             check_scores(scores)
             check_class_range(classes, scores.shape[1])
             check_meaning(scores, self.problem.score)
-            plain = read_scores(scores, classes, self.problem.score)
+            among = competing(self.call.contrast, rows, classes, scores, self.problem.score)
+            arguments = replace(arguments, target=target, competing=among)
+            plain = read_scores(scores, classes, self.problem.score, competing=among)
         unknown = Stakes.between(
             plain.log_odds.new_zeros(stop - start, len(references)), plain.log_odds
         )
@@ -187,7 +189,7 @@ class _Explainer:
         try:
             # A clone, because a network may work in place on what it is given.
             output = self.problem.network(tuple(x.clone() for x in inputs), arguments)
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:
             if not doubt or is_out_of_memory(error):
                 raise
             raise ValueError(f"inputs: {doubt} (the network: {describe(error)})") from error
@@ -209,7 +211,8 @@ class _Explainer:
             calibration = between(odds.mean(1), images.full.log_odds)
         else:
             calibration = tempered(images.full.log_odds)
-        full = read_scores(scores, classes, self.problem.score, calibration)
+        among = images.arguments.competing
+        full = read_scores(scores, classes, self.problem.score, calibration, among)
         images = replace(images, full=full, calibration=calibration)
         odds = calibration(odds)
         n_forwards = n_forwards + odds.shape[1]
@@ -279,6 +282,7 @@ def _doubts(prepared: _Prepared, solution: Solution, weights: Maps, kind: ScoreK
         little_evidence=prepared.little,
         no_gradient=~solution.moved,
         not_finite=(taken & ~solution.loss_history.isfinite()).any(1),
+        not_differentiable=~solution.differentiable,
         reference_shows=shows,
         empty=is_empty(weights),
         not_preserved=none,

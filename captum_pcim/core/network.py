@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from captum_pcim._compat import scores_of
 from captum_pcim.core.copies import Copies
+from captum_pcim.core.reachable import reachable_modules
 
 PREDICTED = "predicted"
 Target = int | tuple[int, ...] | Tensor | None
@@ -96,11 +97,14 @@ class CallArguments:
         additional (tuple): Additional forward arguments.
         per_image (tuple of bool): Which of them have one row per image and follow their image;
             everything else is passed on as it is.
+        competing (Tensor, optional): Which classes share an image's probability, (N, K), from
+            :func:`captum_pcim.core.contrast.competing`. None: all.
     """
 
     target: Target | Choice
     additional: tuple[Any, ...]
     per_image: tuple[bool, ...]
+    competing: Tensor | None = None
 
     @classmethod
     def of(
@@ -137,9 +141,10 @@ class CallArguments:
     def _changed(self, change: Callable[[Tensor], Tensor]) -> "CallArguments":
         """Change whatever has one row per image."""
         target = change(self.target) if isinstance(self.target, Tensor) else self.target
+        competing = None if self.competing is None else change(self.competing)
         pairs = zip(self.additional, self.per_image, strict=True)
         additional = tuple(change(a) if per_image else a for a, per_image in pairs)
-        return CallArguments(target, additional, self.per_image)
+        return CallArguments(target, additional, self.per_image, competing)
 
 
 RunNetwork = Callable[[tuple[Tensor, ...], CallArguments], Tensor]
@@ -233,11 +238,17 @@ class Network:
 
 
 def _static_rows(forward_func: Callable[..., Any]) -> int | None:
-    """Return the number of rows that a program of torch.export was exported for, if it is fixed."""
-    graph = getattr(forward_func, "graph", None)
-    if not isinstance(graph, torch.fx.Graph):
-        return None
-    for node in graph.nodes:
+    """Return the rows that a program of torch.export takes, if they are fixed and it is called."""
+    for root in reachable_modules(forward_func).values():
+        for module in root.modules():
+            rows = _placeholder_rows(module) if isinstance(module, torch.fx.GraphModule) else None
+            if rows is not None:
+                return rows
+    return None
+
+
+def _placeholder_rows(program: torch.fx.GraphModule) -> int | None:
+    for node in program.graph.nodes:
         value = node.meta.get("val") if node.op == "placeholder" else None
         if isinstance(value, Tensor) and value.ndim > 1:
             rows = value.shape[0]

@@ -1,11 +1,13 @@
 """Asking the network before it is explained: is there a gradient, and does an image score alike?
 
-One pass of two rows, the first image and a half blend of it, answers both. Only what is suspicious
-costs more.
+One pass of two rows, the first image and a half blend of it, answers both: its score has to be the
+one that it had among the others, and no gradient of it may lie in the blend beside it, as an image
+that the network is sure of scores alike whatever stands there. Only what is suspicious costs more.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,11 +16,14 @@ from captum_pcim._errors import describe
 from captum_pcim.core.blending import blend
 from captum_pcim.core.chunks import is_out_of_memory
 from captum_pcim.core.problem import Images, Problem
-from captum_pcim.core.scores import read_scores, select_classes
+from captum_pcim.core.random_state import Draws
 from captum_pcim.core.warn import warn
 
 REPEATS = 8  # of an image in one batch: they score alike but where chance has a hand in it
-COUPLED = 0.1  # by which log-odds differ where the others decide so much that a map means nothing
+MOST_ROUNDS = 4  # of such batches, where random numbers are drawn: dropping may be rare
+COUPLED = 0.1  # by which log-odds differ, or the share of a gradient in other images, where these
+# decide so much that a map means nothing
+LEAST_SHARE = 1e-4  # of a gradient, that is no rounding
 
 
 class NoGradient(Exception):  # noqa: N818 - a finding, not an error
@@ -51,33 +56,54 @@ def check_gradient(problem: Problem, images: Images, rounding: float) -> int:
         NoGradient: If there is no gradient.
         ValueError: If an image scores otherwise among other images.
     """
-    device = images.inputs[0].device
-    first = torch.zeros(1, dtype=torch.int64, device=device)
+    first, together, draws = _rows(images, 0, 1), images.full.log_odds[:1], Draws()
     try:
-        odds, n_rows = _differentiated(problem, images.take(first)), 2
+        again, share = _differentiated(problem, first)
     except NoGradient:
         if len(images) == 1:
             raise
-        others = torch.arange(1, len(images), device=device)
-        _differentiated(problem, images.take(others))
-        with torch.no_grad():
-            odds, n_rows = _log_odds_of(problem, images.take(first)), 2 * len(images) + 1
-    return n_rows + check_alone(problem, images, odds[:1], rounding)
+        _, share = _differentiated(problem, _rows(images, 1, len(images)))
+        again = _scored(problem, first, first.inputs)
+        n_rows = 2 * len(images) + 1
+    else:
+        n_rows = 2
+    seen = Seen(_difference(together, again), share, bool(draws))
+    return n_rows + check_alone(problem, first, seen, rounding)
 
 
-def _differentiated(problem: Problem, images: Images) -> Tensor:
-    """Return the log-odds of images and of their half blends, if they have a gradient."""
-    batch = [
-        torch.cat([x, blend(x, r, torch.full_like(x, 0.5))]).requires_grad_()
+def _rows(images: Images, start: int, stop: int) -> Images:
+    return images.take(torch.arange(start, stop, device=images.inputs[0].device))
+
+
+def _half_blends(images: Images) -> tuple[Tensor, ...]:
+    return tuple(
+        blend(x, r, torch.full_like(x, 0.5))
         for x, r in zip(images.inputs, images.references[0], strict=True)
+    )
+
+
+def _differentiated(problem: Problem, images: Images) -> tuple[Tensor, float]:
+    """Return the log-odds of images, and the share of their gradients that lies in other rows.
+
+    Both they and their half blends are asked for a gradient.
+    """
+    batch = [
+        torch.cat(both).requires_grad_()
+        for both in zip(images.inputs, _half_blends(images), strict=True)
     ]
-    odds = _recorded_log_odds(problem, images, batch)
-    _check_gradients(torch.autograd.grad(odds.sum(), batch, allow_unused=True))
-    return odds.detach()
+    n_images = len(images)
+    own, blends = _recorded_log_odds(problem, images, batch).split(n_images)
+    gradients = torch.autograd.grad(own.sum(), batch, retain_graph=True, allow_unused=True)
+    of_blends = torch.autograd.grad(blends.sum(), batch, allow_unused=True)
+    _check_gradients([*gradients, *of_blends])
+    sizes = [g.nan_to_num(0.0, 0.0, 0.0).abs().double() for g in gradients if g is not None]
+    beside, everywhere = sum(s[n_images:].sum() for s in sizes), sum(s.sum() for s in sizes)
+    return own.detach(), float(beside) / max(float(everywhere), 1e-300)
 
 
-def _log_odds_of(problem: Problem, images: Images) -> Tensor:
-    return _log_odds(problem, images, tuple(x.clone() for x in images.inputs), 1)
+def _scored(problem: Problem, images: Images, inputs: tuple[Tensor, ...], times: int = 1) -> Tensor:
+    with torch.no_grad():
+        return _log_odds(problem, images, tuple(x.clone() for x in inputs), times)
 
 
 def _recorded_log_odds(problem: Problem, images: Images, batch: Sequence[Tensor]) -> Tensor:
@@ -100,8 +126,7 @@ def _recorded_log_odds(problem: Problem, images: Images, batch: Sequence[Tensor]
 
 def _log_odds(problem: Problem, images: Images, inputs: tuple[Tensor, ...], times: int) -> Tensor:
     arguments = images.arguments.repeat(times)
-    scores, classes = select_classes(problem.network(inputs, arguments), arguments.target)
-    return read_scores(scores, classes, problem.score, images.calibration).log_odds
+    return problem.read(problem.network(inputs, arguments), arguments, images.calibration).log_odds
 
 
 def _check_gradients(gradients: Sequence[Tensor | None]) -> None:
@@ -112,64 +137,88 @@ def _check_gradients(gradients: Sequence[Tensor | None]) -> None:
             "detach or integers inside)"
         )
     finite = [gradient.isfinite() for gradient in known]
-    n_bad = sum(int((~f).sum()) for f in finite)
     if not any(bool((g[f] != 0).any()) for g, f in zip(known, finite, strict=True)):
         raise NoGradient(
-            "the gradient of its scores is NaN or infinite"
-            if n_bad
-            else "the gradient of its scores is zero everywhere (rounding, a cast to integers, "
+            "the gradient of its scores is zero everywhere (rounding, a cast to integers, "
             "quantisation or a threshold inside)"
-        )
-    if n_bad:
-        share = n_bad / sum(g.numel() for g in known)
-        warn(
-            f"forward_func: the gradient is NaN or infinite for {share:.1%} of the values of the "
-            "first image; it counts as zero there, and the map may miss what they show"
+            if all(bool(f.all()) for f in finite)
+            else "the gradient of its scores is NaN or infinite"
         )
 
 
-def check_alone(problem: Problem, images: Images, alone: Tensor, rounding: float) -> int:
-    """See that the first image's log-odds are the same in two calls, alone and among others.
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of an image in two batches.
+
+    Args:
+        difference (float): By which its log-odds differ, as a share of their size.
+        share (float): Of its gradient, that lies in other rows of the batch.
+        draws (bool): Whether random numbers were drawn.
+    """
+
+    difference: float
+    share: float
+    draws: bool
+
+
+def check_alone(problem: Problem, first: Images, seen: Seen, rounding: float) -> int:
+    """See that an image's score is its own, and repeats.
 
     Args:
         problem (Problem): The network and what its scores mean.
-        images (Images): The images, whose log-odds among each other are known.
-        alone (Tensor): The first image's log-odds in another batch, of shape (1,).
-        rounding (float): By which they may differ.
+        first (Images): The image.
+        seen (Seen): What was seen of it.
+        rounding (float): By which log-odds may differ.
 
     Returns:
-        int: Rows that were scored to tell why, where they are not.
+        int: Rows that were scored to tell why, where it is not.
 
     Raises:
-        ValueError: If they depend on the rest of the batch.
+        ValueError: If it depends on the rest of the batch.
     """
-    together = images.full.log_odds[:1]
-    difference = _difference(together, alone)
-    if difference <= rounding:
+    if seen.share > COUPLED:
+        raise ValueError(_coupled(seen))
+    alone = seen.difference <= rounding and seen.share <= LEAST_SHARE
+    if alone and not seen.draws:
         return 0
-    first = images.take(torch.zeros(1, dtype=torch.int64, device=alone.device))
-    with torch.no_grad():
-        copies = tuple(torch.cat([x] * REPEATS) for x in first.inputs)
-        again = _log_odds(problem, first, copies, REPEATS)
-    if _difference(again[:1], again) > rounding:
+    by_chance, n_rows = _spread(problem, first, rounding, MOST_ROUNDS if seen.draws else 1)
+    if by_chance > rounding:
         warn(
-            f"forward_func: the log-odds of an image differ by {difference:.3g} between two calls "
-            "(dropout, noise or sampling inside?); the map averages over all steps, but is less "
-            "certain"
+            "forward_func: the log-odds of an image differ by "
+            f"{max(by_chance, seen.difference):.3g} between two calls (dropout, noise or sampling "
+            "inside?); the map averages over all steps, but is less certain"
         )
-    elif difference > COUPLED:
-        raise ValueError(
-            "forward_func: expected scores of each image alone, but those of the first image "
-            f"differ by {difference:.3g} in log-odds between batches: the network normalises by "
-            "the rest of the batch (a training mode, also one that was traced or exported?); "
-            "export it again in evaluation mode, or pass internal_batch_size=1"
-        )
-    else:
+    elif seen.difference > COUPLED:
+        raise ValueError(_coupled(seen))
+    elif not alone:
         warn(
-            f"forward_func: the log-odds of an image differ by {difference:.3g} between batches "
-            "(quantisation by the whole batch?); its map depends a little on the images beside it"
+            f"forward_func: the log-odds of an image differ by {seen.difference:.3g} between "
+            f"batches, and {seen.share:.2%} of their gradient lies in other images (quantisation "
+            "or normalisation by the whole batch?); its map depends on the images beside it"
         )
-    return REPEATS
+    return n_rows
+
+
+def _spread(
+    problem: Problem, first: Images, rounding: float, most_rounds: int
+) -> tuple[float, int]:
+    """Return by how much an image's log-odds differ in one batch, and the rows it took to see."""
+    copies = tuple(torch.cat([x] * REPEATS) for x in first.inputs)
+    spread, n_rounds = 0.0, 0
+    while spread <= rounding and n_rounds < most_rounds:
+        repeated = _scored(problem, first, copies, REPEATS)
+        spread, n_rounds = _difference(repeated[:1], repeated), n_rounds + 1
+    return spread, n_rounds * REPEATS
+
+
+def _coupled(seen: Seen) -> str:
+    return (
+        "forward_func: expected scores of each image alone, but those of the first image "
+        f"differ by {seen.difference:.3g} in log-odds between batches, and {seen.share:.0%} of "
+        "their gradient lies in the image beside it: the network normalises by the rest of the "
+        "batch (a training mode, also one that was traced or exported?); export it again in "
+        "evaluation mode, or pass internal_batch_size=1"
+    )
 
 
 def _difference(one: Tensor, other: Tensor) -> float:

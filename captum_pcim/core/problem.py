@@ -109,6 +109,13 @@ class Problem:
         self.terms = terms
         self.score = score
 
+    def read(
+        self, output: Tensor, arguments: CallArguments, calibration: Calibration | None
+    ) -> Scores:
+        """Read what the network returned as scores of the targets."""
+        scores, classes = select_classes(output, arguments.target)
+        return read_scores(scores, classes, self.score, calibration, arguments.competing)
+
     def scores(self, images: Images, weights: tuple[Tensor, ...], reference: int) -> Scores:
         """Return the scores of the blends against one reference, then of their complements."""
         batch = tuple(
@@ -119,8 +126,7 @@ class Problem:
         output = self.network(batch, arguments)
         if torch.is_grad_enabled():
             check_differentiable(output)
-        scores, classes = select_classes(output, arguments.target)
-        return read_scores(scores, classes, self.score, images.calibration)
+        return self.read(output, arguments, images.calibration)
 
     def probabilities(
         self, images: Images, weights: tuple[Tensor, ...], reference: int, at_once: int

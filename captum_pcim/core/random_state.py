@@ -54,6 +54,18 @@ def own_random_state(seed: int) -> Iterator[None]:
         _borrowed.leave()
 
 
+class Draws:
+    """Tells whether the global generators were drawn from since this was made."""
+
+    def __init__(self) -> None:
+        self.before = [g.get_state() for g in _generators()]
+
+    def __bool__(self) -> bool:
+        """Return whether any of them was; also where another thread drew."""
+        now = [g.get_state() for g in _generators()]
+        return len(now) != len(self.before) or not all(map(torch.equal, self.before, now))
+
+
 def _generators() -> list[Generator]:
     # torch.manual_seed would also leave a seed behind for GPUs that are not in use yet.
     on_gpus = torch.cuda.default_generators if torch.cuda.is_initialized() else ()

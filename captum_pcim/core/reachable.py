@@ -141,12 +141,18 @@ def _training_mode(module: nn.Module, where: str, own: bool, eval_mode: bool) ->
 
 
 @contextlib.contextmanager
-def buffers_kept(forward_func: Callable[..., Any]) -> Iterator[None]:
-    """Give the buffers of all modules that a function can reach back as they were.
+def buffers_kept(forward_func: Callable[..., Any], view: Callable[..., Any]) -> Iterator[None]:
+    """Give the buffers of all of the caller's modules that a view can reach back as they were.
 
-    A module's view has buffers of its own; a function calls the caller's module itself.
+    The copy of a module has buffers of its own. A function calls the caller's module itself, and
+    so does what cannot be copied.
+
+    Args:
+        forward_func (Callable): The caller's.
+        view (Callable): What is called in its place.
     """
-    modules = {} if isinstance(forward_func, nn.Module) else reachable_modules(forward_func)
+    copied = isinstance(view, nn.Module) and view is not forward_func
+    modules = {} if copied else reachable_modules(view)
     buffers = [b for m in modules.values() for b in m.buffers() if not b.is_inference()]
     saved = [(b, b._version, b.detach().clone()) for b in buffers]
     try:

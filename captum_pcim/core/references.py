@@ -9,7 +9,7 @@ gamed. An explicit `baselines=` replaces them and keeps Captum's meaning.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -175,9 +175,15 @@ class ControlImages:
         return self.images.to(inputs).unsqueeze(1)
 
 
-def default_references() -> tuple[Reference, ...]:
-    """Return what stands where nothing is mixed in, if nothing else was said."""
-    return Background(), Blur()
+def default_references(forward_func: Any = None) -> tuple[Reference, ...]:
+    """Return what stands where nothing is mixed in, if nothing else was said.
+
+    Args:
+        forward_func (Callable, optional): May have references of its own, in a method
+            ``default_references()``; :mod:`captum_pcim.classifiers.embeddings` has such ones.
+    """
+    own = getattr(forward_func, "default_references", None)
+    return tuple(own()) if callable(own) else (Background(), Blur())
 
 
 def reference_images(references: Sequence[Reference], inputs: Tensor) -> list[Tensor]:

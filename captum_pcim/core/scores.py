@@ -5,7 +5,10 @@ Every term of the objective reads one number per image, the log-odds of the targ
 .. math:: \ell = \log p_c - \log (1 - p_c),
 
 because both :math:`-\log p_c = softplus(-\ell)` and :math:`-\log(1 - p_c) = softplus(\ell)` are
-exact in it where probabilities have long rounded to 0 or 1.
+exact in it where probabilities have long rounded to 0 or 1. With a contrast :math:`K` of classes
+the probabilities are those among the target and these alone, so that with logits :math:`s`
+
+.. math:: \ell = s_c - \log \sum_{k \in K} e^{s_k}.
 
 What a score means:
 
@@ -20,11 +23,14 @@ What a score means:
   references, :math:`s_b`, to its value on the image, :math:`s_x`; with
   :math:`r = (s - s_b) / (s_x - s_b)` the log-odds are :math:`4 (2 r - 1)`, so that the image has
   "probability" 0.98 and the references 0.02. This definition is ours, not the paper's.
+
+A forward function may say itself what its scores mean, in an attribute ``score_kind``. It counts
+where nothing else was said; :mod:`captum_pcim.classifiers.embeddings` has such ones.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -36,8 +42,11 @@ ScoreKind = Literal[
     "logits", "probabilities", "binary_logits", "binary_probabilities", "regression"
 ]
 
+DEFAULT_KIND: ScoreKind = "logits"
 MAX_LOG_ODDS = 8.0
 REGRESSION_LOG_ODDS = 4.0
+_NO_WEIGHT = 1e3  # nats; e to the minus that is 0 in double precision, too
+PERCENT = 50.0  # what is recognised has more than half of a hundred; logits hardly ever do
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,18 @@ class Calibration:
         return calibrated
 
 
+def kind_of(forward_func: Any, said: ScoreKind) -> ScoreKind:
+    """Return what scores mean: what was said, or where that is the default what the function says.
+
+    Args:
+        forward_func (Callable): May have an attribute ``score_kind``.
+        said (str): What the caller said, or the default.
+    """
+    own = getattr(forward_func, "score_kind", None)
+    knows = isinstance(own, str) and own in get_args(ScoreKind)
+    return own if knows and said == DEFAULT_KIND else said  # type: ignore[return-value]
+
+
 def tempered(log_odds: Tensor) -> Calibration:
     """Return the temperature that keeps very confident networks from flattening the map.
 
@@ -124,7 +145,11 @@ def between(reference_scores: Tensor, image_scores: Tensor) -> Calibration:
 
 
 def read_scores(
-    scores: Tensor, classes: Tensor, kind: ScoreKind, calibration: Calibration | None = None
+    scores: Tensor,
+    classes: Tensor,
+    kind: ScoreKind,
+    calibration: Calibration | None = None,
+    competing: Tensor | None = None,
 ) -> Scores:
     """Turn the scores of all classes into the target's log-odds.
 
@@ -133,6 +158,8 @@ def read_scores(
         classes (Tensor): The target's place on axis 1, of shape (N,).
         kind (str): What the scores mean, see the module's text.
         calibration (Calibration, optional): Applied to the logits.
+        competing (Tensor, optional): Which classes share the probability, the target among them, a
+            mask of shape (N, K). None: all.
 
     Returns:
         Scores: In float32, or float64 where the scores are.
@@ -144,12 +171,20 @@ def read_scores(
         scores = _log(scores) - _log(1 - scores)
     if calibration is not None:
         scores = calibration(scores)
+    if competing is not None:
+        scores = _among(scores, competing)
     if kind not in ("logits", "probabilities") or scores.shape[1] == 1:
         odds = scores.gather(1, classes.unsqueeze(1))
         return Scores(odds.squeeze(1), odds)
     target_score = scores.gather(1, classes.unsqueeze(1)).squeeze(1)
     others = scores.scatter(1, classes.unsqueeze(1), -torch.inf).logsumexp(dim=1)
     return Scores(target_score - others, scores)
+
+
+def _among(scores: Tensor, competing: Tensor) -> Tensor:
+    """Take the classes out that do not compete: so far below all others that they weigh 0."""
+    lowest = scores.detach().masked_fill(~competing, torch.inf).amin(1, keepdim=True)
+    return torch.where(competing, scores, lowest - _NO_WEIGHT)
 
 
 def _log(probabilities: Tensor) -> Tensor:
@@ -171,12 +206,16 @@ def check_meaning(scores: Tensor, kind: ScoreKind) -> None:
     shares = low >= 0 and high <= 1
     whole = scores.shape[1] > 1 and bool(((sums - 1).abs() < 1e-2).all())
     hundred = scores.shape[1] > 1 and low >= 0 and bool(((sums - 100).abs() < 1).all())
+    percent = low >= 0 and PERCENT <= high <= 100
     if kind in ("probabilities", "binary_probabilities"):
         _check_probabilities(kind, low, high, whole, hundred, scores.shape[1])
     elif kind == "regression":
         return
     elif hundred:
         _warn_of_kind(kind, "percentages (summing to 100)", "probabilities", "divided by 100")
+    elif percent:
+        meant = "probabilities" if scores.shape[1] == 1 else "binary_probabilities"
+        _warn_of_kind(kind, "percentages (all in [0, 100])", meant, "divided by 100")
     elif kind == "logits" and shares and whole:
         _warn_of_kind(kind, "probabilities (in [0, 1], summing to 1)", "probabilities")
     elif shares and high > low:

@@ -33,6 +33,7 @@ class Solution:
         n_forwards (Tensor): Forward passes spent, of shape (N,).
         loss_history (Tensor): The objective at each step, (N, n_steps); NaN after the last one.
         moved (Tensor): Whether any step moved any weight, of shape (N,).
+        differentiable (Tensor): Whether all gradients were finite, of shape (N,).
     """
 
     factors: Factors
@@ -40,6 +41,7 @@ class Solution:
     n_forwards: Tensor
     loss_history: Tensor
     moved: Tensor
+    differentiable: Tensor
 
 
 Solve = Callable[[Problem, Images, Settings, Callable[..., object]], Solution]
@@ -121,6 +123,7 @@ class _History:
         self.losses = like.new_full((n_images, n_steps), torch.nan)
         self.n_steps = torch.zeros(n_images, dtype=torch.int64, device=like.device)
         self.moved = torch.zeros(n_images, dtype=torch.bool, device=like.device)
+        self.differentiable = torch.ones(n_images, dtype=torch.bool, device=like.device)
         self.factors: list[Tensor] = []
         self.recent: list[Tensor] = []  # losses of the running images, since one has left
         self.n_written = 0  # steps before those
@@ -183,7 +186,7 @@ class _Run:
         ours = [factor for own in factors for factor in own]
         now = [factor.detach().requires_grad_() for factor in ours]
         loss = self.judge(images, grouped(now, self.sizes), moment)
-        of_factors = torch.autograd.grad(loss, now, torch.ones_like(loss))
+        of_factors = self._finite(torch.autograd.grad(loss, now, torch.ones_like(loss)))
         of_leaves = torch.autograd.grad(ours, leaves, of_factors)
         with torch.no_grad():
             self.ranking.add_gradients(of_factors)
@@ -223,7 +226,15 @@ class _Run:
         history = self.history
         factors = grouped(history.factors, self.sizes)
         n_steps = history.n_steps
-        return Solution(factors, n_steps, 2 * n_steps, history.losses, history.moved)
+        return Solution(
+            factors, n_steps, 2 * n_steps, history.losses, history.moved, history.differentiable
+        )
+
+    def _finite(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+        """Note the images of gradients that are NaN or infinite, which count as zero."""
+        finite = [gradient.isfinite().flatten(1).all(1) for gradient in gradients]
+        self.history.differentiable[self.rows] &= torch.stack(finite).all(0)
+        return [gradient.nan_to_num(0.0, 0.0, 0.0) for gradient in gradients]
 
     def _keep(self, finished: Tensor) -> None:
         """Write down what was found for finished images, given their places among the running."""

@@ -15,6 +15,7 @@ _VERDICTS = {
     "no_evidence": "nothing can be evidence: the image scores as its references do",
     "no_gradient": "no gradient reached the weights",
     "not_finite": "scores of blends were not finite",
+    "not_differentiable": "gradients of some pixels were not finite",
     "reference_shows": "a reference already shows the class",
     "empty": "empty: next to no weight above one half",
     "not_preserved": "the blend does not hold the class",
@@ -28,6 +29,8 @@ _WARNINGS = {
     "maps show nothing (pass gradients=ForwardOnly(...) to do without)",
     "not_finite": "forward_func: scores of blends of {images} were NaN or infinite; those steps "
     "are lost, and the maps are less certain",
+    "not_differentiable": "forward_func: gradients of {images} were NaN or infinite for some "
+    "pixels; they count as zero there, and the maps may miss what these pixels show",
     "little_evidence": "inputs: the log-odds of {images} differ by less than 0.5 between the image "
     "and all references; there is little to explain, and their maps mean little",
     "empty": "attributions: the maps of {images} are all but empty: no small part of the image "
@@ -45,6 +48,7 @@ class Doubts:
         little_evidence (Tensor): Its log-odds differ by less than half a nat from all of theirs.
         no_gradient (Tensor): The weights never moved.
         not_finite (Tensor): The objective was NaN or infinite at a step.
+        not_differentiable (Tensor): The gradient of a pixel was NaN or infinite at a step.
         reference_shows (Tensor): A reference has half of the class's probability or more, of
             shape (N, R).
         empty (Tensor): Less than 0.2 % of the weights are above one half.
@@ -56,6 +60,7 @@ class Doubts:
     little_evidence: Tensor
     no_gradient: Tensor
     not_finite: Tensor
+    not_differentiable: Tensor
     reference_shows: Tensor
     empty: Tensor
     not_preserved: Tensor

@@ -33,6 +33,8 @@ class AttributionSettings(Table):
     """How PCIM explains an image; what is left out is as :class:`captum_pcim.PCIM` has it.
 
     Args:
+        contrast: Names or numbers of the classes to tell the target from, as in ``["control"]``;
+            empty: all others. An image of one of them is told from all others.
         isolation: ``"shared"`` over the stains, ``"per_stain"`` or ``"factorised"``.
         smoothing: Standard deviation in pixels, or a table of the arguments of
             :class:`captum_pcim.Smoothing`.
@@ -51,6 +53,7 @@ class AttributionSettings(Table):
         seed: Part of every image's own seed.
     """
 
+    contrast: list[int | str] = field(default_factory=list)
     isolation: IsolationName = "shared"
     smoothing: float | dict[str, Any] | None = None
     objective: list[Named] = field(default_factory=list)

@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from captum_pcim.classifiers.classes import contrast_numbers
+from captum_pcim.classifiers.files import ModelError
 from captum_pcim.screen.attribution import AttributionSettings
 from captum_pcim.screen.settings import (
+    CellSettings,
     ControlSettings,
     ImageSettings,
     ModelSettings,
@@ -26,6 +29,7 @@ from captum_pcim.screen.toml import ConfigError, Table, check, from_tables, read
 
 __all__ = [
     "AttributionSettings",
+    "CellSettings",
     "ConfigError",
     "ControlSettings",
     "ImageSettings",
@@ -35,6 +39,9 @@ __all__ = [
     "ScreenConfig",
     "WindowSettings",
 ]
+
+
+FIELDS_OF_CELLS = 4  # their cells are some hundreds, and their pixels all in memory
 
 
 def __getattr__(name: str) -> Any:
@@ -56,6 +63,7 @@ class ScreenConfig(Table):
     windows: WindowSettings = field(default_factory=WindowSettings)
     attribution: AttributionSettings = field(default_factory=AttributionSettings)
     controls: ControlSettings = field(default_factory=ControlSettings)
+    cells: CellSettings = field(default_factory=CellSettings)
     run: RunSettings = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
@@ -74,6 +82,7 @@ class ScreenConfig(Table):
             'three stains with "rgb"',
             n_stains,
         )
+        self._check_contrast()
         left_out = [s for s in self.images.stains if s not in self.windows.fixed]
         check(
             self.windows.word != "fixed" or not left_out,
@@ -90,6 +99,27 @@ class ScreenConfig(Table):
             "wells, as windows.over is 'controls'",
             self.controls.wells,
         )
+        self._check_cells()
+
+    def _check_cells(self) -> None:
+        if not self.cells.size:
+            return
+        labels = self.images.labels
+        check(bool(labels), "images.labels", "label images, as there are [cells]", labels)
+        blended = bool(self.controls.wells) and self.controls.reference != "none"
+        check(
+            not blended,
+            "controls.reference",
+            "'none', as a control field is no reference for [cells]",
+            self.controls.reference,
+        )
+
+    def _check_contrast(self) -> None:
+        try:
+            target = self.model.target_number
+            contrast_numbers(self.attribution.contrast, self.model.classes, target)
+        except ModelError as error:
+            raise ConfigError(f"attribution.{error}") from error
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], folder: str | Path = ".") -> ScreenConfig:
@@ -129,6 +159,12 @@ class ScreenConfig(Table):
         """Files that a result must have beside its manifest to count as done."""
         return (FULL_MAP,) if self.output.maps else ()
 
+    @property
+    def fields_at_once(self) -> int:
+        """How many fields a worker holds at once; batches of cells are filled across them."""
+        batch = self.run.batch_size
+        return min(batch, FIELDS_OF_CELLS) if self.cells.size else batch
+
     def digest(self) -> str:
         """SHA-256 of every entry that changes a map, and of no other.
 
@@ -139,12 +175,16 @@ class ScreenConfig(Table):
         """
         stains, wells = self.images.stains, self.controls.wells
         windows = self.windows.templates(stains)
+        contrast = contrast_numbers(self.attribution.contrast, self.model.classes)
         said = {
             "channels": self.images.channels,
             "windows": [dataclasses.astuple(window) for window in windows],
             "over": self.windows.over if any(window.measured for window in windows) else "",
             "model": [self.model.factory, self.model.score, self.model.target_number],
-            "attribution": self.attribution.said(),
+            "attribution": self.attribution.said() + ([f"{contrast=}"] if contrast else []),
             "controls": [self.controls.reference] if wells else [],
         }
+        if self.cells.size:
+            cells = self.cells
+            said["cells"] = [cells.size, cells.scale or cells.size, cells.mask_neighbours]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

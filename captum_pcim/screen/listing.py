@@ -34,6 +34,9 @@ def list_screen(config: ScreenConfig, found: Survey) -> Iterator[str]:
     yield f"plates: {len(plates)}"
     for plate, fields in plates.items():
         yield from _plate(config, plate, fields)
+    if config.cells.size:
+        told = f"cells: crops of {config.cells.size} pixels about every object"
+        yield f"{told}, resized to {config.cells.scale}" if config.cells.scale else told
     yield from _first_image(config, found.fields)
     yield from _first_windows(config, plates)
     yield from _absent_files(found.fields)

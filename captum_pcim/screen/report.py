@@ -86,10 +86,11 @@ def _plate_sections(
     counts = ", ".join(f"{count} {name}" for name, count in _counts(rows).items())
     done = [row for row in rows if row["Status"] == "done"]
     yield f"<p>{counts}</p>"
-    yield from _heat_maps(plate, done, store, written)
+    explained = [row for row in done if row["Class"]]  # a field without cells has no class
+    yield from _heat_maps(plate, explained, store, written)
     if config.output.previews:
         yield "<h2>Images and maps</h2>"
-        yield from _examples(done, store)
+        yield from _examples(explained, store)
     yield "<h2>Wells</h2>"
     yield _wells(rows)
     noted = [row for row in done if row["Notes"]]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
 from captum_pcim._version import __version__
+from captum_pcim.cells.cell import CellResult
+from captum_pcim.cells.objects import measure_objects
 from captum_pcim.explainer import Explanation
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key
-from captum_pcim.screen.objects import measure_objects
 from captum_pcim.screen.previews import image_preview, map_preview
 from captum_pcim.screen.reading import FieldImage
 from captum_pcim.screen.store import FULL_MAP, Store
 
-OBJECTS = "objects.npy"
+OBJECTS, CELLS = "objects.npy", "cells.json"
 IMAGE, MAP = "image.png", "map.png"
 
 
@@ -26,14 +30,19 @@ def map_names(config: ScreenConfig) -> list[str]:
 
 
 def write_result(
-    store: Store, key: Key, sample: FieldImage, explanation: Explanation, config: ScreenConfig
+    store: Store,
+    key: Key,
+    sample: FieldImage,
+    explanation: Explanation,
+    cells: Sequence[CellResult] | None,
+    config: ScreenConfig,
 ) -> None:
-    """Publishes an image's manifest, object table, previews and full map, all or none.
+    """Publishes an image's manifest, objects, cells, previews and full map, all or none.
 
     Raises:
         StoreError: The results folder cannot be written.
     """
-    manifest = {
+    manifest: dict[str, Any] = {
         "version": __version__,
         "configuration": config.digest(),
         "field": asdict(key.field),
@@ -50,10 +59,14 @@ def write_result(
         "diagnostics": explanation.diagnostics,
         "notes": explanation.notes,
     }
+    if cells is not None:
+        manifest["cells"] = len(cells)
     with store.publish(key.sha, manifest) as folder:
         if sample.labels is not None:
             weights = explanation.attributions[: len(map_names(config))]
             np.save(folder / OBJECTS, measure_objects(weights, sample.labels))
+        if cells is not None:
+            (folder / CELLS).write_text(json.dumps([asdict(cell) for cell in cells]))
         if config.output.previews:
             (folder / IMAGE).write_bytes(image_preview(sample.inputs, config.output.colours))
             (folder / MAP).write_bytes(map_preview(explanation.attributions))

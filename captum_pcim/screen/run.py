@@ -94,7 +94,7 @@ def _collect(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[Row]:
 def _do(config: ScreenConfig, plan: ScreenPlan, store: Store) -> Summary:
     todo = {key.sha: key for key in plan.keys if not store.done(key.sha, config.wanted)}
     keys = list(todo.values())
-    shards = _shards(keys, config.run.batch_size, config.run.workers)
+    shards = _shards(keys, config.fields_at_once, config.run.workers)
     failures: dict[Key, str] = {}
     progress = Progress(len(keys))
     try:

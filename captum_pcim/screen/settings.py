@@ -230,6 +230,28 @@ class ControlSettings(Table):
 
 
 @dataclass(frozen=True)
+class CellSettings(Table):
+    """Crops about the objects of the label images, for networks of single cells.
+
+    Args:
+        size: Side of a crop in pixels of the image. 0: the network takes whole fields.
+        scale: Side in pixels that the network takes. 0: that of the crop.
+        mask_neighbours: Whether other objects in a crop are filled with the field's background.
+    """
+
+    size: int = 0
+    scale: int = 0
+    mask_neighbours: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the entries."""
+        for name in ("size", "scale"):
+            check(getattr(self, name) >= 0, f"cells.{name}", "at least 1", getattr(self, name))
+        said = bool(self.scale or self.mask_neighbours)
+        check(bool(self.size) or not said, "cells.size", "at least 1", self.size)
+
+
+@dataclass(frozen=True)
 class OutputSettings(Table):
     """What is kept.
 
@@ -261,7 +283,7 @@ class RunSettings(Table):
         engine: ``"local"``, this machine's processes, or ``"ray"``.
         workers: Processes or Ray actors. 0, with the local engine, means this very process:
             nothing has to be started, but an image that kills its process ends the run.
-        batch_size: Images per call of the network's explainer.
+        batch_size: Images, or with ``[cells]`` crops, per call of the network's explainer.
         device: A torch device, for example ``"cuda"``.
         threads: CPU threads per worker.
     """

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import torch
 
 from captum_pcim._errors import describe
+from captum_pcim.cells.cell import CellResult
 from captum_pcim.classifiers.files import load_model
 from captum_pcim.explainer import Explainer, Explanation
+from captum_pcim.screen.cells import explain_fields
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
 from captum_pcim.screen.reading import FieldImage, Reader
@@ -68,7 +70,7 @@ def run_shard(keys: Sequence[Key], store: Store, worker: Worker) -> Iterator[Sta
     done = {key.sha for key in keys if store.done(key.sha, worker.config.wanted)}
     yield from map(Status, sorted(done))
     todo = [key for key in keys if key.sha not in done]
-    size = worker.config.run.batch_size
+    size = worker.config.fields_at_once
     batches = [todo[start : start + size] for start in range(0, len(todo), size)]
     with ThreadPoolExecutor(max_workers=2) as aside:
         ahead = aside.submit(_read, batches[0] if batches else [], worker.read)
@@ -76,14 +78,15 @@ def run_shard(keys: Sequence[Key], store: Store, worker: Worker) -> Iterator[Sta
         for following in [*batches[1:], []]:
             samples = ahead.result()
             ahead = aside.submit(_read, following, worker.read)
-            outcomes = list(_explain(samples, worker.explainer))
+            outcomes = list(_explain(samples, worker))
             yield from (written.result() for written in behind)
             behind = [aside.submit(_settle, *each, store, worker.config) for each in outcomes]
         yield from (written.result() for written in behind)
 
 
 Loaded = list[tuple[Key, "FieldImage | Exception"]]
-Outcome = tuple[Key, "tuple[FieldImage, Explanation] | Exception"]
+FieldFound = tuple[FieldImage, Explanation, "list[CellResult] | None"]
+Outcome = tuple[Key, "FieldFound | Exception"]
 
 
 def _read(keys: Sequence[Key], read: Reader) -> Loaded:
@@ -98,16 +101,24 @@ def _read(keys: Sequence[Key], read: Reader) -> Loaded:
     return loaded
 
 
-def _explain(loaded: Loaded, explainer: Explainer) -> Iterator[Outcome]:
+def _explain(loaded: Loaded, worker: Worker) -> Iterator[Outcome]:
     good = [(key, sample) for key, sample in loaded if isinstance(sample, FieldImage)]
     yield from ((key, error) for key, error in loaded if isinstance(error, Exception))
-    references = [sample.reference for _, sample in good if sample.reference is not None]
-    found = explainer.each([sample.inputs for _, sample in good], references)
-    for (key, sample), explanation in zip(good, found, strict=True):
-        if isinstance(explanation, Exception):
-            yield key, explanation
-        else:
-            yield key, (sample, explanation)
+    explained = _explained([sample for _, sample in good], worker)
+    for (key, sample), found in zip(good, explained, strict=True):
+        yield key, found if isinstance(found, Exception) else (sample, *found)
+
+
+def _explained(
+    samples: Sequence[FieldImage], worker: Worker
+) -> Iterator[tuple[Explanation, list[CellResult] | None] | Exception]:
+    """Explains whole fields, or where the network takes crops their cells."""
+    if worker.config.cells.size:
+        yield from explain_fields(samples, worker.explainer, worker.config)
+        return
+    references = [sample.reference for sample in samples if sample.reference is not None]
+    for found in worker.explainer.each([sample.inputs for sample in samples], references):
+        yield found if isinstance(found, Exception) else (found, None)
 
 
 def load_explainer(config: ScreenConfig) -> Explainer:
@@ -126,6 +137,7 @@ def load_explainer(config: ScreenConfig) -> Explainer:
         target=config.model.target_number,
         device=device,
         classes=config.model.classes,
+        contrast=settings.contrast,
         options=settings.options(),
         arguments=settings.arguments(),
     )
@@ -133,7 +145,7 @@ def load_explainer(config: ScreenConfig) -> Explainer:
 
 def _settle(
     key: Key,
-    outcome: tuple[FieldImage, Explanation] | Exception,
+    outcome: FieldFound | Exception,
     store: Store,
     config: ScreenConfig,
 ) -> Status:

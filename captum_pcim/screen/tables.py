@@ -1,8 +1,9 @@
-"""The tables of a screen: one row per image, one row per object."""
+"""The tables of a screen: one row per image, per object, and per cell explained by itself."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -11,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from captum_pcim.cells.cell import CellResult, attribution_names
+from captum_pcim.cells.objects import column_names
 from captum_pcim.classifiers.tables import class_columns
 from captum_pcim.explainer import DIAGNOSTICS
 from captum_pcim.images.intensities import Window, window_columns
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan
-from captum_pcim.screen.objects import column_names
-from captum_pcim.screen.results import OBJECTS, map_names
+from captum_pcim.screen.results import CELLS, OBJECTS, map_names
 from captum_pcim.screen.store import Store
 
 PLACE = (
@@ -38,7 +40,7 @@ Row = dict[str, Any]
 
 
 def write_tables(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[Row]:
-    """Writes ``images``, ``objects`` and ``windows``, each complete under its name or not at all.
+    """Writes ``images``, ``objects``, ``cells`` and ``windows``, each complete or not at all.
 
     Args:
         config: The screen.
@@ -55,9 +57,11 @@ def write_tables(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[R
     _write(config, store, "images", {name: _kind(name, images) for name in columns}, rows)
     if config.images.labels:
         names = column_names(config.images.objects, map_names(config))
-        place = list(dict.fromkeys(name for key in plan.keys for name in _place(key))) or PLACE
+        place = list(dict.fromkeys(name for key in plan.keys for name in place_of(key))) or PLACE
         kinds = {name: _kind(name) for name in (*place, *names)}
         _write(config, store, "objects", kinds, _object_rows(plan, store, place))
+    if config.cells.size:
+        _write_cells(config, plan, store)
     if config.windows.measured(config.images.stains):
         with store.replacing("windows.csv") as path:
             _write_csv(path, dict.fromkeys(WINDOW_COLUMNS, str), _window_rows(config, images))
@@ -77,7 +81,7 @@ def _kind(name: str, rows: Iterable[Row] = ()) -> type:
     return next((type(row[name]) for row in rows if row.get(name) is not None), float)
 
 
-def _place(key: Key) -> Row:
+def place_of(key: Key) -> Row:
     """Where an image lies, and what its load file says beside that."""
     field = key.field
     place = (field.plate, field.well, field.site, field.plane, field.time, key.number)
@@ -85,7 +89,7 @@ def _place(key: Key) -> Row:
 
 
 def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
-    row = _place(key)
+    row = place_of(key)
     if not store.done(key.sha):
         failure = store.failure(key.sha)
         return {
@@ -103,8 +107,9 @@ def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
         "Result": os.path.relpath(store.folder(key.sha), store.path),
         "Class": classes.pop("target"),
         "Predicted": classes.pop("predicted"),
-        **manifest["diagnostics"],
+        **(dict.fromkeys(DIAGNOSTICS) | manifest["diagnostics"]),
         **classes,
+        **({f"Count_{config.images.objects}": manifest["cells"]} if "cells" in manifest else {}),
         **_of_stains(config, manifest),
     }
 
@@ -147,8 +152,53 @@ def _object_rows(plan: ScreenPlan, store: Store, place: Sequence[str]) -> Iterat
         path = store.folder(key.sha) / OBJECTS
         if store.done(key.sha) and path.is_file():
             for measured in np.load(path, allow_pickle=False).tolist():
-                here = _place(key)
+                here = place_of(key)
                 yield [*(here.get(name) for name in place), int(measured[0]), *measured[1:]]
+
+
+def _write_cells(config: ScreenConfig, plan: ScreenPlan, store: Store) -> None:
+    """The table of cells; its columns are those of the first that was explained."""
+    rows = _cell_rows(config, plan, store)
+    first = next((row for row in rows if row["Status"] == "done"), {})
+    place = list(dict.fromkeys(name for key in plan.keys for name in place_of(key))) or PLACE
+    blank = CellResult(0, 0.0, 0.0, 0).row(config.images.objects)
+    measured = attribution_names(config.images.objects, map_names(config))
+    columns = list(dict.fromkeys((*place, *blank, *first, *measured)))
+    cells = _cell_rows(config, plan, store)
+    write_rows(config, store, "cells", columns, {**blank, **first}, cells)
+
+
+def write_rows(
+    config: ScreenConfig,
+    store: Store,
+    name: str,
+    columns: Sequence[str],
+    example: Row,
+    rows: Iterable[Row],
+) -> None:
+    """Writes a table of rows by column name, complete under its name or not at all.
+
+    Args:
+        config: The screen.
+        store: The results.
+        name: The table's.
+        columns: Its columns.
+        example: A row that shows what they hold.
+        rows: The rows; what one lacks is left empty.
+    """
+    kinds = {column: _kind(column, [example]) for column in columns}
+    values = ([row.get(column) for column in columns] for row in rows)
+    _write(config, store, name, kinds, values)
+
+
+def _cell_rows(config: ScreenConfig, plan: ScreenPlan, store: Store) -> Iterator[Row]:
+    images = config.images
+    named = (images.objects, images.stains, map_names(config), config.model.classes)
+    for key in plan.keys:
+        path = store.folder(key.sha) / CELLS
+        if store.done(key.sha) and path.is_file():
+            for cell in json.loads(path.read_text(encoding="utf-8")):
+                yield {**place_of(key), **CellResult(**cell).row(*named)}
 
 
 def _write(

@@ -26,7 +26,6 @@ from captum_pcim.core.forward_only.surrogate import Observations, evidence, feat
 from captum_pcim.core.network import CallArguments, RunNetwork
 from captum_pcim.core.objective import mean_weight
 from captum_pcim.core.problem import Images, Problem, Settings
-from captum_pcim.core.scores import read_scores, select_classes
 from captum_pcim.core.solver import Solution
 from captum_pcim.core.warn import warn
 
@@ -195,8 +194,7 @@ class _Sampler:
 
     def _log_odds(self, images: Images) -> Tensor:
         output = self.problem.network(images.inputs, images.arguments)
-        scores, classes = select_classes(output, images.arguments.target)
-        return read_scores(scores, classes, self.problem.score, images.calibration).log_odds
+        return self.problem.read(output, images.arguments, images.calibration).log_odds
 
     def score(self, draw: DrawMask, n_pairs: int) -> None:
         """Score random masks, batches of the references in turn."""

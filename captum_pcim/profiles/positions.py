@@ -1,0 +1,53 @@
+"""Where a well lies on its plate: row, column, and distance to the edge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))  # rows, columns
+_WELL = re.compile(r"([A-Z]{1,2})0*([1-9]\d?)")
+
+
+def well_name(text: Any, argument: str) -> str:
+    """A well's name as the tables have it: ``A01``, ``AF48``.
+
+    Raises:
+        ValueError: If it is no well.
+    """
+    match = _WELL.fullmatch(str(text).strip().upper())
+    if match is None:
+        raise ValueError(f"{argument}: expected wells such as 'A01', got {text!r}")
+    return f"{match[1]}{int(match[2]):02d}"
+
+
+def positions(wells: Iterable[str]) -> NDArray[np.float64]:
+    """The row, the column and the distance to the edge of wells, of shape (N, 3).
+
+    Rows and columns count from 1. A well at the edge has distance 0. The plate is the smallest of
+    6, 12, 24, 48, 96, 384 and 1536 wells that holds all of them.
+
+    Args:
+        wells: Names such as ``A01``.
+    """
+    places = np.array([_place(well) for well in wells], float).reshape(-1, 2)
+    most = places.max(axis=0)
+    sizes = (np.array(size) for size in FORMATS)
+    size = next((s for s in sizes if (most <= s).all()), most)
+    edge = np.minimum(places - 1, size - places).min(axis=1)
+    return np.column_stack([places, edge])
+
+
+def _place(well: str) -> tuple[int, int]:
+    name = well_name(well, "Metadata_Well")
+    letters = name.rstrip("0123456789")
+    row = 0
+    for letter in letters:
+        row = 26 * row + ord(letter) - ord("A") + 1
+    return row, int(name[len(letters) :])

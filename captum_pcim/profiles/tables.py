@@ -1,0 +1,198 @@
+"""Tables in and out: a screen's results, plate maps, and CSV, Parquet or AnnData files."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from captum_pcim._files import write_bytes
+from captum_pcim.profiles.positions import well_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METADATA = "Metadata_"
+PLATE, WELL, CLASS = "Metadata_Plate", "Metadata_Well", "Metadata_Class"
+MEASURED = "Attribution|AreaShape|Stain_Weight|Probability|Score|ClassShare"
+FEATURES = re.compile(rf"\w+_({MEASURED})_.+")
+_CALLED_WELL = ("metadata_well", "well", "well_position", "well_id")
+_CALLED_PLATE = ("metadata_plate", "plate", "plate_id", "barcode")
+FORMATS = {"csv": ".csv", "parquet": ".parquet", "h5ad": ".h5ad"}
+
+
+class ProfileError(ValueError):
+    """Tables do not say what a profile needs; the message says what."""
+
+
+def needed(package: str) -> Any:
+    """Import an optional package, or say how to have it.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ImportError(
+            f"profiles need {package}: pip install 'captum-pcim[profiles]'"
+        ) from error
+
+
+def read_results(
+    folder: str | Path, objects: str | Path | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Read the tables that a screen wrote.
+
+    Args:
+        folder: The results folder.
+        objects: Another table of objects, such as one measured later. None: that of the folder,
+            of cells that were explained by themselves or else of labelled objects.
+
+    Returns:
+        The table of images, and that of objects; None where there is none.
+
+    Raises:
+        ProfileError: If there is no table of images.
+    """
+    images = _table_in(Path(folder), "images")
+    if images is None:
+        raise ProfileError(
+            f"results: no images.csv or images.parquet in {str(folder)!r}; expected the results "
+            "folder of captum-pcim screen"
+        )
+    in_folder = _table_in(Path(folder), "cells") or _table_in(Path(folder), "objects")
+    own = in_folder if objects is None else Path(objects)
+    return read_table(images), None if own is None else read_table(own)
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table: CSV, or Parquet by its name. What begins with ``Metadata_`` stays text.
+
+    Raises:
+        ProfileError: If it cannot be read.
+    """
+    pandas = needed("pandas")
+    if Path(path).suffix == ".parquet":
+        needed("pyarrow")
+    read = pandas.read_parquet if Path(path).suffix == ".parquet" else _read_csv
+    try:
+        table: pd.DataFrame = read(path)
+    except (OSError, ValueError) as error:  # pandas' and pyarrow's own are ValueErrors
+        raise ProfileError(f"{str(path)!r} cannot be read as a table: {error}") from error
+    return table
+
+
+def _read_csv(path: str | Path) -> pd.DataFrame:
+    pandas = needed("pandas")
+    names = pandas.read_csv(path, nrows=0).columns
+    texts = {name: str for name in names if name.startswith(METADATA) or name == "Class"}
+    table: pd.DataFrame = pandas.read_csv(path, dtype=texts)
+    return table
+
+
+def _table_in(folder: Path, name: str) -> Path | None:
+    found = (folder / f"{name}{suffix}" for suffix in (".csv", ".parquet"))
+    return next((path for path in found if path.is_file()), None)
+
+
+def read_plate_map(path: str | Path) -> pd.DataFrame:
+    """Read what was done to each well.
+
+    Args:
+        path: A CSV or Parquet file with a column ``well`` (or ``Well``, ``Metadata_Well``,
+            ``well_position``), where plates differ also ``plate``, and any others.
+
+    Returns:
+        The table with all columns named ``Metadata_...`` and wells as ``A01``.
+
+    Raises:
+        ProfileError: If it names no wells, or one twice.
+    """
+    pandas = needed("pandas")
+    path = Path(path)
+    try:
+        read = read_table(path) if path.suffix == ".parquet" else pandas.read_csv(path, dtype=str)
+    except (OSError, ValueError) as error:
+        raise ProfileError(f"plate_map: {str(path)!r} cannot be read: {error}") from error
+    return as_plate_map(read)
+
+
+def as_plate_map(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a plate map in the names of the tables.
+
+    Raises:
+        ProfileError: If it names no wells, or one twice.
+    """
+    names = {}
+    for name in table.columns:
+        lower = str(name).lower()
+        known = WELL if lower in _CALLED_WELL else PLATE if lower in _CALLED_PLATE else None
+        names[name] = known or METADATA + str(name).removeprefix(METADATA)
+    found = table.rename(columns=names)
+    if list(names.values()).count(WELL) != 1:
+        raise ProfileError(f"plate_map: expected one column 'well', got {list(table.columns)}")
+    found[WELL] = [well_name(well, "plate_map") for well in found[WELL]]
+    key = [name for name in (PLATE, WELL) if name in found]
+    twice = found.loc[found.duplicated(key), key]
+    if len(twice):
+        raise ProfileError(
+            f"plate_map: expected every well once, got {' '.join(twice.iloc[0])} twice"
+        )
+    return found
+
+
+def features_of(table: pd.DataFrame) -> list[str]:
+    """The columns of a table that are measurements of a profile."""
+    pandas = needed("pandas")
+    return [
+        name
+        for name in table.columns
+        if FEATURES.fullmatch(name) and pandas.api.types.is_numeric_dtype(table[name])
+    ]
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table, complete or not at all.
+
+    Args:
+        table: Profiles of wells, or another table.
+        path: Its name says how: ``.csv``, ``.parquet``, or ``.h5ad`` for AnnData with the
+            measurements as ``X`` and the other columns as ``obs``.
+
+    Raises:
+        ProfileError: If the name says none of these.
+        ImportError: If a package for it is not installed.
+    """
+    path = Path(path)
+    writers = {".csv": _csv, ".parquet": _parquet, ".h5ad": _h5ad}
+    if path.suffix not in writers:
+        raise ProfileError(f"path: expected a name with one of {list(writers)}, got {path.name!r}")
+    write_bytes(path, writers[path.suffix](table))
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    text: str = table.to_csv(index=False)
+    return text.encode()
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    needed("pyarrow")
+    data: bytes = table.to_parquet(index=False)
+    return data
+
+
+def _h5ad(table: pd.DataFrame) -> bytes:
+    import tempfile
+
+    anndata, pandas = needed("anndata"), needed("pandas")
+    names = features_of(table)
+    # Plain objects: readers of older releases know no other texts.
+    about = table.drop(columns=names).astype(str).astype(object)
+    about.index = pandas.Index([str(i) for i in range(len(table))], dtype=object)
+    measured = pandas.DataFrame(index=pandas.Index(names, dtype=object))
+    values = anndata.AnnData(X=table[names].to_numpy("float64"), obs=about, var=measured)
+    with tempfile.TemporaryDirectory() as folder:  # HDF5 wants a file of its own
+        values.write_h5ad(Path(folder) / "profiles.h5ad")
+        return (Path(folder) / "profiles.h5ad").read_bytes()
