@@ -5,40 +5,53 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from captum_pcim.core.adam import BETAS, Adam
+from captum_pcim.core.adam import BETAS, Adam, rates
+
+
+def _trained(logits, gradients, widths=None):
+    """Return what some steps at a rate of 0.3 make of logits, (N, logits)."""
+    logits = logits.clone()
+    adam = Adam(logits, widths or [logits.shape[1]])
+    for rate, gradient in zip(rates(0.3, len(gradients), logits), gradients, strict=True):
+        adam.step(logits, gradient.clone(), rate)
+    return logits
 
 
 def test_adam_of_one_logit_per_image_is_the_adam_of_torch():
     ours, theirs = torch.randn(3, 1), nn.Parameter(torch.empty(3, 1))
     theirs.data.copy_(ours)
-    adam, reference = Adam([ours], 0.3), torch.optim.Adam([theirs], lr=0.3, betas=BETAS)
-    for _ in range(10):
+    adam, reference = Adam(ours, [1]), torch.optim.Adam([theirs], lr=0.3, betas=BETAS)
+    for rate in rates(0.3, 10, ours):
         gradient = torch.randn(3, 1)
-        adam.step([ours], [gradient])
+        adam.step(ours, gradient.clone(), rate)
         theirs.grad = gradient
         reference.step()
         assert_close(ours, theirs.detach())
 
 
 def test_adam_goes_on_for_some_rows_as_if_the_others_had_never_been():
-    logits, gradients = torch.randn(3, 4), torch.randn(8, 3, 4)
-    rows = torch.tensor([0, 2])
-    together, alone = logits.clone(), logits[rows].clone()
-    adam, adam_alone = Adam([together], 0.3), Adam([alone], 0.3)
-    for gradient in gradients[:4]:
-        adam.step([together], [gradient])
-        adam_alone.step([alone], [gradient[rows]])
+    logits, gradients, rows = torch.randn(3, 4), torch.randn(8, 3, 4), torch.tensor([0, 2])
+    together, rate = logits.clone(), rates(0.3, 8, logits)
+    adam = Adam(together, [4])
+    for step in range(4):
+        adam.step(together, gradients[step].clone(), rate[step])
     adam.take(rows)
     together = together[rows]
-    for gradient in gradients[4:, rows]:
-        adam.step([together], [gradient])
-        adam_alone.step([alone], [gradient])
-    assert torch.equal(together, alone)
+    for step in range(4, 8):
+        adam.step(together, gradients[step, rows], rate[step])
+    assert torch.equal(together, _trained(logits[rows], gradients[:, rows]))
+
+
+def test_grids_side_by_side_are_trained_as_if_each_were_alone():
+    logits, gradients = torch.randn(3, 9), torch.randn(6, 3, 9) * torch.logspace(-3, 3, 9)
+    together = _trained(logits, gradients, [2, 3, 4])
+    parts = zip(logits.split([2, 3, 4], 1), gradients.split([2, 3, 4], 2), strict=True)
+    assert_close(together, torch.cat([_trained(*part) for part in parts], 1))
 
 
 def test_logits_keep_half_of_their_gradients_proportions():
-    logits, gradient = torch.zeros(2, 3), torch.tensor([[1.0, -2.0, 4.0], [300.0, 0.0, 100.0]])
-    Adam([logits], 0.3).step([logits], [gradient])
+    gradient = torch.tensor([[1.0, -2.0, 4.0], [300.0, 0.0, 100.0]])
+    logits = _trained(torch.zeros(2, 3), [gradient])
     n_moving = torch.tensor([[3.0], [2.0]])
     over_image = (gradient.square().sum(1, keepdim=True) / n_moving).sqrt()
     expected = gradient.sign() * (gradient.abs() / over_image).sqrt()
@@ -47,7 +60,6 @@ def test_logits_keep_half_of_their_gradients_proportions():
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_gradients_that_are_not_finite_count_as_zero(bad):
-    one, other = torch.zeros(2), torch.zeros(2)
-    Adam([one], 0.3).step([one], [torch.tensor([bad, 1.0])])
-    Adam([other], 0.3).step([other], [torch.tensor([0.0, 1.0])])
+    one = _trained(torch.zeros(1, 2), [torch.tensor([[bad, 1.0]])])
+    other = _trained(torch.zeros(1, 2), [torch.tensor([[0.0, 1.0]])])
     assert torch.equal(one, other) and torch.isfinite(one).all()

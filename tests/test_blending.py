@@ -46,9 +46,11 @@ def test_their_gradients_are_equal_to_float64_round_off(spatial, per_stain):
         assert_close(ours, definition, rtol=1e-12, atol=1e-12)
 
 
-def test_the_fused_gradients_are_the_numerical_ones():
-    case = [tensor.requires_grad_() for tensor in _case((2, 3))]
-    assert torch.autograd.gradcheck(blend_and_complement, case)
+@pytest.mark.parametrize("per_stain", [False, True])
+def test_the_gradient_of_the_weights_is_the_numerical_one(per_stain):
+    inputs, reference, weights = _case((2, 3), per_stain=per_stain)
+    weights.requires_grad_()
+    assert torch.autograd.gradcheck(blend_and_complement, (inputs, reference, weights))
 
 
 @settings(max_examples=25, deadline=None)

@@ -73,7 +73,7 @@ class Waits(TorchDispatchMode):
         return result
 
 
-def _on_meta(target, *, grid=False, most_rows=None, isolation=None, mask=None):
+def _on_meta(target, *, grid=False, most_rows=None, isolation=None, mask=None, terms=TERMS):
     """Return a problem and images without values, as a call has them when it begins to train."""
     network = small_cnn().to(META)
     inputs = (images(N_IMAGES).to(META),)
@@ -89,7 +89,7 @@ def _on_meta(target, *, grid=False, most_rows=None, isolation=None, mask=None):
     arguments = CallArguments.of(check_target(target, N_IMAGES), (), N_IMAGES, META)
     references = [(inputs[0],), (inputs[0][:1],)]
     full = Scores(scores[:, 0], scores)
-    problem = Problem(Network(forward, (torch.float32,), most_rows=most_rows), TERMS, "logits")
+    problem = Problem(Network(forward, (torch.float32,), most_rows=most_rows), terms, "logits")
     stakes = Stakes.between(scores[:, :2], scores[:, 0])
     return problem, Images(inputs, references, arguments, channels, full, calibration, stakes)
 

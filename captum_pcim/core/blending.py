@@ -15,6 +15,8 @@ definition, kept so that tests can prove the two equal. The paper's abstract giv
 mixing in words; these formulas are our reading of it.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -45,18 +47,33 @@ def blend_and_complement(inputs: Tensor, reference: Tensor, weights: Tensor) -> 
     `B(1 - alpha) = x - alpha * (x - b)`.
 
     Args:
-        inputs (Tensor): Images of shape (N, C, *spatial).
-        reference (Tensor): As in :func:`blend`.
+        inputs (Tensor): Images of shape (N, C, *spatial), constants to autograd.
+        reference (Tensor): As in :func:`blend`, constants too.
         weights (Tensor): As in :func:`blend`.
 
     Returns:
         Tensor: Images of shape (2 N, C, *spatial).
     """
-    # Interpolating keeps no difference image for the backward pass, as the formula would.
-    reference, weights = reference.to(inputs), weights.to(inputs)
-    return torch.cat(
-        [torch.lerp(reference, inputs, weights), torch.lerp(inputs, reference, weights)]
-    )
+    rows: Tensor = _Both.apply(inputs, reference.to(inputs), weights.to(inputs))
+    return rows
+
+
+class _Both(torch.autograd.Function):
+    """Both halves of the batch, whose gradients meet before they are multiplied and summed."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, reference: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(inputs, reference)
+        ctx.shape = weights.shape
+        return torch.cat(
+            [torch.lerp(reference, inputs, weights), torch.lerp(inputs, reference, weights)]
+        )
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
+        inputs, reference = ctx.saved_tensors
+        kept, removed = gradient.chunk(2)
+        return None, None, ((kept - removed) * (inputs - reference)).sum_to_size(ctx.shape)
 
 
 def isolate(inputs: Tensor, reference: Tensor) -> Tensor:

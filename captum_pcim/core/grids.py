@@ -40,10 +40,11 @@ class Grids:
         self.sigma = smoothing.pixels(inputs.shape[2:])
         scales = smoothing.scales if self.sigma > 0 else ((1.0, 1.0),)
         like, spatial = inputs.new_empty(0), inputs.shape[2:]
-        self.weights = [weight for _, weight in scales]
-        self.matrices = [smoothing.matrices(like, spatial, scale) for scale, _ in scales]
+        self.matrices = [
+            _weighted(smoothing.matrices(like, spatial, scale), weight) for scale, weight in scales
+        ]
         self.n_bins = smoothing.n_bins if self.sigma > 0 else 0
-        self.bin_matrices = smoothing.matrices(like, spatial)
+        self.bin_matrices = _weighted(smoothing.matrices(like, spatial), INTENSITY_WEIGHT)
         self._bins: dict[int, Tensor] = {}  # by the number of maps, made when first needed
 
     def zeros(self, n_maps: int) -> tuple[Tensor, ...]:
@@ -62,14 +63,11 @@ class Grids:
 
     def logits(self, nodes: tuple[Tensor, ...]) -> Tensor:
         """Return the logits of the pixels, (N, maps, *spatial), from those of the nodes."""
-        terms = [
-            weight * spread(grid, matrices)
-            for weight, grid, matrices in zip(self.weights, nodes, self.matrices, strict=False)
-        ]
+        terms = [spread(*pair) for pair in zip(nodes, self.matrices, strict=False)]
         if self.n_bins:
             n_maps = nodes[0].shape[1]
             spreads = spread(nodes[-1], self.bin_matrices).unflatten(1, (n_maps, self.n_bins))
-            terms.append(INTENSITY_WEIGHT * (spreads * self._shares(n_maps)).sum(2))
+            terms.append((spreads * self._shares(n_maps)).sum(2))
         return sum(terms[1:], terms[0])
 
     def middle(self) -> "Grids":
@@ -90,3 +88,8 @@ class Grids:
             stains = self.inputs.mean(1, keepdim=True) if n_maps == 1 else self.inputs
             self._bins[n_maps] = bin_shares(brightness(stains), self.n_bins)
         return self._bins[n_maps]
+
+
+def _weighted(matrices: tuple[Tensor, ...], weight: float) -> tuple[Tensor, ...]:
+    """Multiply a grid's weight into its matrices, once instead of at every step."""
+    return (weight * matrices[0], *matrices[1:]) if matrices else ()

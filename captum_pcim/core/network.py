@@ -7,6 +7,7 @@ import math
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -131,6 +132,11 @@ class CallArguments:
     def repeat(self, times: int) -> "CallArguments":
         """Return what belongs to a batch in which the images stand several times over."""
         return self._changed(lambda a: torch.cat([a] * times))
+
+    @cached_property
+    def twice(self) -> "CallArguments":
+        """What belongs to a batch of blends and complements, made once for all steps."""
+        return self.repeat(2)
 
     def _changed(self, change: Callable[[Tensor], Tensor]) -> "CallArguments":
         """Change whatever has one row per image."""

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -61,9 +61,17 @@ class Images:
             ],
             arguments=self.arguments.take(rows),
             channels=self.channels.take(rows),
-            full=Scores(self.full.log_odds[rows], self.full.log_probabilities[rows]),
+            full=self.full.take(rows),
             calibration=self.calibration.take(rows),
             stakes=self.stakes.take(rows),
+        )
+
+    def against(self, reference: int) -> "Images":
+        """Return the images with one of their references, which is then the first."""
+        return replace(
+            self,
+            references=[self.references[reference]],
+            stakes=self.stakes.against(reference),
         )
 
 
@@ -108,19 +116,17 @@ class Problem:
         scores, classes = select_classes(output, arguments.target)
         return read_scores(scores, classes, self.score, calibration, arguments.competing)
 
-    def scores(
-        self, images: Images, weights: tuple[Tensor, ...], reference: int
-    ) -> tuple[Scores, Scores]:
-        """Return the scores of the blends and of their complements against one reference."""
+    def scores(self, images: Images, weights: tuple[Tensor, ...], reference: int) -> Scores:
+        """Return the scores of the blends against one reference, then of their complements."""
         batch = tuple(
             blend_and_complement(x, r, w)
             for x, r, w in zip(images.inputs, images.references[reference], weights, strict=True)
         )
-        arguments = images.arguments.repeat(2)
+        arguments = images.arguments.twice
         output = self.network(batch, arguments)
         if torch.is_grad_enabled():
             check_differentiable(output)
-        return self.read(output, arguments, images.calibration).halves()
+        return self.read(output, arguments, images.calibration)
 
     def probabilities(
         self, images: Images, weights: tuple[Tensor, ...], reference: int, at_once: int
@@ -128,23 +134,23 @@ class Problem:
         """Return the target's probability on blends and on complements, so many made at once."""
         places = torch.arange(len(images), device=images.inputs[0].device)
         parts = [
-            self.scores(images.take(rows), tuple(w[rows] for w in weights), reference)
+            self.scores(images.take(rows), tuple(w[rows] for w in weights), reference).halves()
             for rows in places.split(at_once)
         ]
         kept = torch.cat([preserved.probability for preserved, _ in parts])
         return kept, torch.cat([removed.probability for _, removed in parts])
 
-    def loss(
-        self, images: Images, factors: Factors, step: int, settings: Settings
-    ) -> tuple[Tensor, Tensor]:
-        """Return the objective of each image at a step, and whether its weights hold the class."""
+    def loss(self, images: Images, factors: Factors, progress: float) -> tuple[Tensor, Tensor]:
+        """Return the objective of each image, and whether its weights hold the class.
+
+        Args:
+            images (Images): The images, blended against the first of their references.
+            factors (list of tuple of Tensor): The factors of the weights of each input.
+            progress (float): Share of the steps already done, in [0, 1].
+        """
         weights = images.channels.weights(factors)
-        reference = settings.reference_at(step, len(images.references))
-        preserved, removed = (
-            images.stakes.read(scores, reference)
-            for scores in self.scores(images, weights, reference)
-        )
-        progress = step / max(1, settings.n_steps - 1)
+        scores = self.scores(images, weights, reference=0)
+        preserved, removed = images.stakes.read(scores, reference=0).halves()
         blended = Blended(weights, preserved, removed, images.full, progress)
         holds = (preserved.log_odds.detach() >= 0) & (removed.log_odds.detach() < 0)
         return total_loss(self.terms, blended), holds

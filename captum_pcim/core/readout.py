@@ -21,6 +21,7 @@ Order and values are our reading; the paper says that the trained weights are th
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -43,45 +44,40 @@ MOST_LIFT = 4.0  # but by no more than this: what was priced below .02 stays bel
 class Ranking:
     """The order of the pixels: a moving average of the factors, and the sum of their gradients."""
 
-    def __init__(self, n_steps: int) -> None:
-        self.fading = math.exp(-1 / (MEMORY * n_steps))
-        self.average: list[Tensor] = []
-        self.gradients: list[Tensor] = []
-        self.n_averaged = 0.0
+    def __init__(self, factors: Sequence[Tensor]) -> None:
+        self.average = [torch.zeros_like(factor) for factor in factors]
+        self.gradients = [torch.zeros_like(factor) for factor in factors]
 
-    def add(self, factors: Sequence[Tensor]) -> None:
-        """Average the factors of one step in."""
-        self.n_averaged = 1 + self.fading * self.n_averaged
-        if not self.average:
-            self.average = [torch.zeros_like(factor) for factor in factors]
+    def add(self, factors: Sequence[Tensor], share: Tensor) -> None:
+        """Average the factors of one step in, with its share from :func:`shares`."""
         for average, factor in zip(self.average, factors, strict=True):
-            average.lerp_(factor, 1 / self.n_averaged)
+            average.lerp_(factor, share)
 
     def add_gradients(self, gradients: Sequence[Tensor]) -> None:
         """Add the objective's gradient with respect to the factors of one step."""
-        if not self.gradients:
-            self.gradients = [torch.zeros_like(gradient) for gradient in gradients]
         for total, gradient in zip(self.gradients, gradients, strict=True):
-            total += gradient
+            total.add_(gradient)
 
     def order(
-        self, channels: PixelChannels | GroupedChannels, sizes: Sequence[int]
+        self, channels: PixelChannels | GroupedChannels, sizes: Sequence[int], rows: Tensor
     ) -> list[Tensor]:
-        """Return what ranks the pixels: the higher, the more they are evidence.
+        """Return what ranks the pixels of some images: the higher, the more they are evidence.
 
         Args:
             channels: Whose factors these are.
             sizes (sequence of int): The number of factors of each input.
+            rows (Tensor): Which of the images.
         """
+        gradients = grouped([gradient[rows] for gradient in self.gradients], sizes)
         blurred = [
-            [f for own in channels.blurred(grouped(self.gradients, sizes), scale) for f in own]
+            [f for own in channels.blurred(gradients, scale) for f in own]
             for scale in EVIDENCE_SCALES
         ]
         return [
-            average - EVIDENCE * torch.stack([_standardised(g) for g in gradients]).mean(0)
+            average - EVIDENCE * torch.stack([_standardised(g) for g in own]).mean(0)
             if is_map(average)
             else average
-            for average, *gradients in zip(self.average, *blurred, strict=True)
+            for average, *own in zip((a[rows] for a in self.average), *blurred, strict=True)
         ]
 
     def take(self, rows: Tensor) -> None:
@@ -93,20 +89,27 @@ class Ranking:
 class Holding:
     """The factors of the last step that held the class, from the time the optimisation settled."""
 
-    def __init__(self, n_images: int, n_references: int, device: torch.device) -> None:
-        # By image and reference, at the last step that blended against it.
-        self.holds = torch.ones(n_images, n_references, dtype=torch.bool, device=device)
-        self.last: list[Tensor] = []
+    def __init__(self, factors: Sequence[Tensor], n_references: int) -> None:
+        n_images, device = len(factors[0]), factors[0].device
+        # By reference and image, at the last step that blended against it.
+        self.holds = torch.ones(n_references, n_images, dtype=torch.bool, device=device)
+        self.last = list(factors)
 
-    def add(self, factors: Sequence[Tensor], holds: Tensor, reference: int, settling: bool) -> None:
-        """Take the factors of one step where they come early, or hold with every reference."""
-        self.holds[:, reference] = holds
-        kept = list(factors)
-        if settling:
-            holds = self.holds.all(1)
-            pairs = zip(factors, self.last, strict=True)
-            kept = [torch.where(per_image(holds, now), now, last) for now, last in pairs]
-        self.last = kept
+    def add(
+        self, factors: Sequence[Tensor], holds: Tensor, reference: Tensor, early: Tensor
+    ) -> None:
+        """Take the factors of one step where they come early, or hold with every reference.
+
+        Args:
+            factors (sequence of Tensor): Those of the step.
+            holds (Tensor): Whether they hold the class, of shape (N,).
+            reference (Tensor): True for the reference they were blended against, of shape (R, 1).
+            early (Tensor): Whether the optimisation has not settled yet, one truth value.
+        """
+        self.holds = torch.where(reference, holds, self.holds)
+        taken = self.holds.all(0) | early
+        pairs = zip(factors, self.last, strict=True)
+        self.last = [torch.where(per_image(taken, now), now, last) for now, last in pairs]
 
     def values(self) -> list[Tensor]:
         """Return those factors, those of pixels, groups and features lifted."""
@@ -114,8 +117,20 @@ class Holding:
 
     def take(self, rows: Tensor) -> None:
         """Keep some of the images."""
-        self.holds = self.holds[rows]
+        self.holds = self.holds[:, rows]
         self.last = [last[rows] for last in self.last]
+
+
+def shares(n_steps: int, like: Tensor) -> list[Tensor]:
+    """Return the share of each step in the moving average of those until then.
+
+    Args:
+        n_steps (int): How many.
+        like (Tensor): Of the dtype and on the device of the factors.
+    """
+    fading = math.exp(-1 / (MEMORY * n_steps))
+    weights = accumulate(range(n_steps), lambda weight, _: 1 + fading * weight, initial=0.0)
+    return [like.new_full((), 1 / weight) for weight in list(weights)[1:]]
 
 
 def in_order_of(ranking: Tensor, values: Tensor) -> Tensor:

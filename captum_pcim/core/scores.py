@@ -55,22 +55,32 @@ class Scores:
 
     Args:
         log_odds (Tensor): Log-odds of the target, of shape (N,).
-        log_probabilities (Tensor): Log-probabilities of all classes, of shape (N, K), for terms
-            that compare whole distributions.
+        logits (Tensor): Of all classes, of shape (N, K), or (N, 1) of a binary one.
     """
 
     log_odds: Tensor
-    log_probabilities: Tensor
+    logits: Tensor
 
     @property
     def probability(self) -> Tensor:
         """The probability of the target, of shape (N,)."""
         return self.log_odds.sigmoid()
 
+    @property
+    def log_probabilities(self) -> Tensor:
+        """Log-probabilities of all classes, (N, K), for terms that compare distributions."""
+        if self.logits.shape[1] > 1:
+            return self.logits.log_softmax(dim=1)
+        return torch.cat([F.logsigmoid(-self.logits), F.logsigmoid(self.logits)], dim=1)
+
     def halves(self) -> tuple["Scores", "Scores"]:
         """Split the scores of a batch of blends followed by their complements."""
-        odds, probabilities = self.log_odds.chunk(2), self.log_probabilities.chunk(2)
-        return Scores(odds[0], probabilities[0]), Scores(odds[1], probabilities[1])
+        odds, logits = self.log_odds.chunk(2), self.logits.chunk(2)
+        return Scores(odds[0], logits[0]), Scores(odds[1], logits[1])
+
+    def take(self, rows: Tensor) -> "Scores":
+        """Return the scores of some of the images."""
+        return Scores(self.log_odds[rows], self.logits[rows])
 
 
 @dataclass(frozen=True)
@@ -164,11 +174,11 @@ def read_scores(
     if competing is not None:
         scores = _among(scores, competing)
     if kind not in ("logits", "probabilities") or scores.shape[1] == 1:
-        odds = scores.gather(1, classes.unsqueeze(1)).squeeze(1)
-        return Scores(odds, torch.stack([F.logsigmoid(-odds), F.logsigmoid(odds)], dim=1))
+        odds = scores.gather(1, classes.unsqueeze(1))
+        return Scores(odds.squeeze(1), odds)
     target_score = scores.gather(1, classes.unsqueeze(1)).squeeze(1)
     others = scores.scatter(1, classes.unsqueeze(1), -torch.inf).logsumexp(dim=1)
-    return Scores(target_score - others, scores.log_softmax(dim=1))
+    return Scores(target_score - others, scores)
 
 
 def _among(scores: Tensor, competing: Tensor) -> Tensor:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captum_pcim.core.adam import Adam
-from captum_pcim.core.channels import Factors, Logits, grouped
+from captum_pcim.core.adam import Adam, rates
+from captum_pcim.core.channels import Factors, grouped
 from captum_pcim.core.objective import mean_weight
 from captum_pcim.core.problem import Images, Problem, Settings
-from captum_pcim.core.readout import Holding, Ranking, in_order_of
+from captum_pcim.core.readout import Holding, Ranking, in_order_of, shares
 
 CHECK_EVERY = 5
 SETTLING = 2 / 3  # of the steps are done before weights must hold the class to be the last
@@ -48,35 +48,72 @@ Solve = Callable[[Problem, Images, Settings, Callable[..., object]], Solution]
 
 
 class _Trained:
-    """The logits of the running images and the optimiser that moves them."""
+    """The logits of the running images side by side, and the optimiser that moves them."""
 
-    def __init__(self, images: Images, learning_rate: float) -> None:
+    def __init__(self, images: Images) -> None:
         initial = images.channels.initial_logits(images.inputs)
         self.sizes = [len(own) for own in initial]
-        self.initial = [p.detach().clone() for own in initial for p in own]
-        self.flat = [p.requires_grad_() for own in initial for p in own]
-        self.optimiser = Adam(self.flat, learning_rate)
+        self.shapes = [p.shape[1:] for own in initial for p in own]
+        self.initial = torch.cat([p.detach().flatten(1) for own in initial for p in own], 1)
+        self.flat = self.initial.clone()
+        self.optimiser = Adam(self.flat, [shape.numel() for shape in self.shapes])
 
-    def logits(self) -> Logits:
-        """Return the logits, input by input."""
-        return grouped(self.flat, self.sizes)
+    def leaves(self) -> list[Tensor]:
+        """Return the logits of each grid, to be differentiated by."""
+        parts = self.flat.split(self.optimiser.widths, 1)
+        pairs = zip(parts, self.shapes, strict=True)
+        return [part.unflatten(1, shape).detach().requires_grad_() for part, shape in pairs]
 
-    def descend(self, factors: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
-        """Take one step down the gradient of a loss with respect to the factors."""
-        gradients = torch.autograd.grad(factors, self.flat, gradients)
-        with torch.no_grad():
-            self.optimiser.step(self.flat, gradients)
+    def descend(self, gradients: Sequence[Tensor], rate: Tensor) -> None:
+        """Take one step down the gradient of a loss with respect to the leaves."""
+        gradient = torch.cat([gradient.flatten(1) for gradient in gradients], 1)
+        self.optimiser.step(self.flat, gradient, rate)
 
     def moved(self) -> Tensor:
         """Tell which images' logits are no longer as they were, of shape (running,)."""
-        pairs = zip(self.flat, self.initial, strict=True)
-        return torch.stack([(p != start).flatten(1).any(1) for p, start in pairs]).any(0)
+        return (self.flat != self.initial).any(1)
 
     def take(self, rows: Tensor) -> None:
         """Keep some of the images."""
-        self.initial = [p[rows] for p in self.initial]
-        self.flat = [p.detach()[rows].requires_grad_() for p in self.flat]
+        self.initial, self.flat = self.initial[rows], self.flat[rows]
         self.optimiser.take(rows)
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """What differs from step to step. All but `progress` are tensors that are made once.
+
+    Args:
+        progress (float): Share of the steps already done, in [0, 1].
+        rate (Tensor): Of the optimiser, one number.
+        share (Tensor): Of this step's weights in their average, one number.
+        early (Tensor): Whether the optimisation has not settled yet, one truth value.
+        reference (Tensor): True for the reference that is blended against, of shape (R, 1).
+    """
+
+    progress: float
+    rate: Tensor
+    share: Tensor
+    early: Tensor
+    reference: Tensor
+
+
+def _moments(settings: Settings, n_references: int, like: Tensor) -> list[_Moment]:
+    n_steps = settings.n_steps
+    rate = rates(settings.learning_rate, n_steps, like)
+    share = shares(n_steps, like)
+    no, yes = (torch.full((), known, device=like.device) for known in (False, True))
+    reference = torch.eye(n_references, dtype=torch.bool, device=like.device).unsqueeze(2).unbind()
+    return [
+        _Moment(
+            progress=step / (n_steps - 1),
+            rate=rate[step],
+            share=share[step],
+            early=yes if step < SETTLING * n_steps else no,
+            reference=reference[settings.reference_at(step, n_references)],
+        )
+        for step in range(n_steps)
+    ]
 
 
 class _History:
@@ -120,38 +157,54 @@ class _Run:
         self.problem = problem
         self.images = images
         self.settings = settings
-        like = images.inputs[0]
-        self.trained = _Trained(images, settings.learning_rate)
-        self.ranking = Ranking(settings.n_steps)
-        self.holding = Holding(len(images), len(images.references), like.device)
+        like, n_references = images.inputs[0], len(images.references)
+        self.trained = _Trained(images)
+        factors = self._factors()
+        self.sizes = [len(own) for own in factors]  # the number of factors of each input
+        flat = [factor for own in factors for factor in own]
+        self.ranking, self.holding = Ranking(flat), Holding(flat, n_references)
+        self.moments = _moments(settings, n_references, like)
+        self.against = [images.against(reference) for reference in range(n_references)]
         self.history = _History(len(images), settings.n_steps, like)
         self.rows = torch.arange(len(images), device=like.device)
-        self.sizes: list[int] = []  # the number of factors of each input
-        self.before = self._weights() if settings.tolerance > 0 else ()
+        self.before = images.channels.weights(factors)
 
     def step(self, step: int) -> None:
         """Improve all running images once."""
-        by_input = self.images.channels.factors(self.trained.logits())
-        self.sizes = [len(own) for own in by_input]
-        factors = [factor for own in by_input for factor in own]
-        now = [factor.detach().requires_grad_() for factor in factors]
-        given = grouped(now, self.sizes)
-        loss, holds = self.problem.loss(self.images, given, step, self.settings)
-        if step + 1 < self.settings.n_steps:  # no step would see what the last one changes
-            gradients = self._finite(torch.autograd.grad(loss.sum(), now))
-            self.trained.descend(factors, gradients)
-            self.ranking.add_gradients(gradients)
-        reference = self.settings.reference_at(step, len(self.images.references))
-        settling = step >= SETTLING * self.settings.n_steps
+        images = self.against[self.settings.reference_at(step, len(self.against))]
+        moment = self.moments[step]
+        if step + 1 < self.settings.n_steps:
+            self.history.add(self.improve(images, moment))
+        else:  # no step would see what the last one changes
+            with torch.no_grad():
+                self.history.add(self.judge(images, self._factors(), moment))
+
+    def improve(self, images: Images, moment: _Moment) -> Tensor:
+        """Move the weights of all running images once, and return the objective of each."""
+        leaves = self.trained.leaves()
+        factors = images.channels.factors(grouped(leaves, self.trained.sizes))
+        ours = [factor for own in factors for factor in own]
+        now = [factor.detach().requires_grad_() for factor in ours]
+        loss = self.judge(images, grouped(now, self.sizes), moment)
+        of_factors = self._finite(torch.autograd.grad(loss, now, torch.ones_like(loss)))
+        of_leaves = torch.autograd.grad(ours, leaves, of_factors)
         with torch.no_grad():
-            now = [factor.detach() for factor in now]
-            self.history.add(loss.detach())
-            self.ranking.add(now)
-            self.holding.add(now, holds, reference, settling)
+            self.ranking.add_gradients(of_factors)
+            self.trained.descend(of_leaves, moment.rate)
+        return loss.detach()
+
+    def judge(self, images: Images, factors: Factors, moment: _Moment) -> Tensor:
+        """Return the objective of each image, and remember what the map is read off."""
+        loss, holds = self.problem.loss(images, factors, moment.progress)
+        with torch.no_grad():
+            now = [factor.detach() for own in factors for factor in own]
+            self.ranking.add(now, moment.share)
+            self.holding.add(now, holds, moment.reference, moment.early)
+        return loss
 
     def drop_finished(self) -> None:
         """Take the images whose weights have come to rest out of the batch."""
-        weights = self._weights()
+        weights = self.images.channels.weights(self._factors())
         change = mean_weight(
             tuple((w - b).abs() for w, b in zip(weights, self.before, strict=True))
         )
@@ -162,6 +215,7 @@ class _Run:
             self._keep((~is_running).nonzero().squeeze(1))
             self.rows = self.rows[running]
             self.images = self.images.take(running)
+            self.against = [self.images.against(r) for r in range(len(self.against))]
             self.before = tuple(w[running] for w in weights)
             for part in (self.trained, self.ranking, self.holding):
                 part.take(running)
@@ -184,19 +238,19 @@ class _Run:
 
     def _keep(self, finished: Tensor) -> None:
         """Write down what was found for finished images, given their places among the running."""
-        order = self.ranking.order(self.images.channels, self.sizes)
+        order = self.ranking.order(self.images.channels, self.sizes, finished)
         found = [
-            in_order_of(ranking[finished], values[finished])
+            in_order_of(ranking, values[finished])
             for ranking, values in zip(order, self.holding.values(), strict=True)
         ]
         self.history.write_factors(self.rows[finished], found)
         self.history.write_losses(self.rows)
         self.history.moved[self.rows] = self.trained.moved()
 
-    def _weights(self) -> tuple[Tensor, ...]:
+    def _factors(self) -> Factors:
         with torch.no_grad():
-            channels = self.images.channels
-            return channels.weights(channels.factors(self.trained.logits()))
+            leaves = grouped(self.trained.leaves(), self.trained.sizes)
+            return self.images.channels.factors(leaves)
 
 
 def solve(

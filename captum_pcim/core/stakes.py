@@ -54,9 +54,15 @@ class Stakes:
         return Stakes(boundary, (SPAN / (full - low)).clamp(1, MOST_GAIN))
 
     def read(self, scores: Scores, reference: int) -> Scores:
-        """Return the scores of blends against one reference with their log-odds in this unit."""
+        """Return the scores of one or more batches of blends with their log-odds in this unit."""
         boundary, gain = self.boundary[:, reference], self.gain[:, reference]
-        return replace(scores, log_odds=(scores.log_odds - boundary) * gain)
+        per_batch = scores.log_odds.unflatten(0, (-1, len(boundary)))
+        return replace(scores, log_odds=((per_batch - boundary) * gain).flatten())
+
+    def against(self, reference: int) -> "Stakes":
+        """Return those between each image and one reference."""
+        only = slice(reference, reference + 1)
+        return Stakes(self.boundary[:, only], self.gain[:, only])
 
     def take(self, rows: Tensor) -> "Stakes":
         """Return those of some of the images."""

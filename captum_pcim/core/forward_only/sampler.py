@@ -244,7 +244,7 @@ class _Sampler:
         """
         images = self.images.take(rows.repeat(len(masks)))
         weights = images.channels.weights(images.channels.factors(_stacked(masks, rows)))
-        scored = self.problem.scores(images, weights, reference)
+        scored = self.problem.scores(images, weights, reference).halves()
 
         def by_image(values: Tensor) -> Tensor:
             per_mask: Tensor = values.unflatten(0, (len(masks), len(rows)))

@@ -89,21 +89,27 @@ class LearnedImages(Images):
             **own, intercepts=self.intercepts[rows], coefficients=self.coefficients[rows]
         )
 
+    def against(self, reference: int) -> "LearnedImages":
+        """Return the images with one of their references."""
+        images, only = super().against(reference), slice(reference, reference + 1)
+        own = {field.name: getattr(images, field.name) for field in fields(Images)}
+        return LearnedImages(
+            **own, intercepts=self.intercepts[:, only], coefficients=self.coefficients[:, only]
+        )
+
 
 class LearnedProblem(Problem):
     """The same objective with the surrogate in the network's place."""
 
-    def scores(
-        self, images: Images, weights: tuple[Tensor, ...], reference: int
-    ) -> tuple[Scores, Scores]:
-        """Return the surrogate's scores of the blends and of their complements."""
+    def scores(self, images: Images, weights: tuple[Tensor, ...], reference: int) -> Scores:
+        """Return the surrogate's scores of the blends, then those of their complements."""
         assert isinstance(images, LearnedImages)
         cells = torch.cat([f.flatten(1) for f in features(images.channels, weights)], dim=1)
         coefficients = images.coefficients[:, reference]
         mixed_in = (cells * coefficients).sum(1)
         empty = images.intercepts[:, reference]
         left_over = coefficients.sum(1) - mixed_in
-        return _two_classes(empty + mixed_in), _two_classes(empty + left_over)
+        return _two_classes(torch.cat([empty + mixed_in, empty + left_over]))
 
 
 def features(
@@ -237,7 +243,7 @@ def _group_means(channels: GroupedChannels, weights: tuple[Tensor, ...]) -> Tens
 
 
 def _two_classes(log_odds: Tensor) -> Scores:
-    return Scores(log_odds, torch.stack([F.logsigmoid(-log_odds), F.logsigmoid(log_odds)], dim=1))
+    return Scores(log_odds, log_odds.unsqueeze(1))
 
 
 def _standardised(values: Tensor) -> Tensor:
