@@ -85,7 +85,9 @@ def test_tiff_files_have_the_pixel_size_of_their_image(tmp_path):
 
     weights = np.random.default_rng(0).random((2, 8, 6), np.float32)
     write_tiff(tmp_path / "a.tif", StoredMap(weights, STAINS, (1.3, 0.65), "micrometer"), "ab")
-    (height, width), unit = pixel_size(tmp_path / "a.tif")
+    found = pixel_size(tmp_path / "a.tif")
+    assert found is not None
+    (height, width), unit = found
     assert unit == "micrometer"
     assert (height, width) == pytest.approx((1.3, 0.65), rel=1e-6)
 

@@ -65,4 +65,5 @@ def test_a_notebook_holds_what_its_script_says_and_was_run_in_full(path):
 
 def test_every_script_has_its_notebook():
     assert NOTEBOOKS
-    assert {path.stem for path in NOTEBOOKS} == {path.stem for path in TUTORIALS.glob("[0-9]_*.py")}
+    scripts = TUTORIALS.glob("[0-9]*_*.py")
+    assert {path.stem for path in NOTEBOOKS} == {path.stem for path in scripts}
