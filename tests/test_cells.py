@@ -86,7 +86,9 @@ def test_neighbours_are_masked_on_demand_and_nothing_else():
     assert neighbour.any()
     assert torch.equal(plain[:, ~neighbour], masked[:, ~neighbour])
     background = images[0][:, labels[0] == 0].quantile(0.5, dim=1)
-    assert torch.allclose(masked[:, neighbour], background[:, None].expand(-1, int(neighbour.sum())))
+    assert torch.allclose(
+        masked[:, neighbour], background[:, None].expand(-1, int(neighbour.sum()))
+    )
 
 
 def test_crops_have_the_side_that_the_network_takes():
