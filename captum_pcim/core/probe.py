@@ -38,6 +38,10 @@ class NoGradient(Exception):  # noqa: N818 - a finding, not an error
         self.cause = cause
 
 
+class _NoGradientHere(NoGradient):
+    """There is one perhaps for other images."""
+
+
 def check_gradient(problem: Problem, images: Images, rounding: float) -> int:
     """See that autograd follows the scores back to the first image, and that it scores alike.
 
@@ -59,7 +63,7 @@ def check_gradient(problem: Problem, images: Images, rounding: float) -> int:
     first, together, draws = _rows(images, 0, 1), images.full.log_odds[:1], Draws()
     try:
         again, share, n_rows = _differentiated(problem, first)
-    except NoGradient:
+    except _NoGradientHere:
         if len(images) == 1:
             raise
         _, share, n_rows = _differentiated(problem, _rows(images, 1, len(images)))
@@ -87,7 +91,7 @@ def _differentiated(problem: Problem, images: Images) -> tuple[Tensor, float, in
     """
     try:
         return *_gradient(problem, images, of=0), 2 * len(images)
-    except NoGradient:
+    except _NoGradientHere:
         return *_gradient(problem, images, of=1), 4 * len(images)
 
 
@@ -149,7 +153,7 @@ def _check_gradients(gradients: Sequence[Tensor | None]) -> None:
         )
     finite = [gradient.isfinite() for gradient in known]
     if not any(bool((g[f] != 0).any()) for g, f in zip(known, finite, strict=True)):
-        raise NoGradient(
+        raise _NoGradientHere(
             "the gradient of its scores is zero everywhere (rounding, a cast to integers, "
             "quantisation or a threshold inside)"
             if all(bool(f.all()) for f in finite)
