@@ -152,6 +152,7 @@ def test_links_between_pages_and_to_pictures_lead_somewhere():
         f"{page.name}: {target}"
         for page, target in links
         if not (page.parent / target).exists()
+        and target != "all_results.md"  # which docs/conf.py writes
         and not (target.startswith("tutorials/") and (ROOT / target).exists())
     ]
     assert links and not dead

@@ -82,7 +82,7 @@ def test_neither_workers_nor_shards_nor_order_change_a_byte(screen, tmp_path_fac
     }
     run_screen(config(screen, **changes))
     expected = contents(screen)
-    assert len(expected) == 6 * 3
+    assert len(expected) == 6 * 4  # images, each with the map, its picture, the stains, objects
     parts = tmp_path_factory.mktemp("parts")
     (parts / "images").symlink_to(screen / "images")
     for index, workers in ((1, 0), (0, 2)):

@@ -41,7 +41,7 @@ ROOMS = {
     ),
 }  # fmt: skip
 OTHERS = (
-    r"benchmark|tutorial|documented|recipes|readme|packaging|screen|cli|demo|cuda|fuzz|quantus|imports|adapters"
+    r"benchmark|tutorial|documented|recipes|walks|readme|packaging|screen|cli|demo|cuda|fuzz|quantus|imports|adapters"
     r"|architecture|contributing|plates|labels|models|images|explainer|names|atomic"
 )
 
