@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from screen_plates import LABELS, STAINS, write_plate
 
 from captum_pcim.images.walk import ELSEWHERE
+from captum_pcim.images.wells import row_and_column, row_letters
 from captum_pcim.screen.config import ConfigError, ImageSettings, ScreenConfig
 from captum_pcim.screen.layouts import Layout
-from captum_pcim.screen.plate import row_and_column, row_letters, well_name
+from captum_pcim.screen.plate import well_name
 from captum_pcim.screen.sources import find_fields, survey
 
 

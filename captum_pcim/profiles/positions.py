@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from captum_pcim.images.wells import PLATE_FORMATS, row_and_column
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))  # rows, columns
+FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), *PLATE_FORMATS)  # rows, columns
 _WELL = re.compile(r"([A-Z]{1,2})0*([1-9]\d?)")
 
 
@@ -36,18 +38,10 @@ def positions(wells: Iterable[str]) -> NDArray[np.float64]:
     Args:
         wells: Names such as ``A01``.
     """
-    places = np.array([_place(well) for well in wells], float).reshape(-1, 2)
+    names = [well_name(well, "Metadata_Well") for well in wells]
+    places = 1 + np.array([row_and_column(name) for name in names], float).reshape(-1, 2)
     most = places.max(axis=0)
     sizes = (np.array(size) for size in FORMATS)
     size = next((s for s in sizes if (most <= s).all()), most)
     edge = np.minimum(places - 1, size - places).min(axis=1)
     return np.column_stack([places, edge])
-
-
-def _place(well: str) -> tuple[int, int]:
-    name = well_name(well, "Metadata_Well")
-    letters = name.rstrip("0123456789")
-    row = 0
-    for letter in letters:
-        row = 26 * row + ord(letter) - ord("A") + 1
-    return row, int(name[len(letters) :])

@@ -19,7 +19,6 @@ MEASURED = "Attribution|AreaShape|Stain_Weight|Probability|Score|ClassShare"
 FEATURES = re.compile(rf"\w+_({MEASURED})_.+")
 _CALLED_WELL = ("metadata_well", "well", "well_position", "well_id")
 _CALLED_PLATE = ("metadata_plate", "plate", "plate_id", "barcode")
-FORMATS = {"csv": ".csv", "parquet": ".parquet", "h5ad": ".h5ad"}
 
 
 class ProfileError(ValueError):

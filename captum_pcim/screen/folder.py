@@ -10,11 +10,12 @@ from pathlib import Path
 
 from captum_pcim.images.read import SUFFIXES
 from captum_pcim.images.walk import ELSEWHERE, walk
+from captum_pcim.images.wells import PLATE_FORMATS, row_letters
 from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.instrument import Instrument, is_instrument_file, read_instrument
 from captum_pcim.screen.layouts import Layout, Shot
 from captum_pcim.screen.plane_files import FieldFiles, choose_planes
-from captum_pcim.screen.plate import WELL, Survey, row_letters, well_name
+from captum_pcim.screen.plate import WELL, Survey, well_name
 from captum_pcim.screen.plate_names import (
     KnownPlates,
     match_masks,
@@ -22,8 +23,6 @@ from captum_pcim.screen.plate_names import (
     one_folder_a_plate,
     plate_key,
 )
-
-PLATE_COLUMNS = {96: 12, 384: 24, 1536: 48}
 
 
 def survey_folder(images: ImageSettings, exclude: str = "") -> Survey:
@@ -99,7 +98,7 @@ def _shot(found: Survey, layout: Layout, base: str, path: Path, inner: str) -> S
 def _with_wells(found: Survey, shots: Sequence[Shot]) -> list[Shot]:
     """Names the wells that are only numbered: row by row on the smallest plate that has so many."""
     largest = max((shot.name.index for shot in shots), default=0)
-    columns = next((n for wells, n in PLATE_COLUMNS.items() if largest <= wells), 48)
+    columns = next((n for rows, n in PLATE_FORMATS if largest <= rows * n), 48)
     named = []
     for shot in shots:
         name = shot.name

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from captum_pcim.explainer import DIAGNOSTICS
+from captum_pcim.images.wells import PLATE_FORMATS, row_and_column, row_letters
 from captum_pcim.screen.config import ScreenConfig
-from captum_pcim.screen.plate import row_and_column, row_letters
 from captum_pcim.screen.results import IMAGE, MAP, STAINS
 from captum_pcim.screen.store import Store
 from captum_pcim.screen.tables import Row
 
-SHAPES = ((8, 12), (16, 24), (32, 48))  # 96, 384 and 1536 wells
 MOST_OBJECTS = 12  # of an image; all of them stand in the table of objects
 DIGITS = 4  # of numbers, for the page to stay small
 STOPS = 17  # of a colour map
@@ -71,7 +70,7 @@ def plate_shape(wells: Iterable[str]) -> tuple[int, int]:
     places = [row_and_column(well) for well in wells]
     height = max((row for row, _ in places), default=0)
     width = max((column for _, column in places), default=0)
-    fits = (shape for shape in SHAPES if height < shape[0] and width < shape[1])
+    fits = (shape for shape in PLATE_FORMATS if height < shape[0] and width < shape[1])
     return next(fits, (height + 1, width + 1))
 
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from captum_pcim.images.stack import Plane
+from captum_pcim.images.wells import row_letters
 from captum_pcim.screen.config import ConfigError
 
 UNREADABLE = "fields that cannot be read"
@@ -110,17 +111,3 @@ def well_name(text: str, column: str = "") -> str:
     if match is None:
         raise ConfigError(f"expected a well such as B02, got {text + column!r}")
     return f"{match[1].upper()}{int(match[2]):02d}"
-
-
-def row_letters(index: int) -> str:
-    """Names the rows of a plate: 0 is ``A``, 15 is ``P``, 26 is ``AA``."""
-    return chr(65 + index) if index < 26 else chr(64 + index // 26) + chr(65 + index % 26)
-
-
-def row_and_column(well: str) -> tuple[int, int]:
-    """Where a well lies, counted from zero: ``A01`` is (0, 0), ``P24`` is (15, 23)."""
-    letters, digits = well.rstrip("0123456789"), well.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    row = 0
-    for letter in letters:
-        row = row * 26 + ord(letter) - 64
-    return row - 1, int(digits) - 1

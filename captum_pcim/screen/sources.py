@@ -6,10 +6,11 @@ import os
 from collections.abc import Sequence
 from itertools import pairwise
 
+from captum_pcim.images.wells import row_and_column
 from captum_pcim.screen.config import ConfigError, ImageSettings, ScreenConfig
 from captum_pcim.screen.folder import survey_folder
 from captum_pcim.screen.load_file import survey_load_file
-from captum_pcim.screen.plate import UNREADABLE, Field, Survey, row_and_column, well_name
+from captum_pcim.screen.plate import UNREADABLE, Field, Survey, well_name
 from captum_pcim.screen.zarr_plate import survey_zarr
 
 
