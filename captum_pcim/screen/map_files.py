@@ -10,11 +10,10 @@ from pathlib import Path
 
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan
-from captum_pcim.screen.maps import StoredMap, stored_map
+from captum_pcim.screen.maps import FOLDER, StoredMap, stored_map
 from captum_pcim.screen.report import safe_name
 from captum_pcim.screen.store import FULL_MAP, Store
 
-FOLDER = "maps"
 MADE_OF = "captum-pcim result "  # and its key, in a file's metadata
 UNITS = {"nanometer": "nm", "micrometer": "micron", "millimeter": "mm"}  # as ImageJ calls them
 

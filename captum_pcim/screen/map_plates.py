@@ -7,7 +7,8 @@ lists them as two acquisitions, so that a program can show either.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key
-from captum_pcim.screen.maps import StoredMap, stored_map
+from captum_pcim.screen.maps import FOLDER, UNIT_WINDOW, StoredMap, stored_map
 from captum_pcim.screen.planes import read_object_numbers, read_pixels
 from captum_pcim.screen.report import safe_name
 from captum_pcim.screen.store import FULL_MAP, Store
@@ -24,8 +25,6 @@ from captum_pcim.screen.zarr_plate import zarr_library
 IMAGES, MAPS = 0, 1  # numbers of the acquisitions
 OWN = "captum_pcim"  # attributes of an image that tell of which result it was made
 SCALES = (2, 4)  # of the pyramid
-COLOURS = ("FF00FF", "00FF00", "00FFFF", "FFFF00", "FFFFFF", "FF8000")  # as pictures have them
-UNIT_WINDOW = {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}
 
 
 def export_plates(config: ScreenConfig, keys: Sequence[Key], store: Store) -> None:
@@ -48,7 +47,7 @@ def export_plates(config: ScreenConfig, keys: Sequence[Key], store: Store) -> No
     for key in keys:
         plates.setdefault(key.field.plate, {}).setdefault(key.field.well, []).append(key)
     for plate, wells in plates.items():
-        path = store.path / "maps" / f"{safe_name(plate)}.zarr"
+        path = store.path / FOLDER / f"{safe_name(plate)}.zarr"
         root = zarr_library().open_group(path, mode="a", zarr_format=3)
         for well, fields in wells.items():
             _export_well(config, root, well, fields, store)
@@ -95,8 +94,10 @@ def _made_of(path: Path) -> str:
 def _write_image(group: Any, config: ScreenConfig, key: Key, stored: StoredMap) -> None:
     pixels = read_pixels(key.field, config.images)
     channels = [
-        {"label": stain, "color": COLOURS[i % len(COLOURS)], "active": True, "window": _window(p)}
-        for i, (stain, p) in enumerate(zip(config.images.stains, pixels, strict=True))
+        {"label": stain, "color": colour, "active": True, "window": _window(plane)}
+        for (stain, plane), colour in zip(
+            zip(config.images.stains, pixels, strict=True), _colours(), strict=False
+        )
     ]
     _write_planes(group, pixels, channels, stored, name=str(key.field))
     if not key.field.labels:
@@ -133,6 +134,15 @@ def _pixels(stored: StoredMap) -> dict[str, Any]:
     height, width = stored.scale
     units = {"axes_units": dict.fromkeys("yx", stored.unit)} if stored.unit else {}
     return {"scale": {"y": height, "x": width}, **units}
+
+
+def _colours() -> Iterator[str]:
+    """Those of pictures, over again where there are more stains."""
+    from matplotlib.colors import to_hex
+
+    from captum_pcim.visualize.colours import STAIN_COLOURS
+
+    return cycle(to_hex(colour).removeprefix("#").upper() for colour in STAIN_COLOURS.values())
 
 
 def _window(plane: Any) -> dict[str, float]:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from captum_pcim.images.read import FloatPixels
 
 
+FOLDER = "maps"  # of the forms that stand outside of the results
+UNIT_WINDOW = {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}
+
+
 def write_map(path: Path, attributions: FloatPixels, field: Field, stains: Sequence[str]) -> None:
     """Writes one field's map: one array, one chunk per plane.
 
@@ -74,7 +78,6 @@ def stored_map(path: Path) -> StoredMap:
 
 def _metadata(field: Field, stains: Sequence[str]) -> dict[str, Any]:
     scale, axes = _pixels(field)
-    window = {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}
     return {
         "version": "0.5",
         "multiscales": [
@@ -90,7 +93,9 @@ def _metadata(field: Field, stains: Sequence[str]) -> dict[str, Any]:
             }
         ],
         "omero": {
-            "channels": [{"label": stain, "color": "FFFFFF", "window": window} for stain in stains]
+            "channels": [
+                {"label": stain, "color": "FFFFFF", "window": UNIT_WINDOW} for stain in stains
+            ]
         },
     }
 

@@ -14,13 +14,13 @@ from captum_pcim.cells.measuring import Measures, measure_field
 from captum_pcim.images.stack import ImageError
 from captum_pcim.screen.config import ConfigError, ScreenConfig
 from captum_pcim.screen.identity import Key, make_plan
+from captum_pcim.screen.maps import stored_map
 from captum_pcim.screen.planes import read_object_numbers
 from captum_pcim.screen.plate import Field
 from captum_pcim.screen.results import map_names
 from captum_pcim.screen.sources import survey, survey_screen
 from captum_pcim.screen.store import FULL_MAP, Store
-from captum_pcim.screen.tables import Row, place_of, write_rows
-from captum_pcim.screen.zarr_plate import zarr_library
+from captum_pcim.screen.tables import Row, place_columns, place_of, write_rows
 
 if TYPE_CHECKING:
     from captum_pcim.images.read import FloatPixels
@@ -100,8 +100,7 @@ def measure_screen(
 
     rows = each_row()
     first = next(rows, {})
-    places = (column for key in plan.keys for column in place_of(key))
-    columns = list(dict.fromkeys((*places, "ObjectNumber", *first)))
+    columns = list(dict.fromkeys((*place_columns(plan), "ObjectNumber", *first)))
     whole = chain([first] if first else [], rows)
     write_rows(config, store, name, columns, first, whole)
     return Measured(f"{name}.{config.output.table}", count, failures)
@@ -116,8 +115,8 @@ def read_map(store: Store, sha: str, planes: int) -> FloatPixels:
     folder = store.folder(sha) / FULL_MAP
     if not store.done(sha, (FULL_MAP,)):
         raise ImageError("no stored map: the image is not done, or was without output.maps")
-    stored = np.asarray(zarr_library().open_group(folder, mode="r")["0"][...], dtype=np.float32)
-    return np.asarray(np.broadcast_to(stored, (planes, *stored.shape[1:])))
+    weights = stored_map(folder).weights
+    return np.asarray(np.broadcast_to(weights, (planes, *weights.shape[1:])))
 
 
 def _measure(

@@ -57,7 +57,7 @@ def write_tables(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[R
     _write(config, store, "images", {name: _kind(name, images) for name in columns}, rows)
     if config.images.labels:
         names = column_names(config.images.objects, map_names(config))
-        place = list(dict.fromkeys(name for key in plan.keys for name in place_of(key))) or PLACE
+        place = place_columns(plan)
         kinds = {name: _kind(name) for name in (*place, *names)}
         _write(config, store, "objects", kinds, _object_rows(plan, store, place))
     if config.cells.size:
@@ -86,6 +86,11 @@ def place_of(key: Key) -> Row:
     field = key.field
     place = (field.plate, field.well, field.site, field.plane, field.time, key.number)
     return {**dict(zip(PLACE, place, strict=True)), **dict(field.metadata)}
+
+
+def place_columns(plan: ScreenPlan) -> list[str]:
+    """The columns of :func:`place_of` over all images of a screen."""
+    return list(dict.fromkeys(name for key in plan.keys for name in place_of(key))) or list(PLACE)
 
 
 def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
@@ -160,10 +165,9 @@ def _write_cells(config: ScreenConfig, plan: ScreenPlan, store: Store) -> None:
     """The table of cells; its columns are those of the first that was explained."""
     rows = _cell_rows(config, plan, store)
     first = next((row for row in rows if row["Status"] == "done"), {})
-    place = list(dict.fromkeys(name for key in plan.keys for name in place_of(key))) or PLACE
     blank = CellResult(0, 0.0, 0.0, 0).row(config.images.objects)
     measured = attribution_names(config.images.objects, map_names(config))
-    columns = list(dict.fromkeys((*place, *blank, *first, *measured)))
+    columns = list(dict.fromkeys((*place_columns(plan), *blank, *first, *measured)))
     cells = _cell_rows(config, plan, store)
     write_rows(config, store, "cells", columns, {**blank, **first}, cells)
 
