@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captum_pcim._errors import describe
-from captum_pcim._files import write_bytes
+from captum_pcim._files import csv_bytes, write_bytes
 
 if TYPE_CHECKING:
     from captum_pcim.cells.measuring import Measures
@@ -152,11 +150,7 @@ def _labels(folder: Path, name: Path, weights: FloatPixels) -> Labels:
 
 def _csv(rows: Sequence[dict[str, Any]]) -> bytes:
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns or ["image", "ObjectNumber"], restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode(errors="backslashreplace")  # names need not be UTF-8
+    return csv_bytes(columns or ["image", "ObjectNumber"], rows)
 
 
 def _report(objects: int, failures: Sequence[str], table: Path) -> int:

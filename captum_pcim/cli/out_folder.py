@@ -14,7 +14,6 @@ run that was killed is taken up again where it stopped.
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captum_pcim._files import remove_leftovers, write_bytes
+from captum_pcim._files import csv_bytes, remove_leftovers, write_bytes
 from captum_pcim.classifiers.tables import class_columns
 from captum_pcim.visualize.overlay_png import overlay_png
 
@@ -151,11 +150,7 @@ class OutFolder:
         done = {name: self._row(entry) for name, entry in self.done.items()}
         rows = done | self.other
         own = dict.fromkeys(name for row in done.values() for name in row)
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, _columns(own), restval="")
-        writer.writeheader()
-        writer.writerows(rows[name] for name in sorted(rows))
-        return text.getvalue().encode(errors="backslashreplace")  # names need not be UTF-8
+        return csv_bytes(_columns(own), (rows[name] for name in sorted(rows)))
 
     def _row(self, entry: dict[str, Any]) -> dict[str, str]:
         """The row of an image, its classes under their names."""
