@@ -40,7 +40,7 @@ from captum_pcim.core.objective import Term, default_objective
 from captum_pcim.core.random_state import own_random_state
 from captum_pcim.core.reachable import buffers_kept, check_mode
 from captum_pcim.core.references import Reference, default_references
-from captum_pcim.core.scores import DEFAULT_KIND, ScoreKind, kind_of
+from captum_pcim.core.scores import DEFAULT_KIND, ScoreKind, kind_of_scores
 from captum_pcim.core.smoothing import Smoothing
 from captum_pcim.core.summary import summary
 from captum_pcim.core.targets import asked_target
@@ -121,7 +121,7 @@ class PCIM(PerturbationAttribution):
         check_kind("isolation", isolation, Isolation)
         check_kind("smoothing", smoothing, Smoothing)
         check_dtype("autocast_dtype", autocast_dtype)
-        self.score = kind_of(forward_func, score)
+        self.score = kind_of_scores(forward_func, score)
         self.objective = default_objective() if objective is None else tuple(objective)
         own = default_references(forward_func) if references is None else references
         self.references = tuple(own)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from captum_pcim._compat import scores_of
 from captum_pcim.classifiers.files import ModelError
 from captum_pcim.core.network import PREDICTED
-from captum_pcim.core.scores import ScoreKind, kind_of, read_scores
+from captum_pcim.core.scores import ScoreKind, kind_of_scores, read_scores
 
 PROBABILITIES = ("probabilities", "binary_probabilities")
 
@@ -61,7 +61,7 @@ class Classes:
         """
         if len(set(names)) < len(names):
             raise ModelError(f"classes: expected no name twice, got {list(names)}")
-        score = kind_of(network, score)
+        score = kind_of_scores(network, score)
         with torch.no_grad():
             outputs = scores_of(network(inputs))
         shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__

@@ -106,7 +106,7 @@ class Calibration:
         return calibrated
 
 
-def kind_of(forward_func: Any, said: ScoreKind) -> ScoreKind:
+def kind_of_scores(forward_func: Any, said: ScoreKind) -> ScoreKind:
     """Return what scores mean: what was said, or where that is the default what the function says.
 
     Args:

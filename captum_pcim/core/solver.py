@@ -167,7 +167,7 @@ class _Run:
         self.against = [images.against(reference) for reference in range(n_references)]
         self.history = _History(len(images), settings.n_steps, like)
         self.rows = torch.arange(len(images), device=like.device)
-        self.before = images.channels.weights(factors)
+        self.before = images.channels.weights(factors) if settings.tolerance > 0 else ()
 
     def step(self, step: int) -> None:
         """Improve all running images once."""

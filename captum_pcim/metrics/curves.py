@@ -13,7 +13,7 @@ from captum_pcim.core.network import CallArguments
 from captum_pcim.core.scores import (
     ScoreKind,
     check_meaning,
-    kind_of,
+    kind_of_scores,
     read_scores,
     select_classes,
 )
@@ -96,7 +96,7 @@ def target_scores(
         ValueError: if `score` is unknown, or the target does not select one output an image.
     """
     check_choice("score", score, get_args(ScoreKind))
-    score = kind_of(forward_func, score)
+    score = kind_of_scores(forward_func, score)
     outputs = run_forward(forward_func, images, None, arguments.additional or None)
     check_trailing_range(arguments.target, outputs)
     scores, classes = select_classes(outputs, arguments.target)
