@@ -20,15 +20,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from benchmarks.results import Table, add_write_option, publish
-from benchmarks.screens.plate import STAINS
+from benchmarks.screens.plate import what_to_read, write_field
+from captum_pcim.images.wells import row_letters
 from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.profiles import layout_test, per_class, per_well, read_results
 from captum_pcim.profiles.positions import positions
 from captum_pcim.screen import ScreenConfig, run_screen
-from captum_pcim.screen.plate import row_letters
 from captum_pcim.synthetic import HELD_OUT_SEED, SyntheticImages, synthetic_fluorescence
 
 CLASSES = ["control", "translocation", "granules", "micronuclei"]
@@ -91,21 +90,14 @@ def _images(phenotype: str, count: int) -> list[SyntheticImages]:
 
 def _write(folder: Path, well: str, image: SyntheticImages) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for stain, plane in zip(STAINS, image.counts[0].numpy(), strict=True):
-        Image.fromarray(plane).save(folder / f"{well}_f1_{stain}.png")
     cells = image.cells[0].numpy().astype("uint16")
-    Image.fromarray(cells).save(folder / f"{well}_f1_labels.png")
+    write_field(f"{folder / well}_f1", image.counts[0].numpy(), cells)
 
 
 def screen_config(folder: Path, steps: int) -> ScreenConfig:
     return ScreenConfig.from_dict(
         {
-            "images": {
-                "path": str(folder / "images"),
-                "stains": STAINS,
-                "labels": r"(?P<plate>\w+)/(?P<well>\w\d\d)_f(?P<field>\d)_labels\.png",
-            },
-            "windows": {"fixed": {stain: [200, 10200] for stain in STAINS}},
+            **what_to_read(folder),
             "model": {"factory": "benchmarks.screens.plate:cnn", "classes": CLASSES},
             "attribution": {"isolation": "factorised", "n_steps": steps},
             "output": {"path": str(folder / "results"), "previews": False},

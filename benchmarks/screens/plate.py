@@ -16,10 +16,10 @@ import itertools
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -28,11 +28,11 @@ from torch import Tensor, nn
 from benchmarks.results import Table, add_write_option, publish
 from benchmarks.screens.process_times import ProcessTimes
 from captum_pcim.explainer import Explanation
+from captum_pcim.images.wells import PLATE_FORMATS, row_letters
 from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.screen import ScreenConfig, Status, Store, Worker, run_shard
 from captum_pcim.screen.identity import make_plan
 from captum_pcim.screen.local import run_local
-from captum_pcim.screen.plate import row_letters
 from captum_pcim.screen.sources import find_fields
 from captum_pcim.synthetic import synthetic_fluorescence
 
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 STAINS = ["reporter", "nucleus", "decoy"]
 DIFFERENT_IMAGES = 48  # rendered; the plate repeats them under other names
 WHOLE_PLATE = 384
-FORMATS = ((16, 24), (32, 48))  # rows and columns of a plate
 WELLS = {"stub": WHOLE_PLATE, "cnn": 96, "engines": 32}
 REPEATS = 2  # of each engine, in turn
 
@@ -74,26 +73,38 @@ def write_plate(folder: Path, wells: int, fields: int) -> None:
     """Writes 16-bit images of 96 x 96 pixels, one PNG file per stain, and label images."""
     images = synthetic_fluorescence(DIFFERENT_IMAGES)
     counts, cells = images.counts.numpy(), images.cells.numpy().astype("uint16")
-    rows, columns = next(f for f in FORMATS if f[0] * f[1] >= wells)
+    rows, columns = next(f for f in PLATE_FORMATS[1:] if f[0] * f[1] >= wells)
     places = itertools.islice(itertools.product(range(rows), range(columns)), wells)
     (folder / "P1").mkdir(parents=True)
     for number, ((row, column), site) in enumerate(itertools.product(places, range(1, fields + 1))):
         name = folder / "P1" / f"{row_letters(row)}{column + 1:02d}_f{site}"
         image = number % DIFFERENT_IMAGES
-        for stain, plane in zip(STAINS, counts[image], strict=True):
-            Image.fromarray(plane).save(f"{name}_{stain}.png")
-        Image.fromarray(cells[image]).save(f"{name}_labels.png")
+        write_field(name, counts[image], cells[image])
+
+
+def write_field(name: str, counts: Iterable[Any], cells: Any) -> None:
+    """Write one PNG file per stain and the label image, all of a common beginning."""
+    for stain, plane in zip(STAINS, counts, strict=True):
+        Image.fromarray(plane).save(f"{name}_{stain}.png")
+    Image.fromarray(cells).save(f"{name}_labels.png")
+
+
+def what_to_read(folder: Path) -> dict[str, Any]:
+    """The tables of a configuration that tell how such fields are read."""
+    return {
+        "images": {
+            "path": str(folder / "images"),
+            "stains": STAINS,
+            "labels": r"(?P<plate>\w+)/(?P<well>\w\d\d)_f(?P<field>\d)_labels\.png",
+        },
+        "windows": {"fixed": {stain: [200, 10200] for stain in STAINS}},
+    }
 
 
 def screen_config(folder: Path, network: str, options: argparse.Namespace) -> ScreenConfig:
     return ScreenConfig.from_dict(
         {
-            "images": {
-                "path": str(folder / "images"),
-                "stains": STAINS,
-                "labels": r"(?P<plate>\w+)/(?P<well>\w\d\d)_f(?P<field>\d)_labels\.png",
-            },
-            "windows": {"fixed": {stain: [200, 10200] for stain in STAINS}},
+            **what_to_read(folder),
             "model": {"factory": f"benchmarks.screens.plate:{network}"},
             "attribution": {"n_steps": options.steps},
             "output": {"path": str(folder / "results")},
