@@ -21,11 +21,13 @@ Order and values are our reading; the paper says that the trained weights are th
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate
+from functools import reduce
+from operator import and_
 
 import torch
 from torch import Tensor
 
+from captum_pcim.core.averages import shares
 from captum_pcim.core.channels import (
     GroupedChannels,
     PixelChannels,
@@ -49,7 +51,7 @@ class Ranking:
         self.gradients = [torch.zeros_like(factor) for factor in factors]
 
     def add(self, factors: Sequence[Tensor], share: Tensor) -> None:
-        """Average the factors of one step in, with its share from :func:`shares`."""
+        """Average the factors of one step in, with its share from :func:`ranking_shares`."""
         for average, factor in zip(self.average, factors, strict=True):
             average.lerp_(factor, share)
 
@@ -90,24 +92,24 @@ class Holding:
     """The factors of the last step that held the class, from the time the optimisation settled."""
 
     def __init__(self, factors: Sequence[Tensor], n_references: int) -> None:
-        n_images, device = len(factors[0]), factors[0].device
-        # By reference and image, at the last step that blended against it.
-        self.holds = torch.ones(n_references, n_images, dtype=torch.bool, device=device)
+        # By reference, at the last step that blended against it.
+        self.holds = n_references * [torch.ones_like(factors[0].flatten(1)[:, 0], dtype=torch.bool)]
         self.last = list(factors)
 
-    def add(
-        self, factors: Sequence[Tensor], holds: Tensor, reference: Tensor, early: Tensor
-    ) -> None:
+    def add(self, factors: Sequence[Tensor], holds: Tensor, reference: int, *, early: bool) -> None:
         """Take the factors of one step where they come early, or hold with every reference.
 
         Args:
             factors (sequence of Tensor): Those of the step.
             holds (Tensor): Whether they hold the class, of shape (N,).
-            reference (Tensor): True for the reference they were blended against, of shape (R, 1).
-            early (Tensor): Whether the optimisation has not settled yet, one truth value.
+            reference (int): Which one they were blended against.
+            early (bool): Whether the optimisation has not settled yet.
         """
-        self.holds = torch.where(reference, holds, self.holds)
-        taken = self.holds.all(0) | early
+        self.holds[reference] = holds
+        if early:
+            self.last = list(factors)
+            return
+        taken = reduce(and_, self.holds)
         pairs = zip(factors, self.last, strict=True)
         self.last = [torch.where(per_image(taken, now), now, last) for now, last in pairs]
 
@@ -117,20 +119,18 @@ class Holding:
 
     def take(self, rows: Tensor) -> None:
         """Keep some of the images."""
-        self.holds = self.holds[:, rows]
+        self.holds = [holds[rows] for holds in self.holds]
         self.last = [last[rows] for last in self.last]
 
 
-def shares(n_steps: int, like: Tensor) -> list[Tensor]:
-    """Return the share of each step in the moving average of those until then.
+def ranking_shares(n_steps: int, like: Tensor) -> Tensor:
+    """Return the share of each step in the average that ranks the pixels.
 
     Args:
         n_steps (int): How many.
         like (Tensor): Of the dtype and on the device of the factors.
     """
-    fading = math.exp(-1 / (MEMORY * n_steps))
-    weights = accumulate(range(n_steps), lambda weight, _: 1 + fading * weight, initial=0.0)
-    return [like.new_full((), 1 / weight) for weight in list(weights)[1:]]
+    return shares(math.exp(-1 / (MEMORY * n_steps)), n_steps, like)
 
 
 def in_order_of(ranking: Tensor, values: Tensor) -> Tensor:
