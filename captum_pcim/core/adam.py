@@ -59,20 +59,22 @@ class Adam:
         self.first = torch.zeros_like(logits)
         self.second = torch.zeros_like(logits)
         self.tiny = logits.new_full((), torch.finfo(logits.dtype).tiny)
-        self.grids = torch.block_diag(*(logits.new_ones(width, 1) for width in widths))
+        # Column by column, in which order a sum over many rows is a fast product of matrices.
+        self.grids = torch.block_diag(*(logits.new_ones(1, width) for width in widths)).T
 
     def step(self, logits: Tensor, gradient: Tensor, moments: Moments) -> None:
         """Update the logits in place.
 
         Args:
             logits (Tensor): Of shape (N, logits).
-            gradient (Tensor): Of the same shape, finite.
+            gradient (Tensor): Of the same shape, finite. Its memory is used up.
             moments (Moments): The step's, from :func:`moments`.
         """
         self.first.lerp_(gradient, moments.share)
-        self.second.lerp_(gradient.square(), 1 - BETAS[1])
+        self.second.lerp_(gradient.square_(), 1 - BETAS[1])
         over_image = self._over_image(moments.correction)
-        sizes = torch.addcmul(moments.epsilon, self.second.sqrt().sqrt_(), over_image)
+        sizes = self.second.sqrt().sqrt_()
+        torch.addcmul(moments.epsilon, sizes, over_image, out=sizes)
         logits.addcdiv_(self.first, sizes, value=-self.learning_rate)
 
     def take(self, rows: Tensor) -> None:
