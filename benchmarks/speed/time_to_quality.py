@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from benchmarks.fair.forms import chosen_forms
 from benchmarks.fair.rivals import PLAIN, rivals
 from benchmarks.results import Cell, Table
-from benchmarks.rivals.extremal import extremal_perturbation
 from benchmarks.rivals.rise import rise
 from benchmarks.sets.synthetic import recognised_positives
 from benchmarks.speed.timing import Pairs, seconds_of
@@ -143,7 +142,6 @@ def _dear_rivals(model: nn.Module, quick: bool) -> dict[str, Maps]:
         found[f"KernelShap, {n_samples} samples"] = partial(_surrogate, surrogate, n_samples)
     for n_masks in (250,) if quick else (1000, 4000):
         found[f"RISE, {n_masks} masks"] = partial(_rise, model, n_masks)
-    found["extremal perturbation, 800 steps of 4 areas"] = partial(extremal_perturbation, model)
     return found
 
 
