@@ -13,6 +13,7 @@ from typing import Any
 from captum_pcim.explainer import DIAGNOSTICS
 from captum_pcim.images.wells import PLATE_FORMATS, row_and_column, row_letters
 from captum_pcim.screen.config import ScreenConfig
+from captum_pcim.screen.previews import stain_colours
 from captum_pcim.screen.results import IMAGE, MAP, STAINS
 from captum_pcim.screen.store import Store
 from captum_pcim.screen.tables import Row
@@ -204,13 +205,9 @@ def _help(name: str) -> str:
 
 
 def _stains(config: ScreenConfig) -> list[list[str]]:
-    from matplotlib.colors import to_hex
-
-    from captum_pcim.visualize.colours import colour_names, colour_values
-
-    colours = None if config.output.colours == "stains" else config.output.colours
-    values = colour_values(colour_names(len(config.images.stains), colours))
-    return [[stain, to_hex(v)] for stain, v in zip(config.images.stains, values, strict=True)]
+    stains = config.images.stains
+    colours = stain_colours(len(stains), config.output.colours)
+    return [[stain, colour] for stain, colour in zip(stains, colours, strict=True)]
 
 
 def _colour_map(name: str) -> list[str]:

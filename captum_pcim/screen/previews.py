@@ -52,6 +52,16 @@ def map_preview(attributions: FloatPixels) -> bytes:
     return _png(colours[..., :3])
 
 
+def stain_colours(n_stains: int, colours: PreviewColours) -> list[str]:
+    """The colour of each stain, as ``#rrggbb``."""
+    from matplotlib.colors import to_hex
+
+    from captum_pcim.visualize.colours import colour_names, colour_values
+
+    own = None if colours == "stains" else colours
+    return [to_hex(value) for value in colour_values(colour_names(n_stains, own))]
+
+
 def _shown(inputs: FloatPixels) -> FloatPixels:
     small = _shrunk(inputs)
     if small.min() < 0 or small.max() > 1:
