@@ -183,7 +183,7 @@ def test_the_page_tells_of_every_form():
 def test_the_page_tells_of_every_entry_of_output_and_its_default():
     page = (TESTS.parent / "docs" / "hci.md").read_text(encoding="utf-8")
     table = page.partition("<!-- begin output -->")[2].partition("<!-- end output -->")[0]
-    told = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]*?)`? \|", table, re.MULTILINE))
+    told = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]*?)`? ?\|", table, re.MULTILINE))
     settings = OutputSettings("results")
     expected = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     assert told == {**{name: json.dumps(value) for name, value in expected.items()}, "path": ""}
