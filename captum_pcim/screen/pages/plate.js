@@ -276,6 +276,7 @@ function selectObject(event) {
   if (!number) return;
   selected = selected === number ? null : number;
   markObjects();
+  byId("marks").querySelector('[aria-pressed="true"]')?.scrollIntoView({ block: "nearest" });
 }
 
 // ---- the list ------------------------------------------------------------------------------
