@@ -232,9 +232,9 @@ def _by_ring(
 def phenotypes(folder: Path, options: argparse.Namespace) -> Table:
     truth = write_plates(folder / "images", options.wells, options.seed)
     config = screen_config(folder, options.steps)
-    started = time.perf_counter()
+    started = time.process_time()
     summary = run_screen(config)
-    minutes = (time.perf_counter() - started) / 60
+    minutes = (time.process_time() - started) / 60
     assert not summary.failures
     of_ring = {ring: measured_objects(config, ring) for ring in RINGS}
     images, objects = read_results(folder / "results")[0], of_ring[RING]
@@ -270,7 +270,7 @@ def phenotypes(folder: Path, options: argparse.Namespace) -> Table:
         ],
         rows,
         f"{len(PLATES)} plates of {options.wells} wells, a field of {SIZE} pixels each, "
-        f"{options.steps} steps, one process: {minutes:.1f} minutes, {memory:.0f} MiB at most. "
+        f"{options.steps} steps, one process: {minutes:.1f} minutes of CPU, {memory:.0f} MiB at most. "
         "Stain: that of the largest mean weight over the wells called so, with its 95 % interval. "
         "Compartment: nucleus, cytoplasm, or the cytoplasm within "
         f"{RING} pixels of the nucleus, whichever is most enriched within the cells that have more "
