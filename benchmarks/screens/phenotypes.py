@@ -270,7 +270,8 @@ def phenotypes(folder: Path, options: argparse.Namespace) -> Table:
         ],
         rows,
         f"{len(PLATES)} plates of {options.wells} wells, a field of {SIZE} pixels each, "
-        f"{options.steps} steps, one process: {minutes:.1f} minutes of CPU, {memory:.0f} MiB at most. "
+        f"{options.steps} steps, one process: {minutes:.1f} minutes of CPU, {memory:.0f} MiB at "
+        "most. "
         "Stain: that of the largest mean weight over the wells called so, with its 95 % interval. "
         "Compartment: nucleus, cytoplasm, or the cytoplasm within "
         f"{RING} pixels of the nucleus, whichever is most enriched within the cells that have more "
