@@ -439,6 +439,27 @@ def test_wells_are_coloured_and_found_by_what_was_done_to_them(profiled, visit):
     assert page.title() == "Plate P1"
 
 
+def test_1536_wells_with_profiles_can_be_used_within_3_seconds(tmp_path, visit):
+    rng = np.random.default_rng(0)
+    rows, names = [_row(i, rng) for i in range(1536)], [f"Cells_Attribution_{i}" for i in range(80)]
+    store = Store(tmp_path / "results")
+    (store.path / "profiles").mkdir()
+    with open(store.path / "profiles" / "wells.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Metadata_Plate", "Metadata_Well", "Metadata_Compound", *names])
+        for i, row in enumerate(rows):
+            writer.writerow(["P1", row["Metadata_Well"], f"drug {i}", *rng.random(len(names))])
+    write_report(config(tmp_path, images={"labels": ""}), rows, store)
+    page = visit(store.path / "plates" / "P1.html")
+    ready = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+    assert 0 < ready < 3000  # milliseconds: what is promised, not how fast it is
+    page.locator("#shown").select_option(names[-1])
+    assert re.match(r"AF48: 0\.\d+", well(page, "AF48").get_attribute("title"))
+    page.locator("#text").fill("drug 1535")  # more compounds than colours: found, not coloured
+    assert column(page, 1) == ["AF48"]
+    assert page.locator('#shown option[value="Metadata_Compound"]').count() == 0
+
+
 def test_profiles_stand_in_the_list_that_is_saved(profiled, visit):
     page = visit(profiled / "plates" / "P1.html")
     with page.expect_download() as saved:

@@ -192,7 +192,7 @@ def dealt_anew(wells: pd.DataFrame, truth: Truth, rng: np.random.Generator) -> p
     """The same wells with measurements of fields exchanged among those of one phenotype."""
     shown = pd.Series([truth.shows[key] for key in wells[PLACE].itertuples(index=False, name=None)])
     names = features_of(wells)
-    values = wells[names].to_numpy()
+    values = wells[names].to_numpy(copy=True)
     for phenotype in CLASSES:
         rows = np.flatnonzero(shown == phenotype)
         values[rows] = values[rng.permutation(rows)]
