@@ -383,6 +383,7 @@ def test_curves_cannot_be_drawn_where_there_are_none(model, images):
         ({"inputs": torch.zeros(2, 1, 16, 16).int()}, ValueError, "inputs: expected a floating"),
         ({"target": [0, 1]}, ValueError, "target: expected 3 classes or one, got 2"),
         ({"target": 0.5}, ValueError, "target: expected whole numbers"),
+        ({"target": [[0], [1], [0]]}, ValueError, "target: expected whole numbers"),
         ({"batch_size": 0}, ValueError, "batch_size: expected at least 1"),
     ],
 )

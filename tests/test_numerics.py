@@ -5,7 +5,16 @@ import torch
 from networks import BrightSquare, bright_images, images, small_cnn
 from torch.testing import assert_close
 
-from captum_pcim import PCIM, Background, Blur, Constant, Smoothing
+from captum_pcim import (
+    PCIM,
+    Background,
+    Blur,
+    Constant,
+    Factorised,
+    PerStain,
+    SharedOverStains,
+    Smoothing,
+)
 
 
 def _finite(result):
@@ -67,6 +76,19 @@ def test_probabilities_of_exactly_0_or_1_are_explained(target, extreme):
 def test_logits_of_any_size_are_explained(size):
     network = BrightSquare(scale=1.0)
     _finite(_explain(lambda x: size * network(x)))
+
+
+@pytest.mark.parametrize("isolation", [SharedOverStains(), PerStain(), Factorised()], ids=repr)
+def test_inputs_of_several_precisions_are_explained_together(isolation):
+    first, second = bright_images(2), bright_images(2).double()
+    network = BrightSquare()
+
+    def forward(one, other):
+        return network(one) + network(other.float())
+
+    maps = PCIM(forward, isolation=isolation).attribute((first, second), target=1, n_steps=8)
+    assert [own.dtype for own in maps] == [torch.float32, torch.float64]
+    assert_close(maps[0].double(), maps[1], rtol=0, atol=0.02)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.7, -3.0, 1e4])

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from captum_pcim import PCIM, Background, Blur, Constant, ControlImages
 from captum_pcim.core.problem import Settings
-from captum_pcim.core.references import PhaseNoise, reference_images
+from captum_pcim.core.references import PhaseNoise, ShuffledPatches, reference_images
 
 ALL = [Constant(0.3), Constant([0.1, 0.2, 0.3]), Blur(), Blur(2.0), Background(), Background(0.2)]
 SPATIAL = [(24,), (16, 20), (3, 16, 20)]
@@ -114,6 +114,19 @@ def test_a_blur_of_one_pixel_or_of_no_width_is_the_image():
     assert torch.equal(Blur()(pixel)[0], pixel)
     inputs = images()
     assert torch.equal(Blur(0)(inputs)[0], inputs)
+
+
+def test_shuffled_patches_are_the_images_own_in_another_place():
+    inputs = images(2)
+    shuffled = ShuffledPatches(n_patches=4, seed=5)(inputs)[0]
+    generator = torch.Generator().manual_seed(5)
+    expected = inputs
+    for axis in (2, 3):
+        pieces = expected.split(inputs.shape[2] // 4, dim=axis)
+        order = torch.randperm(len(pieces), generator=generator)
+        expected = torch.cat([pieces[i] for i in order], dim=axis)
+    assert torch.equal(shuffled, expected)
+    assert not torch.equal(shuffled, inputs)
 
 
 def test_phase_noise_turns_the_spectrum_by_the_phases_of_seeded_noise():

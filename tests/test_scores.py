@@ -43,6 +43,11 @@ def test_probabilities_are_read_as_they_are():
     assert_close(scores.log_odds, read_scores(LOGITS, CLASSES, "logits").log_odds)
 
 
+def test_the_log_odds_of_two_probabilities_are_those_between_them():
+    scores = read_scores(torch.tensor([[0.2, 0.8]]), torch.tensor([1]), "probabilities")
+    assert_close(scores.log_odds, torch.tensor([4.0]).log())
+
+
 @pytest.mark.parametrize("kind", ["logits", "binary_logits"])
 def test_a_single_output_is_a_binary_logit(kind):
     logits = torch.tensor([[-2.0], [3.0]])

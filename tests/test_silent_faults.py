@@ -70,6 +70,28 @@ def test_a_network_without_gradient_is_refused_where_autograd_is_insisted_on(for
         PCIM(forward_func, gradients=Autograd()).attribute(bright_images(1), target=1)
 
 
+PARTLY_HIDDEN = {
+    "half of the scores": lambda x: 0.5 * net(x) + 0.5 * net(x.detach()),
+    "most of the scores": lambda x: 0.1 * net(x) + 0.9 * net(x.detach()),
+    "a share of each pixel": lambda x: net(0.3 * x + 0.7 * x.detach()),
+    "the side of the evidence": lambda x: net(torch.cat([x[..., :8].detach(), x[..., 8:]], 3)),
+    "a rounded branch": lambda x: net(x) + 2 * net((x * 255).round() / 255),
+}
+
+
+@pytest.mark.parametrize("forward_func", PARTLY_HIDDEN.values(), ids=PARTLY_HIDDEN)
+def test_a_part_that_hides_from_autograd_is_warned_of(forward_func):
+    with pytest.warns(PCIMWarning, match="^forward_func: .*seems to hide from autograd"):
+        PCIM(forward_func).attribute(bright_images(2), target=1, n_steps=4)
+
+
+def test_a_network_that_hides_nothing_is_not_warned_of():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*hide from autograd", category=PCIMWarning)
+        for forward_func in (net, small_cnn(), lambda x: net(x).tanh(), lambda x: 100 * net(x)):
+            PCIM(forward_func).attribute(images(2), target=1, n_steps=2)
+
+
 def test_what_only_fails_while_gradients_are_recorded_is_named():
     def forward(x):
         return torch.from_numpy(net(x).numpy())

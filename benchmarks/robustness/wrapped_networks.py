@@ -58,6 +58,19 @@ class BadGradient(nn.Module):
         return self.network(x) + (self.factor * roots).sum([1, 2, 3]).unsqueeze(1)
 
 
+class HidesPart(nn.Module):
+    """Has a gradient with respect to a share of each pixel alone."""
+
+    def __init__(self, network: nn.Module, live: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.live = live
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.network(self.live * x + (1 - self.live) * x.detach())
+        return scores
+
+
 class PartsInAList(Opaque):
     """Its parameters and its network are where no module looks for them."""
 
@@ -116,6 +129,19 @@ def _no_grad(dice: random.Random, to: Wrapped) -> None:
         to.own(InNoGrad(to.forward_func))
     else:
         to.forward_func = torch.no_grad()(to.forward_func)
+
+
+@KINDS.kind("a partly detached network")
+def _partly_detached(dice: random.Random, to: Wrapped) -> None:
+    live = torch.zeros_like(to.inputs[:1])
+    hidden = dice.choice(("a side", "stains", "a share"))
+    if hidden == "a side":
+        live[..., : live.shape[-1] // 2] = 1
+    elif hidden == "stains":
+        live[:, :1] = 1
+    else:
+        live += 0.3
+    to.own(HidesPart(to.module(), live))
 
 
 @KINDS.kind("parts in plain lists")

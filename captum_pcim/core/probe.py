@@ -1,13 +1,14 @@
-"""Asking the network before it is explained: is there a gradient, and does an image score alike?
+"""Asking the network before it is explained: is there a gradient, all of it, and is an image alone?
 
-One pass of two rows, the first image and a half blend of it, answers both: its score has to be the
-one that it had among the others, and no gradient of it may lie in the blend beside it, as an image
-that the network is sure of scores alike whatever stands there. Only what is suspicious costs more.
+One pass of two rows, the first image and a blend next to it, answers all: its score has to be the
+one that it had among the others, no gradient of it may lie in the blend, as an image that the
+network is sure of scores alike whatever stands there, and the two have to differ by what the
+gradient says. Only what is suspicious costs more.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +25,10 @@ MOST_ROUNDS = 4  # of such batches, where random numbers are drawn: dropping may
 COUPLED = 0.1  # by which log-odds differ, or the share of a gradient in other images, where these
 # decide so much that a map means nothing
 LEAST_SHARE = 1e-4  # of a gradient, that is no rounding
+STEP = 0.02  # towards the reference, over which a gradient holds
+MISSED = 0.25  # of a change and what the gradient says of it, in which they differ
+FULL_PRECISION = 0.01  # rounding of the log-odds, up to which such small changes are seen
+LEAST_MISSED = 0.25  # of what such a step would change on a straight way from log-odds of 0
 
 
 class NoGradient(Exception):  # noqa: N818 - a finding, not an error
@@ -62,58 +67,94 @@ def check_gradient(problem: Problem, images: Images, rounding: float) -> int:
     """
     first, together, draws = _rows(images, 0, 1), images.full.log_odds[:1], Draws()
     try:
-        again, share, n_rows = _differentiated(problem, first)
+        asked, n_rows = _differentiated(problem, first)
+        again = asked.log_odds
     except _NoGradientHere:
         if len(images) == 1:
             raise
-        _, share, n_rows = _differentiated(problem, _rows(images, 1, len(images)))
+        asked, n_rows = _differentiated(problem, _rows(images, 1, len(images)))
         again = _scored(problem, first, first.inputs)
         n_rows += 5  # of the first image, four without a gradient
-    seen = Seen(_difference(together, again), share, bool(draws))
-    return n_rows + check_alone(problem, first, seen, rounding)
+    seen = Seen(_difference(together, again), asked.share, bool(draws))
+    n_rows += check_alone(problem, first, seen, rounding)
+    if not draws and asked.missed(rounding):
+        warn(
+            "forward_func: the log-odds of an image change by "
+            f"{float(asked.change):.3g} where their gradient says {float(asked.said):.3g}: part of "
+            "the network seems to hide from autograd (detach, no_grad, rounding inside?), and the "
+            "map may miss what it sees (pass gradients=ForwardOnly(...) to do without)"
+        )
+    return n_rows
 
 
 def _rows(images: Images, start: int, stop: int) -> Images:
     return images.take(torch.arange(start, stop, device=images.inputs[0].device))
 
 
-def _half_blends(images: Images) -> tuple[Tensor, ...]:
+def _blends(images: Images, share: float) -> tuple[Tensor, ...]:
     return tuple(
-        blend(x, r, torch.full_like(x, 0.5))
+        blend(x, r, torch.full_like(x, share))
         for x, r in zip(images.inputs, images.references[0], strict=True)
     )
 
 
-def _differentiated(problem: Problem, images: Images) -> tuple[Tensor, float, int]:
-    """Return the log-odds of images, and the share of a gradient in other rows, and the rows.
+@dataclass(frozen=True)
+class _Asked:
+    """What one pass with its gradient told.
+
+    Args:
+        log_odds (Tensor): Of the images.
+        share (float): Of their gradient, that lies in the blends beside them.
+        change (Tensor): Of the log-odds from the blend of the first image to the image.
+        said (Tensor): What the gradient says of it.
+    """
+
+    log_odds: Tensor
+    share: float
+    change: Tensor
+    said: Tensor
+
+    def missed(self, rounding: float) -> bool:
+        """Tell whether the gradient misses a part of the change that no rounding makes."""
+        missed = float((self.change - self.said).abs())
+        least = LEAST_MISSED * STEP if rounding <= FULL_PRECISION else rounding
+        if missed <= least * max(1.0, float(self.log_odds[0].abs())):
+            return False
+        return missed > MISSED * float(self.change.abs() + self.said.abs())
+
+
+def _differentiated(problem: Problem, images: Images) -> tuple[_Asked, int]:
+    """Return what images and their gradient tell, and the rows that it took.
 
     Where images have no gradient their half blends are asked, as a network may be sure of an image.
     """
     try:
-        return *_gradient(problem, images, of=0), 2 * len(images)
+        return _gradient(problem, images, _blends(images, 1 - STEP), of=0), 2 * len(images)
     except _NoGradientHere:
-        return *_gradient(problem, images, of=1), 4 * len(images)
+        asked = _gradient(problem, images, _blends(images, 0.5), of=1)
+        nothing = torch.zeros(())  # it is far between the two
+        return replace(asked, change=nothing, said=nothing), 4 * len(images)
 
 
-def _gradient(problem: Problem, images: Images, of: int) -> tuple[Tensor, float]:
-    """Differentiate the images (of=0) or their half blends (of=1) in a batch of both.
+def _gradient(problem: Problem, images: Images, blends: Sequence[Tensor], of: int) -> _Asked:
+    """Differentiate the images (of=0) or their blends (of=1) in a batch of both.
 
     One at a time, as compiled networks refuse to go backward twice.
     """
-    batch = [
-        torch.cat(both).requires_grad_()
-        for both in zip(images.inputs, _half_blends(images), strict=True)
-    ]
+    batch = [torch.cat(both).requires_grad_() for both in zip(images.inputs, blends, strict=True)]
     odds = _recorded_log_odds(problem, images, batch).split(len(images))
     gradients = torch.autograd.grad(odds[of].sum(), batch, allow_unused=True)
     _check_gradients(gradients)
-    sizes = [
-        [float(rows.sum(dtype=torch.float64)) for rows in g.abs().nan_to_num(0, 0, 0).chunk(2)]
-        for g in gradients
+    known = [
+        (g.nan_to_num(0, 0, 0).double().split(len(images)), x.detach().split(len(images)))
+        for g, x in zip(gradients, batch, strict=True)
         if g is not None
     ]
-    own, beside = (sum(size[which] for size in sizes) for which in (of, 1 - of))
-    return odds[0].detach(), beside / max(own + beside, 1e-300)
+    own, beside = (sum(float(g[which].abs().sum()) for g, _ in known) for which in (of, 1 - of))
+    said = sum((g[0][0] * (x[0][0] - x[1][0])).sum() for g, x in known)
+    image, blended = (each.detach() for each in odds)
+    share = beside / max(own + beside, 1e-300)
+    return _Asked(image, share, change=image[0] - blended[0], said=torch.as_tensor(said))
 
 
 def _scored(problem: Problem, images: Images, inputs: tuple[Tensor, ...], times: int = 1) -> Tensor:

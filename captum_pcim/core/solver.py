@@ -56,14 +56,18 @@ class _Trained:
         initial = images.channels.initial_logits(images.inputs)
         self.sizes = [len(own) for own in initial]
         self.shapes = [p.shape[1:] for own in initial for p in own]
+        self.dtypes = [p.dtype for own in initial for p in own]
+        # Of the widest of their dtypes, where inputs are of several.
         self.flat = torch.cat([p.detach().flatten(1) for own in initial for p in own], 1)
         self.optimiser = Adam(self.flat, [shape.numel() for shape in self.shapes])
 
     def leaves(self) -> list[Tensor]:
         """Return the logits of each grid, to be differentiated by."""
         parts = self.flat.split(self.optimiser.widths, 1)
-        pairs = zip(parts, self.shapes, strict=True)
-        return [part.unflatten(1, shape).detach().requires_grad_() for part, shape in pairs]
+        return [
+            part.unflatten(1, shape).detach().to(dtype).requires_grad_()
+            for part, shape, dtype in zip(parts, self.shapes, self.dtypes, strict=True)
+        ]
 
     def descend(self, gradients: Sequence[Tensor], rate: Tensor) -> None:
         """Take one step down the gradient of a loss with respect to the leaves."""

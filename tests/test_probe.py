@@ -1,0 +1,59 @@
+"""The network is asked before it is explained, for next to nothing."""
+
+import warnings
+
+import pytest
+import torch
+from networks import BrightSquare, bright_images, small_cnn
+
+from captum_pcim import PCIM, PCIMWarning
+
+net = BrightSquare()
+
+
+def explain(forward_func, n=2):
+    return PCIM(forward_func).attribute(
+        bright_images(n), target=1, n_steps=2, return_diagnostics=True
+    )
+
+
+def test_two_rows_answer_where_nothing_is_suspicious():
+    _, diagnostics = explain(net, 3)
+    assert (diagnostics.n_forwards - diagnostics.n_forwards[-1]).tolist() == [2, 0, 0]
+
+
+def test_chance_is_told_also_where_the_two_rows_agree():
+    """The numbers are drawn, and rarely act."""
+
+    def forward(x):
+        return net(x) * (torch.rand(len(x), 1) > 0.1)
+
+    with pytest.warns(PCIMWarning, match="differ by .* between two calls"):
+        explain(forward)
+
+
+def test_what_the_rest_of_the_batch_decides_is_refused_without_chance_too():
+    with pytest.raises(ValueError, match=r"^forward_func: expected scores of each"):
+        explain(lambda x: net(x) - net(x).mean(0))
+
+
+def test_numbers_that_are_drawn_in_vain_are_no_chance():
+    def forward(x):
+        torch.rand(1)
+        return net(x)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PCIMWarning)
+        explain(forward)
+
+
+@pytest.mark.parametrize("forward_func", [net, small_cnn(), lambda x: 100 * net(x)])
+def test_a_gradient_says_what_a_small_step_changes(forward_func):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*hide from autograd", category=PCIMWarning)
+        explain(forward_func)
+
+
+def test_a_gradient_that_says_less_is_told_with_both_figures():
+    with pytest.warns(PCIMWarning, match=r"change by (\S+) where their gradient says"):
+        explain(lambda x: 0.5 * net(x) + 0.5 * net(x.detach()))
