@@ -14,6 +14,11 @@ from captum_pcim.screen import ScreenConfig
 
 STAINS = ["DNA", "ER"]
 TESTS = Path(__file__).parent
+HARMONY_XML = """<?xml version="1.0"?>
+<EvaluationInputData xmlns="http://www.perkinelmer.com/PEHH/HarmonyV5"><Images><Image>
+<ChannelID>1</ChannelID><ChannelName>Alexa 488</ChannelName>
+<ImageResolutionX Unit="m">5E-07</ImageResolutionX>
+<ImageResolutionY Unit="m">6E-07</ImageResolutionY></Image></Images></EvaluationInputData>"""
 
 
 def pixels(number, side=24):

@@ -53,6 +53,29 @@ def test_the_confounded_phenotype_is_planted_at_the_edge_alone(tmp_path):
     assert len(truth.shows) == 48
 
 
+def test_what_is_changed_is_read_off_the_images():
+    told = {name: phenotypes.planted_change(name, ring=5) for name in phenotypes.CLASSES[1:]}
+    assert told["translocation"] == ("reporter", "Nuclei")
+    assert told["granules"][0] == "reporter" and told["granules"][1] != "Nuclei"
+    assert told["micronuclei"] == ("nucleus", "Ring")
+
+
+def test_fields_that_are_dealt_anew_stay_with_their_phenotype():
+    n_wells = 24
+    places = [("P1", f"A{i + 1:02d}") for i in range(n_wells)]
+    shown = [phenotypes.CLASSES[i % 2] for i in range(n_wells)]
+    truth = phenotypes.Truth(pandas.DataFrame(), dict(zip(places, shown, strict=True)))
+    wells = pandas.DataFrame(places, columns=phenotypes.PLACE)
+    wells["Image_Score_a"] = np.arange(n_wells)
+    wells["Image_Score_b"] = -np.arange(n_wells)
+    dealt = phenotypes.dealt_anew(wells, truth, np.random.default_rng(0))
+    assert sorted(dealt["Image_Score_a"]) == wells["Image_Score_a"].tolist()
+    assert dealt["Image_Score_a"].tolist() != wells["Image_Score_a"].tolist()
+    assert (dealt["Image_Score_a"] % 2 == wells["Image_Score_a"] % 2).all()
+    assert (dealt["Image_Score_b"] == -dealt["Image_Score_a"]).all()
+    assert wells["Image_Score_a"].tolist() == list(range(n_wells))
+
+
 def test_cells_are_told_apart_by_their_attribution_where_the_phenotype_was_called():
     images = pandas.DataFrame({"ImageNumber": [1, 2], "Class": ["granules", "control"]})
     objects = pandas.DataFrame({

@@ -1,5 +1,7 @@
 """Full maps in the folder `maps`, read by the libraries that people read them with."""
 
+import dataclasses
+import json
 import os
 import re
 from typing import get_args
@@ -7,6 +9,7 @@ from typing import get_args
 import numpy as np
 import pytest
 from screen_plates import (
+    HARMONY_XML,
     STAINS,
     TESTS,
     command_line,
@@ -22,7 +25,7 @@ from screen_plates import (
 
 from captum_pcim.screen import ConfigError, run_screen
 from captum_pcim.screen.report import safe_name
-from captum_pcim.screen.settings import MapForm
+from captum_pcim.screen.settings import MapForm, OutputSettings
 
 zarr = pytest.importorskip("zarr", minversion="3")
 tifffile = pytest.importorskip("tifffile")
@@ -92,6 +95,30 @@ def test_tiff_files_have_the_pixel_size_of_their_image(tmp_path):
     assert (height, width) == pytest.approx((1.3, 0.65), rel=1e-6)
 
 
+@pytest.mark.parametrize("form", get_args(MapForm))
+def test_the_pixel_size_that_the_microscope_tells_of_its_plate_arrives(tmp_path, form):
+    from captum_pcim.images.pixel_size import pixel_size
+    from captum_pcim.screen.zarr_plate import axes_of, scale_of
+
+    if form == "ome_zarr":
+        pytest.importorskip("ome_zarr")
+    folder = tmp_path / "images" / "P1" / "Images"
+    folder.mkdir(parents=True)
+    (folder / "Index.idx.xml").write_text(HARMONY_XML)  # 0.6 by 0.5 micrometers
+    for channel, plane in enumerate(pixels(1), 1):
+        tifffile.imwrite(folder / f"r01c01f01p01-ch{channel}sk1fk1fl1.tiff", plane)
+    images = {"pattern": "opera", "channels": ["1", "2"], "labels": ""}
+    assert run(tmp_path, form, images=images).failures == {}
+    if form == "tiff":
+        size, unit = pixel_size(tmp_path / "results" / "maps" / "P1" / "A01_01.tif")
+        assert size == pytest.approx((0.6, 0.5), rel=1e-6) and unit == "micrometer"
+        return
+    for name in ("0", "0map"):
+        path = str(plate_of(tmp_path) / "A" / "01" / name)
+        assert scale_of(path) == pytest.approx([0.6, 0.5])
+        assert [axis["unit"] for axis in axes_of(path)] == ["micrometer"] * 2
+
+
 def test_a_second_run_writes_nothing_again_and_another_form_computes_nothing(screen):
     assert run(screen, True).computed == 4
     assert not (screen / "results" / "maps").exists()
@@ -151,6 +178,15 @@ def test_hostile_names_stay_in_the_folder_and_apart(screen):
 def test_the_page_tells_of_every_form():
     page = (TESTS.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
     assert tuple(re.findall(r'^\| `"(\w+)"` \| `maps/', page, re.MULTILINE)) == get_args(MapForm)
+
+
+def test_the_page_tells_of_every_entry_of_output_and_its_default():
+    page = (TESTS.parent / "docs" / "hci.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- begin output -->")[2].partition("<!-- end output -->")[0]
+    told = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]*?)`? ?\|", table, re.MULTILINE))
+    settings = OutputSettings("results")
+    expected = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+    assert told == {**{name: json.dumps(value) for name, value in expected.items()}, "path": ""}
 
 
 def test_a_form_that_is_unknown_is_refused(screen):
@@ -236,6 +272,66 @@ def test_a_plate_of_a_hostile_name_keeps_it_in_its_metadata_alone(screen, ome_za
     path = plate_of(screen, safe_name(HOSTILE))
     assert zarr.open_group(path, mode="r").attrs["ome"]["plate"]["name"] == HOSTILE
     assert os.listdir(screen / "results" / "maps") == [path.name]
+
+
+def damage(path):
+    """What a failing disk does: the file's size and time stay, so that its result does."""
+    before = path.stat()
+    path.write_bytes(b"\0" * before.st_size)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("name", ["A01_f2_DNA.png", "A01_f2_labels.png"])
+@pytest.mark.parametrize("arguments", [[], ["--collect"]])
+def test_an_image_that_is_damaged_by_now_is_told_and_its_map_is_kept(
+    screen, ome_zarr, capsys, name, arguments
+):
+    run(screen, True)
+    damage(screen / "images" / "P1" / name)
+    toml = write_toml(screen, output={**tables(screen)["output"], "maps": "ome_zarr"})
+    assert command_line(toml, *arguments) == 1
+    told = capsys.readouterr().err
+    assert "images that cannot be read any more" in told and "P1 A01 field 2" in told
+    assert "Traceback" not in told
+    well = zarr.open_group(plate_of(screen) / "A" / "01", mode="r").attrs["ome"]["well"]
+    assert [image["path"] for image in well["images"]] == ["0", "0map", "1map"]
+    assert no_litter(screen)
+
+
+def test_a_plate_with_a_damaged_image_is_valid_and_complete_once_it_can_be_read(screen, ome_zarr):
+    yaozarrs = pytest.importorskip("yaozarrs")
+    run(screen, True)
+    path = screen / "images" / "P1" / "A01_f1_DNA.png"
+    whole, times = path.read_bytes(), path.stat()
+    damage(path)
+    (remark,) = run(screen, "ome_zarr").remarks
+    assert remark.missing and remark.count == 1
+    yaozarrs.validate_zarr_store(str(plate_of(screen)))
+    path.write_bytes(whole)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert run(screen, "ome_zarr").remarks == []
+    assert (plate_of(screen) / "A" / "01" / "0" / "zarr.json").is_file()
+
+
+def colours_of(screen):
+    image = zarr.open_group(plate_of(screen) / "A" / "01" / "0", mode="r").attrs["ome"]
+    return [channel["color"] for channel in image["omero"]["channels"]]
+
+
+def test_images_have_the_colours_of_the_pictures(screen, ome_zarr):
+    run(screen, "ome_zarr")
+    assert colours_of(screen) == ["FF00FF", "00FF00"]
+
+
+def test_red_green_and_blue_stay_what_they_are(screen, ome_zarr):
+    from PIL import Image
+
+    for path in (screen / "images" / "P1").glob("*_DNA.png"):
+        Image.open(path).save(str(path).replace("DNA", "blue"))
+    images = {"stains": [*STAINS, "blue"]}
+    run_screen(config(screen, images=images,
+                      output={"maps": "ome_zarr", "colours": "rgb"}))  # fmt: skip
+    assert colours_of(screen) == ["FF0000", "00FF00", "0000FF"]
 
 
 def test_without_ome_zarr_the_command_says_how_to_get_it(screen, monkeypatch, capsys):

@@ -9,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from captum_pcim.cells.objects import column_names, measure_objects
-from captum_pcim.screen.previews import SIDE, image_preview, map_preview, stains_preview
+from captum_pcim.cells.objects import column_names, locate_objects, measure_objects
+from captum_pcim.screen.previews import (
+    OUTLINES_SIDE,
+    SIDE,
+    image_preview,
+    map_preview,
+    outlines_preview,
+    stains_preview,
+)
 from captum_pcim.screen.report import safe_name
 
 
@@ -23,6 +30,29 @@ def test_objects_are_measured_exactly():
     assert total.tolist() == [0.5, 1.5]
     assert share.tolist() == [0.25, 0.75]
     assert largest.tolist() == [0.25, 1.0]
+
+
+def test_objects_lie_at_the_mean_of_their_pixels():
+    labels = np.array([[7, 2, 0], [7, 2, 2]])
+    assert locate_objects(labels).tolist() == [[4 / 3, 2 / 3], [0, 0.5]]
+    assert locate_objects(np.zeros((2, 2), np.int64)).shape == (0, 2)
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (300, 1100), (512, 512)])
+def test_outlines_are_drawn_of_every_object_and_keep_the_shape_of_the_image(shape):
+    labels = np.zeros(shape, np.int64)
+    labels[4:24, 4:16], labels[4:24, 16:28] = 1, 5
+    drawn = np.asarray(Image.open(io.BytesIO(outlines_preview(labels))))
+    assert max(drawn.shape) <= OUTLINES_SIDE and drawn.shape[2] == 4
+    assert drawn.shape[0] / drawn.shape[1] == pytest.approx(shape[0] / shape[1], rel=0.02)
+    scale = drawn.shape[0] / shape[0]
+    seen = drawn[..., 3] > 0
+    assert seen.any()
+    rows, columns = (np.flatnonzero(seen.any(axis=axis)) / scale for axis in (1, 0))
+    assert rows.min() == pytest.approx(4, abs=3) and rows.max() == pytest.approx(24, abs=3)
+    assert columns.min() == pytest.approx(4, abs=3) and columns.max() == pytest.approx(28, abs=3)
+    middle = int(14 * scale), int(10 * scale)
+    assert not seen[middle]
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -48,6 +78,8 @@ def test_an_empty_map_has_no_shares_and_an_empty_label_image_no_rows():
 def test_columns_are_named_for_object_measure_and_stain():
     assert column_names("Nuclei", ["ER"]) == [
         "ObjectNumber",
+        "Nuclei_Location_Center_X",
+        "Nuclei_Location_Center_Y",
         "Nuclei_Attribution_Mean_ER",
         "Nuclei_Attribution_Sum_ER",
         "Nuclei_Attribution_Share_ER",

@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 from screen_plates import TESTS, config, pixels, write_field, write_plate
 
+from captum_pcim.cli.main import main
 from captum_pcim.screen import run_screen
 from captum_pcim.screen.page_data import plate_shape
 from captum_pcim.screen.report import safe_name, write_report
+from captum_pcim.screen.run import collect
 from captum_pcim.screen.store import Store
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -91,7 +93,7 @@ def _load_file(images):
     lines = io.StringIO(newline="")
     writer = csv.writer(lines)
     writer.writerow(["Metadata_Plate", "Metadata_Well", "Metadata_Site", "FileName_DNA",
-                     "FileName_ER", "FileName_Cells"])  # fmt: skip
+                     "FileName_ER", "ObjectsFileName_Cells"])  # fmt: skip
     for folder, plate in (("P1", "P1"), ("P2", NASTY)):
         for dna in sorted((images / folder).glob("*_DNA.png")):
             well, site, _ = dna.name.split("_")
@@ -327,11 +329,145 @@ def test_objects_are_ranked_by_attribution(screen, plate, visit):
     shown = page.locator("#cells tr").all_inner_texts()[1:]
     with open(screen / "objects.csv", newline="") as file:
         own = [row for row in csv.DictReader(file) if row["ImageNumber"] == "1"]
+    assert len(own) == 2
     own.sort(key=lambda row: -float(row["Cells_Attribution_Mean"]))
     assert [line.split()[0] for line in shown] == [row["ObjectNumber"] for row in own]
     assert [float(line.split()[1]) for line in shown] == [
         float(f"{float(row['Cells_Attribution_Mean']):.4g}") for row in own
     ]
+
+
+def test_objects_are_outlined_and_numbered_on_demand(plate, visit):
+    page = visit(plate, fragment="#A01/1")
+    page.locator("#opacity").fill("0")
+    assert page.locator("#outlines").is_hidden()
+    assert page.locator("#marks button:visible").count() == 0
+    plain = pixels_of(page)
+    page.get_by_role("checkbox", name="Outlines").check()
+    page.wait_for_function("byId('outlines').complete && byId('outlines').naturalWidth > 0")
+    assert page.locator("#marks button:visible").all_inner_texts() == ["1", "2"]
+    page.evaluate("byId('marks').style.display = 'none'")
+    white = (pixels_of(page) == 255).all(axis=2) & (plain != 255).any(axis=2)
+    scale = plain.shape[0] / 24
+    rows, columns = (np.flatnonzero(white.any(axis=axis)) / scale for axis in (1, 0))
+    # Objects of 8 by 6 pixels, from row 8 and from the columns 3 and 15.
+    assert (rows.min(), rows.max()) == pytest.approx((8, 16), abs=0.5)
+    assert (columns.min(), columns.max()) == pytest.approx((3, 21), abs=0.5)
+
+
+def test_a_ranked_object_selects_its_cell_and_a_cell_its_row(plate, visit):
+    page = visit(plate, fragment="#A01/1")
+    page.locator('#cells tr[data-object="2"] button').click()
+    mark = page.locator("#marks button:visible")
+    assert mark.inner_text() == "2"
+    box, picture = mark.bounding_box(), page.locator("#picture").bounding_box()
+    at = [
+        (box[start] + box[length] / 2 - picture[start]) / picture[length]
+        for start, length in (("x", "width"), ("y", "height"))
+    ]
+    assert at == pytest.approx([18 / 24, 12 / 24], abs=0.01)  # the middle of the object
+    selected = page.locator('#cells tr[aria-selected="true"]')
+    assert selected.get_attribute("data-object") == "2"
+    page.get_by_role("checkbox", name="Outlines").check()
+    page.locator('#marks button[data-object="1"]').focus()
+    page.keyboard.press("Enter")
+    assert selected.get_attribute("data-object") == "1"
+    page.locator('#marks button[data-object="1"]').click()
+    assert selected.count() == 0
+    page.locator('#cells tr[data-object="1"] button').click()
+    page.locator("#field").select_option(label="2")
+    page.wait_for_function("location.hash.endsWith('/2')")
+    assert selected.count() == 0
+
+
+# ---- profiles ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory):
+    """A plate with the profiles of its wells, one treatment of a hostile name."""
+    pytest.importorskip("pandas")
+    pytest.importorskip("scipy")
+    folder = tmp_path_factory.mktemp("profiled")
+    write_plate(folder / "images")
+    (folder / "map.csv").write_text(
+        f'well,treatment,dose\nA01,DMSO,0\nA02,"{NASTY.replace(chr(34), chr(34) * 2)}",5\n',
+        encoding="utf-8",
+    )
+    before = os.getcwd()
+    os.chdir(TESTS)
+    try:
+        settings = config(folder, output={"table": "csv"})
+        run_screen(settings)
+        command = ["profiles", str(folder / "results"), "--plate-map", str(folder / "map.csv")]
+        assert main(command) == 0
+        collect(settings)
+    finally:
+        os.chdir(before)
+    return folder / "results"
+
+
+def test_wells_are_coloured_by_any_column_of_their_profile(profiled, visit):
+    page = visit(profiled / "plates" / "P1.html")
+    with open(profiled / "profiles" / "wells.csv", newline="", encoding="utf-8") as file:
+        rows = {row["Metadata_Well"]: row for row in csv.DictReader(file)}
+    options = page.locator("#shown option").evaluate_all("all => all.map((one) => one.value)")
+    numbers = [name for name in rows["A01"] if "Attribution" in name]
+    assert numbers and set(numbers) <= set(options)
+    assert "Metadata_dose" in options and "Image_ClassShare_left" in options
+    assert "Image_Probability_left" not in options  # the page has it as Probability_left
+    for name in ("Cells_Attribution_Mean", "Metadata_dose"):
+        page.locator("#shown").select_option(name)
+        for place in ("A01", "A02"):
+            told = well(page, place).get_attribute("title").partition(": ")[2]
+            assert float(told) == pytest.approx(float(rows[place][name]), rel=1e-3)
+    colours = [
+        well(page, name).evaluate("well => getComputedStyle(well).backgroundColor")
+        for name in ("A01", "A02", "B01")
+    ]
+    assert colours[0] != colours[1]
+    assert well(page, "B01").get_attribute("title") == "B01: "  # the plate map does not tell it
+
+
+def test_wells_are_coloured_and_found_by_what_was_done_to_them(profiled, visit):
+    page = visit(profiled / "plates" / "P1.html")
+    page.locator("#shown").select_option("Metadata_treatment")
+    assert page.locator("#scale span:has(.swatch)").all_text_contents() == sorted(["DMSO", NASTY])
+    assert well(page, "A02").get_attribute("title") == f"A02: {NASTY}"
+    page.locator("#text").fill("dmso")
+    assert column(page, 1) == ["A01"]
+    assert page.title() == "Plate P1"
+
+
+def test_1536_wells_with_profiles_can_be_used_within_3_seconds(tmp_path, visit):
+    rng = np.random.default_rng(0)
+    rows, names = [_row(i, rng) for i in range(1536)], [f"Cells_Attribution_{i}" for i in range(80)]
+    store = Store(tmp_path / "results")
+    (store.path / "profiles").mkdir()
+    with open(store.path / "profiles" / "wells.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Metadata_Plate", "Metadata_Well", "Metadata_Compound", *names])
+        for i, row in enumerate(rows):
+            writer.writerow(["P1", row["Metadata_Well"], f"drug {i}", *rng.random(len(names))])
+    write_report(config(tmp_path, images={"labels": ""}), rows, store)
+    page = visit(store.path / "plates" / "P1.html")
+    ready = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+    assert 0 < ready < 3000  # milliseconds: what is promised, not how fast it is
+    page.locator("#shown").select_option(names[-1])
+    assert re.match(r"AF48: 0\.\d+", well(page, "AF48").get_attribute("title"))
+    page.locator("#text").fill("drug 1535")  # more compounds than colours: found, not coloured
+    assert column(page, 1) == ["AF48"]
+    assert page.locator('#shown option[value="Metadata_Compound"]').count() == 0
+
+
+def test_profiles_stand_in_the_list_that_is_saved(profiled, visit):
+    page = visit(profiled / "plates" / "P1.html")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as CSV").click()
+    with open(saved.value.path(), newline="", encoding="utf-8") as file:
+        found = {row["Metadata_Well"]: row for row in csv.DictReader(file)}
+    assert found["A02"]["Metadata_treatment"] == NASTY
+    assert float(found["A01"]["Cells_Attribution_Mean"]) >= 0
 
 
 # ---- the list ------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import gzip
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from screen_plates import LABELS, STAINS, write_plate
+from screen_plates import HARMONY_XML, LABELS, STAINS, write_plate
 
 from captum_pcim.images.walk import ELSEWHERE
 from captum_pcim.images.wells import row_and_column, row_letters
@@ -270,11 +270,6 @@ def test_two_masks_of_a_field_are_refused(tmp_path):
         folder(tmp_path, *names, labels=MASKS)
 
 
-HARMONY_XML = """<?xml version="1.0"?>
-<EvaluationInputData xmlns="http://www.perkinelmer.com/PEHH/HarmonyV5"><Images><Image>
-<ChannelID>1</ChannelID><ChannelName>Alexa 488</ChannelName>
-<ImageResolutionX Unit="m">5E-07</ImageResolutionX>
-<ImageResolutionY Unit="m">6E-07</ImageResolutionY></Image></Images></EvaluationInputData>"""
 YOKOGAWA_MRF = """<?xml version="1.0"?>
 <bts:MeasurementDetail xmlns:bts="http://www.yokogawa.co.jp/BTS/BTSSchema/1.0">
 <bts:MeasurementChannel bts:Ch="1" bts:HorizontalPixelDimension="0.5"

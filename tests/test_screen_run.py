@@ -82,7 +82,7 @@ def test_neither_workers_nor_shards_nor_order_change_a_byte(screen, tmp_path_fac
     }
     run_screen(config(screen, **changes))
     expected = contents(screen)
-    assert len(expected) == 6 * 4  # images, each with the map, its picture, the stains, objects
+    assert len(expected) == 6 * 5  # images, each with map, picture, stains, outlines, objects
     parts = tmp_path_factory.mktemp("parts")
     (parts / "images").symlink_to(screen / "images")
     for index, workers in ((1, 0), (0, 2)):
@@ -111,15 +111,18 @@ def test_objects_are_listed_with_cellprofilers_names(screen):
         "ImageNumber",
         "ObjectNumber",
     ]
-    assert list(found[0])[7:] == [
+    assert list(found[0])[7:9] == [f"Cells_Location_Center_{axis}" for axis in "XY"]
+    assert list(found[0])[9:] == [
         f"Cells_Attribution_{measure}" for measure in ("Mean", "Sum", "Share", "Max")
     ]
     assert [row["ObjectNumber"] for row in found] == ["1", "2"] * 6
+    places = [tuple(float(row[f"Cells_Location_Center_{axis}"]) for axis in "XY") for row in found]
+    assert places == [(5.5, 11.5), (17.5, 11.5)] * 6
 
 
 def test_weights_of_their_own_are_measured_stain_by_stain(screen):
     run_screen(config(screen, attribution={"isolation": "per_stain"}))
-    assert list(rows(screen, "objects")[0])[7:] == [
+    assert list(rows(screen, "objects")[0])[9:] == [
         f"Cells_Attribution_{measure}_{stain}"
         for stain, measure in itertools.product(("DNA", "ER"), ("Mean", "Sum", "Share", "Max"))
     ]
@@ -238,6 +241,6 @@ def test_the_command_says_how_it_ended_and_where_to_look(screen, capsys):
 def test_every_map_lies_between_0_and_1(screen):
     run_screen(config(screen))
     for path in (screen / "results" / "done").glob("*/*/objects.npy"):
-        measured = np.load(path)
+        measured = np.load(path)[:, 2:]  # the columns before are the place
         assert (measured[:, 1::4] >= 0).all() and (measured[:, 1::4] <= 1).all()
         assert (measured[:, 4::4] <= 1).all()

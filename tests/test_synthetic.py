@@ -56,11 +56,14 @@ def test_shapes_and_types(size, stains):
     shape = (3, stains, size, size)
     assert images.inputs.shape == images.counts.shape == images.counterfactual.shape == shape
     assert images.masks.shape == images.shortcut_masks.shape == (3, 1, size, size)
-    assert images.cells.shape == (3, size, size)
+    assert images.cells.shape == images.nuclei.shape == (3, size, size)
     assert images.inputs.dtype == images.counterfactual.dtype == torch.float32
     assert images.counts.dtype == torch.uint16
     assert images.masks.dtype == images.cell_has_phenotype.dtype == torch.bool
-    assert images.labels.dtype == torch.int64 and images.cells.dtype == torch.int32
+    assert (
+        images.labels.dtype == torch.int64
+        and images.cells.dtype == images.nuclei.dtype == torch.int32
+    )
     assert len(images.stain_names) == stains
 
 
@@ -155,6 +158,23 @@ def test_only_some_cells_of_the_positive_images_are_affected(images):
     present = positive.cells.flatten(1).amax(1)
     affected = positive.cell_has_phenotype.sum(1)
     assert (affected < present).double().mean() == 1
+
+
+def test_a_nucleus_is_a_part_of_its_cell_and_cells_that_can_change_have_one(images):
+    nuclei, cells = images.nuclei, images.cells
+    assert torch.equal(nuclei[nuclei > 0], cells[nuclei > 0])
+    for i, affected in enumerate(images.cell_has_phenotype):
+        changed = torch.nonzero(affected).flatten()
+        assert torch.isin(changed, nuclei[i].long()).all()
+    share = (nuclei > 0).sum() / (cells > 0).sum()
+    assert 0.1 < share < 0.4
+
+
+def test_nuclei_are_what_the_nuclear_stain_shows():
+    images = fluorescence.synthetic_fluorescence(8, size=96)
+    for stain, nuclei, cells in zip(images.inputs[:, 1], images.nuclei, images.cells, strict=True):
+        around = (cells > 0) & (nuclei == 0)
+        assert stain[nuclei > 0].mean() > 3 * stain[around].mean()
 
 
 def test_the_truth_covers_the_stated_share_of_the_field(images):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from captum_pcim.cells.cell import CellResult
 from captum_pcim.cells.crops import CellPlace, Cropping, check_fields, each_crop, resized
-from captum_pcim.cells.stitch import StitchedMap
+from captum_pcim.cells.field import CellsOfField
 from captum_pcim.core.channels import SharedOverStains
 from captum_pcim.core.checks import check_count, check_positive
 from captum_pcim.core.warn import warn
@@ -130,30 +130,21 @@ def explain_cells(
     check_count("stains", len(names), images.shape[1], what="names, one per stain")
     explainer = _explainer(pcim, str(images.device), target, contrast, classes, arguments)
     planes = [""] if type(pcim.isolation) is SharedOverStains else names
-    stitched = [StitchedMap(numbers, len(planes)) for _, numbers in fields]
-    cells: list[CellResult] = []
-    image_of: list[int] = []
-    maps: list[FloatPixels] = []
-    failures: list[Exception] = []
-    for image, place, found in each_cell(explainer, fields, cropping, batch_size):
-        weights = None
-        if isinstance(found, Exception):
-            failures.append(found)
-        else:
-            weights = cell_map(found, len(planes), size)
-            stitched[image].add(place, weights)
-        cells.append(CellResult.of(place, fields[image][1], found, weights))
-        image_of.append(image)
-        maps.append(np.zeros((len(planes), size, size), np.float32) if weights is None else weights)
-    _tell(fields, image_of, failures)
-    whole = np.stack([one.weights for one in stitched])
+    parts = [CellsOfField(numbers, len(planes), size) for _, numbers in fields]
+    maps = [
+        parts[image].add(place, found)
+        for image, place, found in each_cell(explainer, fields, cropping, batch_size)
+    ]
+    _tell(parts)
+    whole = np.stack([part.weights for part in parts])
     own = np.stack(maps) if maps else np.zeros((0, len(planes), size, size), np.float32)
     n_stains = images.shape[1]
     return CellExplanations(
         torch.from_numpy(whole).expand(-1, n_stains, -1, -1).to(images.device),
         torch.from_numpy(own).expand(-1, n_stains, -1, -1).to(images.device),
-        torch.tensor(image_of, dtype=torch.int64),
-        cells, objects, names, planes, classes,
+        torch.repeat_interleave(torch.tensor([len(part.cells) for part in parts])),
+        [cell for part in parts for cell in part.cells],
+        objects, names, planes, classes,
     )  # fmt: skip
 
 
@@ -183,12 +174,6 @@ def each_cell(
             yield number, place, found
 
 
-def cell_map(found: Explanation, planes: int, size: int) -> FloatPixels:
-    """A cell's map at the scale of its field, (planes, size, size)."""
-    maps: FloatPixels = resized(found.attributions[None, :planes], size)[0]
-    return maps
-
-
 def _explainer(
     pcim: PCIM,
     device: str,
@@ -213,14 +198,14 @@ def _explainer(
     )
 
 
-def _tell(
-    fields: Sequence[CellField], image_of: Sequence[int], failures: Sequence[Exception]
-) -> None:
+def _tell(parts: Sequence[CellsOfField]) -> None:
     """Warn of images without cells and of cells without an explanation; raise if all failed."""
-    if failures and len(failures) == len(image_of):
+    failures = [failure for part in parts for failure in part.failures]
+    count = sum(len(part.cells) for part in parts)
+    if failures and len(failures) == count:
         raise failures[0]
-    empty = sorted(set(range(len(fields))) - set(image_of))
+    empty = [image for image, part in enumerate(parts) if not part.cells]
     if empty:
         warn("labels: no object in {images}, whose maps are 0", empty, "labels: no object")
     if failures:
-        warn(f"pcim: {len(failures)} of {len(image_of)} cells failed, first: {failures[0]}")
+        warn(f"pcim: {len(failures)} of {count} cells failed, first: {failures[0]}")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from captum_pcim.cells.crops import cell_places
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -44,12 +46,19 @@ def measure_objects(
     return np.asarray(np.stack(columns, axis=1)[numbers != 0])
 
 
+def locate_objects(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The centres of the objects, x and y in pixels, in the order of :func:`measure_objects`."""
+    places = [(place.x, place.y) for place in cell_places(labels, size=1)]
+    return np.array(places, np.float64).reshape(-1, 2)
+
+
 def column_names(objects: str, stains: Sequence[str]) -> list[str]:
-    """Names the columns of :func:`measure_objects` as CellProfiler would.
+    """Names the number, the place and the measures of objects as CellProfiler would.
 
     Args:
         objects: What the objects are called.
         stains: What the planes of the map are called; an empty name for one that all stains share.
     """
     names = [f"{name}_{stain}" if stain else name for stain in stains for name in MEASURES]
-    return ["ObjectNumber", *(f"{objects}_Attribution_{name}" for name in names)]
+    places = [f"{objects}_Location_Center_{axis}" for axis in "XY"]
+    return ["ObjectNumber", *places, *(f"{objects}_Attribution_{name}" for name in names)]

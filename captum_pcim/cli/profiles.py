@@ -45,7 +45,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="the column that tells the treatment (default: treatment)",
     )
     add("--objects", type=Path, metavar="FILE", help="another table of objects than the screen's")
-    add("--out", type=Path, metavar="DIR", help="default: RESULTS/profiles")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="default: RESULTS/profiles, where captum-pcim screen --collect finds what its pages "
+        "show",
+    )
     add(
         "--format",
         nargs="+",

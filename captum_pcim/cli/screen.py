@@ -14,7 +14,7 @@ from captum_pcim.classifiers.tables import notes_of_network
 
 if TYPE_CHECKING:
     from captum_pcim.screen.config import ScreenConfig
-    from captum_pcim.screen.plate import Field
+    from captum_pcim.screen.plate import Field, Remark
     from captum_pcim.screen.run import Summary
 
 FAILED, REFUSED, STOPPED = 1, 2, 130
@@ -75,7 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from captum_pcim.classifiers.files import ModelError
     from captum_pcim.screen.attempts import WorkerError
     from captum_pcim.screen.config import ConfigError, ScreenConfig
-    from captum_pcim.screen.run import collect, run_screen
+    from captum_pcim.screen.run import run_screen
     from captum_pcim.screen.store import StoreError
 
     signal.signal(signal.SIGTERM, _stop)  # how SLURM and friends ask a job to end
@@ -92,8 +92,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.prune is not None:
             return _prune([config, *map(ScreenConfig.from_toml, arguments.prune)])
         if arguments.collect:
-            collect(config)
-            return 0
+            return _collect(config)
         return _report(run_screen(config, arguments.shard), config.output.path)
     except KeyboardInterrupt:
         _say("stopped; what is done is kept. Run the same command again to resume.")
@@ -127,19 +126,30 @@ def _report(summary: Summary, folder: str) -> int:
     )
     for note in notes_of_network(summary.notes):
         _say(note)
-    missing = any(remark.missing for remark in summary.remarks)
-    return FAILED if summary.failures or missing else 0
+    return FAILED if summary.failures or _missing(summary.remarks) else 0
+
+
+def _collect(config: ScreenConfig) -> int:
+    from captum_pcim.screen.run import collect
+
+    remarks = collect(config)
+    for remark in remarks:
+        _say(str(remark))
+    return FAILED if _missing(remarks) else 0
+
+
+def _missing(remarks: Sequence[Remark]) -> bool:
+    return any(remark.missing for remark in remarks)
 
 
 def _prune(configs: Sequence[ScreenConfig]) -> int:
     from captum_pcim.screen.prune import prune
-    from captum_pcim.screen.run import collect
 
     removed = prune(configs)
-    collect(configs[0])
+    status = _collect(configs[0])
     folder, size = configs[0].output.path, removed.size / 1e6
     print(f"{removed.results} results removed, {size:.1f} MB: {folder}")
-    return 0
+    return status
 
 
 def _list(config: ScreenConfig) -> int:
@@ -148,7 +158,7 @@ def _list(config: ScreenConfig) -> int:
 
     found = survey_screen(config)
     print("\n".join(list_screen(config, found)))
-    return FAILED if any(remark.missing for remark in found.remarks) else 0
+    return FAILED if _missing(found.remarks) else 0
 
 
 def _shard(text: str) -> tuple[int, int]:

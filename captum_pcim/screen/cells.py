@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,8 @@ import numpy as np
 
 from captum_pcim.cells.cell import CellResult
 from captum_pcim.cells.crops import Cropping
-from captum_pcim.cells.explain import cell_map, each_cell
-from captum_pcim.cells.stitch import StitchedMap
+from captum_pcim.cells.explain import each_cell
+from captum_pcim.cells.field import CellsOfField
 from captum_pcim.classifiers.tables import NO_CLASS
 from captum_pcim.explainer import Explainer, Explanation
 from captum_pcim.images.stack import ImageError
@@ -31,16 +30,6 @@ MOST_NOTES = 5
 NO_CELLS = "labels: no object"
 
 CellsFound = tuple[Explanation, list[CellResult]]
-
-
-@dataclass(eq=False)
-class _CellsOfField:
-    """What has been found so far of a field's cells."""
-
-    labels: Labels
-    stitched: StitchedMap
-    cells: list[CellResult] = field(default_factory=list)
-    failure: Exception | None = None
 
 
 def explain_fields(
@@ -59,28 +48,23 @@ def explain_fields(
     """
     shared = config.attribution.isolation == "shared"
     problems = [_problem(sample, config.cells.size) for sample in samples]
-    planes = [1 if shared else len(sample.inputs) for sample in samples]
+    size = config.cells.size
     found = [
-        _CellsOfField(labels := _labels(sample), StitchedMap(labels, count))
-        for sample, count in zip(samples, planes, strict=True)
+        CellsOfField(_labels(sample), 1 if shared else len(sample.inputs), size)
+        for sample in samples
     ]
     good = [i for i, problem in enumerate(problems) if problem is None]
     fields = [(samples[i].inputs, found[i].labels) for i in good]
-    cropping = Cropping(config.cells.size, config.cells.scale or None, config.cells.mask_neighbours)
+    cropping = Cropping(size, config.cells.scale or None, config.cells.mask_neighbours)
     for number, place, one in each_cell(explainer, fields, cropping, config.run.batch_size):
-        own, weights = found[good[number]], None
-        if isinstance(one, Exception):
-            own.failure = own.failure or one
-        else:
-            weights = cell_map(one, planes[good[number]], config.cells.size)
-            own.stitched.add(place, weights)
-        own.cells.append(CellResult.of(place, own.labels, one, weights))
+        found[good[number]].add(place, one)
     for sample, problem, own in zip(samples, problems, found, strict=True):
-        done = [cell for cell in own.cells if not cell.reason]
-        if problem or (own.failure and not done):
-            yield problem or own.failure or ImageError(NO_CELLS)
+        if problem is not None:
+            yield problem
+        elif own.failures and len(own.failures) == len(own.cells):
+            yield own.failures[0]
         else:
-            yield _told(own, np.broadcast_to(own.stitched.weights, sample.inputs.shape)), own.cells
+            yield _told(own, np.broadcast_to(own.weights, sample.inputs.shape)), own.cells
 
 
 def _problem(sample: FieldImage, size: int) -> ImageError | None:
@@ -97,7 +81,7 @@ def _labels(sample: FieldImage) -> Labels:
     return empty if sample.labels is None else sample.labels
 
 
-def _told(own: _CellsOfField, attributions: Any) -> Explanation:
+def _told(own: CellsOfField, attributions: Any) -> Explanation:
     done = [cell for cell in own.cells if not cell.reason]
     if not done:
         return Explanation(attributions, NO_CLASS, NO_CLASS, [], [], {}, NO_CELLS)

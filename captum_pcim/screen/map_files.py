@@ -11,6 +11,7 @@ from pathlib import Path
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan
 from captum_pcim.screen.maps import FOLDER, StoredMap, stored_map
+from captum_pcim.screen.plate import Remark
 from captum_pcim.screen.report import safe_name
 from captum_pcim.screen.store import FULL_MAP, Store
 
@@ -18,13 +19,16 @@ MADE_OF = "captum-pcim result "  # and its key, in a file's metadata
 UNITS = {"nanometer": "nm", "micrometer": "micron", "millimeter": "mm"}  # as ImageJ calls them
 
 
-def export_maps(config: ScreenConfig, plan: ScreenPlan, store: Store) -> None:
+def export_maps(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[Remark]:
     """Brings ``maps`` to what is done; what is there already stays, each file whole or not there.
 
     Args:
         config: The screen; ``output.maps`` says in which form, if in any.
         plan: Its keys.
         store: The results.
+
+    Returns:
+        What could not be written.
 
     Raises:
         ImportError: The library of the form is not installed.
@@ -36,7 +40,8 @@ def export_maps(config: ScreenConfig, plan: ScreenPlan, store: Store) -> None:
     elif config.output.maps == "ome_zarr":
         from captum_pcim.screen.map_plates import export_plates
 
-        export_plates(config, done, store)
+        return export_plates(config, done, store)
+    return []
 
 
 def _export_tiffs(keys: Sequence[Key], store: Store) -> None:

@@ -7,27 +7,32 @@ lists them as two acquisitions, so that a program can show either.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from itertools import cycle
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from captum_pcim.images.stack import ImageError
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key
 from captum_pcim.screen.maps import FOLDER, UNIT_WINDOW, StoredMap, stored_map
 from captum_pcim.screen.planes import read_object_numbers, read_pixels
+from captum_pcim.screen.plate import Remark, Survey
+from captum_pcim.screen.previews import stain_colours
 from captum_pcim.screen.report import safe_name
 from captum_pcim.screen.store import FULL_MAP, Store
 from captum_pcim.screen.zarr_plate import zarr_library
 
 IMAGES, MAPS = 0, 1  # numbers of the acquisitions
 OWN = "captum_pcim"  # attributes of an image that tell of which result it was made
+Write = Callable[[Any, ScreenConfig, Key, StoredMap], None]
 SCALES = (2, 4)  # of the pyramid
+NO_LONGER_READ = "images that cannot be read any more, of which maps holds the map alone"
 
 
-def export_plates(config: ScreenConfig, keys: Sequence[Key], store: Store) -> None:
+def export_plates(config: ScreenConfig, keys: Sequence[Key], store: Store) -> list[Remark]:
     """Brings the plates to what is done; fields that are there already stay.
 
     A field appears whole, and a well and the plate list it only afterwards. Wells and fields that
@@ -38,11 +43,14 @@ def export_plates(config: ScreenConfig, keys: Sequence[Key], store: Store) -> No
         keys: Images whose results have full maps.
         store: The results.
 
+    Returns:
+        Images, or label images, that cannot be read any more.
+
     Raises:
-        ImageError: An image or a label image cannot be read any more.
         ImportError: ome-zarr is not installed.
         StoreError: The results folder cannot be written.
     """
+    found = Survey()
     plates: dict[str, dict[str, list[Key]]] = {}
     for key in keys:
         plates.setdefault(key.field.plate, {}).setdefault(key.field.well, []).append(key)
@@ -50,31 +58,36 @@ def export_plates(config: ScreenConfig, keys: Sequence[Key], store: Store) -> No
         path = store.path / FOLDER / f"{safe_name(plate)}.zarr"
         root = zarr_library().open_group(path, mode="a", zarr_format=3)
         for well, fields in wells.items():
-            _export_well(config, root, well, fields, store)
+            group = root.require_group(_well_path(well))
+            folder = path / _well_path(well)
+            listed = list(_export_well(folder, fields, config, store, found))
+            _writer().write_well_metadata(group, listed, fmt=_format())
         _list_plate(root, plate, wells)
+    return found.remarks
 
 
-def _export_well(config: ScreenConfig, root: Any, well: str, keys: list[Key], store: Store) -> None:
-    group = root.require_group(_well_path(well))
-    folder = Path(root.store.root) / _well_path(well)
-    for number, key in enumerate(keys):
-        for name, write in ((str(number), _write_image), (f"{number}map", _write_map)):
-            if _made_of(folder / name) == key.sha:
-                continue
-            with store.temporary() as temporary:
-                made = zarr_library().create_group(temporary / name, zarr_format=3)
-                write(made, config, key, stored_map(store.folder(key.sha) / FULL_MAP))
-                made.attrs[OWN] = {"result": key.sha, "field": key.field.site}
-                _put(temporary / name, folder / name, store)
-    _writer().write_well_metadata(
-        group,
-        [
-            {"path": f"{number}{end}", "acquisition": acquisition}
-            for acquisition, end in ((IMAGES, ""), (MAPS, "map"))
-            for number in range(len(keys))
-        ],
-        fmt=_format(),
-    )
+def _export_well(
+    folder: Path, keys: Sequence[Key], config: ScreenConfig, store: Store, found: Survey
+) -> Iterator[dict[str, Any]]:
+    """Yield what the well lists; an image that cannot be read is remarked, its map is listed."""
+    forms = ((IMAGES, "", _write_image), (MAPS, "map", _write_map))
+    for (acquisition, end, write), (number, key) in product(forms, enumerate(keys)):
+        place = folder / f"{number}{end}"
+        try:
+            if _made_of(place) != key.sha:
+                _export(place, write, config, key, store)
+        except ImageError as error:
+            found.remark(NO_LONGER_READ, f"{key.field}: {error}", missing=True)
+            continue
+        yield {"path": place.name, "acquisition": acquisition}
+
+
+def _export(place: Path, write: Write, config: ScreenConfig, key: Key, store: Store) -> None:
+    with store.temporary() as temporary:
+        made = zarr_library().create_group(temporary / place.name, zarr_format=3)
+        write(made, config, key, stored_map(store.folder(key.sha) / FULL_MAP))
+        made.attrs[OWN] = {"result": key.sha, "field": key.field.site}
+        _put(temporary / place.name, place, store)
 
 
 def _put(made: Path, place: Path, store: Store) -> None:
@@ -93,11 +106,10 @@ def _made_of(path: Path) -> str:
 
 def _write_image(group: Any, config: ScreenConfig, key: Key, stored: StoredMap) -> None:
     pixels = read_pixels(key.field, config.images)
+    colours = stain_colours(len(pixels), config.output.colours)
     channels = [
-        {"label": stain, "color": colour, "active": True, "window": _window(plane)}
-        for (stain, plane), colour in zip(
-            zip(config.images.stains, pixels, strict=True), _colours(), strict=False
-        )
+        {"label": stain, "color": colour[1:].upper(), "active": True, "window": _window(plane)}
+        for stain, plane, colour in zip(config.images.stains, pixels, colours, strict=True)
     ]
     _write_planes(group, pixels, channels, stored, name=str(key.field))
     if not key.field.labels:
@@ -134,15 +146,6 @@ def _pixels(stored: StoredMap) -> dict[str, Any]:
     height, width = stored.scale
     units = {"axes_units": dict.fromkeys("yx", stored.unit)} if stored.unit else {}
     return {"scale": {"y": height, "x": width}, **units}
-
-
-def _colours() -> Iterator[str]:
-    """Those of pictures, over again where there are more stains."""
-    from matplotlib.colors import to_hex
-
-    from captum_pcim.visualize.colours import STAIN_COLOURS
-
-    return cycle(to_hex(colour).removeprefix("#").upper() for colour in STAIN_COLOURS.values())
 
 
 def _window(plane: Any) -> dict[str, float]:

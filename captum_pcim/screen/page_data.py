@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import heapq
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from itertools import cycle
 from typing import Any
 
 from captum_pcim.explainer import DIAGNOSTICS
 from captum_pcim.images.wells import PLATE_FORMATS, row_and_column, row_letters
 from captum_pcim.screen.config import ScreenConfig
-from captum_pcim.screen.results import IMAGE, MAP, STAINS
+from captum_pcim.screen.page_profile import Profiles
+from captum_pcim.screen.previews import stain_colours
+from captum_pcim.screen.results import IMAGE, MAP, OUTLINES, STAINS
 from captum_pcim.screen.store import Store
-from captum_pcim.screen.tables import Row
+from captum_pcim.screen.tables import Row, read_rows
 
 MOST_OBJECTS = 12  # of an image; all of them stand in the table of objects
 DIGITS = 4  # of numbers, for the page to stay small
@@ -40,7 +41,13 @@ Place = tuple[str, ...]
 Objects = Mapping[Place, tuple[int, Sequence[Sequence[Any]]]]
 
 
-def plate_data(config: ScreenConfig, rows: Sequence[Row], store: Store, objects: Objects) -> Row:
+def plate_data(
+    config: ScreenConfig,
+    rows: Sequence[Row],
+    store: Store,
+    objects: Objects,
+    profiles: Profiles,
+) -> Row:
     """Tells all that the page of one plate shows, ready for JSON.
 
     Args:
@@ -48,6 +55,7 @@ def plate_data(config: ScreenConfig, rows: Sequence[Row], store: Store, objects:
         rows: Rows of the image table, of one plate.
         store: The results.
         objects: Those of :func:`strongest_objects`.
+        profiles: Those of the wells.
     """
     numbers, texts = _columns(rows)
     classes = sorted({row["Class"] for row in rows if row.get("Class")})
@@ -57,10 +65,12 @@ def plate_data(config: ScreenConfig, rows: Sequence[Row], store: Store, objects:
         "rows": [row_letters(i) for i in range(height)],
         "scale": _colour_map("cividis"),
         "weights": _colour_map("inferno"),
-        "classes": dict(zip(classes, _class_colours(len(classes)), strict=True)),
+        "palette": (palette := _palette()),
+        "classes": dict(zip(classes, cycle(palette), strict=False)),
         "stains": _stains(config),
         "numbers": [[name, _help(name)] for name in numbers],
         "texts": [[name, _help(name)] for name in texts],
+        "profile": profiles.of_plate(rows[0]["Metadata_Plate"]),
         "images": [_image(row, numbers, texts, store, objects) for row in rows],
     }
 
@@ -104,20 +114,7 @@ def _object_rows(config: ScreenConfig, store: Store) -> Iterator[Mapping[str, An
     path = store.path / f"{name}.{config.output.table}"
     if not config.images.labels or not path.is_file():
         return
-    yield from _csv_rows(path) if path.suffix == ".csv" else _parquet_rows(path)
-
-
-def _csv_rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        yield from csv.DictReader(file)
-
-
-def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    import pyarrow.parquet
-
-    with pyarrow.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches():
-            yield from batch.to_pylist()
+    yield from read_rows(path)
 
 
 def _place(row: Mapping[str, Any]) -> Place:
@@ -149,7 +146,7 @@ def _columns(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
         kinds.update({k: type(v) for k, v in row.items() if v is not None and k not in kinds})
     first = [name for name in kinds if name not in DIAGNOSTICS] + list(DIAGNOSTICS)
     first.sort(key=lambda name: not name.startswith(("Probability_", "Score_")))
-    unwanted = ("ImageNumber", "Window_")
+    unwanted = ("ImageNumber", "Window_", "Height", "Width")
     numbers = [
         name for name in first if kinds.get(name) in (int, float) and not name.startswith(unwanted)
     ]
@@ -172,6 +169,8 @@ def _image(
         "texts": ["" if row.get(name) is None else str(row[name]) for name in texts],
         "folder": "../" + row["Result"] if row.get("Result") else "",
         "picture": _picture(row, store),
+        "outlines": bool(_picture(row, store)) and _has(row, store, OUTLINES),
+        "shape": [row["Height"], row["Width"]] if row.get("Height") else [],
         "count": count,
         "objects": strongest,
     }
@@ -182,10 +181,13 @@ def _picture(row: Row, store: Store) -> str:
     """The file that shows the image beside its map; done without previews, an image has none."""
     if not row.get("Result"):
         return ""
-    folder = store.path / row["Result"]
-    if not (folder / MAP).is_file():
+    if not _has(row, store, MAP):
         return ""
-    return next((name for name in (STAINS, IMAGE) if (folder / name).is_file()), "")
+    return next((name for name in (STAINS, IMAGE) if _has(row, store, name)), "")
+
+
+def _has(row: Row, store: Store, name: str) -> bool:
+    return (store.path / str(row["Result"]) / name).is_file()
 
 
 def _rounded(value: Any) -> Any:
@@ -204,13 +206,9 @@ def _help(name: str) -> str:
 
 
 def _stains(config: ScreenConfig) -> list[list[str]]:
-    from matplotlib.colors import to_hex
-
-    from captum_pcim.visualize.colours import colour_names, colour_values
-
-    colours = None if config.output.colours == "stains" else config.output.colours
-    values = colour_values(colour_names(len(config.images.stains), colours))
-    return [[stain, to_hex(v)] for stain, v in zip(config.images.stains, values, strict=True)]
+    stains = config.images.stains
+    colours = stain_colours(len(stains), config.output.colours)
+    return [[stain, colour] for stain, colour in zip(stains, colours, strict=True)]
 
 
 def _colour_map(name: str) -> list[str]:
@@ -220,10 +218,10 @@ def _colour_map(name: str) -> list[str]:
     return [to_hex(colormaps[name](i / (STOPS - 1))) for i in range(STOPS)]
 
 
-def _class_colours(count: int) -> list[str]:
+def _palette() -> list[str]:
+    """Colours of classes and of other words, over again where there are more."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
     palette, strong_first = colormaps["tab20"], (*range(0, 20, 2), *range(1, 20, 2))
-    colours = [to_hex(palette(i)) for i in strong_first]
-    return [colours[i % len(colours)] for i in range(count)]
+    return [to_hex(palette(i)) for i in strong_first]

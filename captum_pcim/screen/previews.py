@@ -10,10 +10,11 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from captum_pcim.images.labels import Labels
     from captum_pcim.images.read import FloatPixels
     from captum_pcim.screen.settings import PreviewColours
 
-SIDE = 256
+SIDE, OUTLINES_SIDE = 256, 512
 
 
 def image_preview(inputs: FloatPixels, colours: PreviewColours = "stains") -> bytes:
@@ -50,6 +51,31 @@ def map_preview(attributions: FloatPixels) -> bytes:
 
     colours = colormaps["inferno"](_shrunk(attributions).mean(axis=0))
     return _png(colours[..., :3])
+
+
+def outlines_preview(labels: Labels) -> bytes:
+    """Draws the outlines of objects, white on nothing, with at most 512 pixels a side.
+
+    Args:
+        labels: Object numbers, (H, W).
+    """
+    longest = max(labels.shape)
+    step, zoom = -(-longest // OUTLINES_SIDE), max(1, OUTLINES_SIDE // longest)
+    shown = labels[::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1)
+    wide = np.pad(shown, 1)  # what the image's border cuts has its outline there
+    beside = (wide[:-2, 1:-1], wide[2:, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:])
+    outline = (shown > 0) & np.any([other != shown for other in beside], axis=0)
+    return _png(np.stack([np.ones(shown.shape)] * 3 + [outline.astype(float)], axis=-1))
+
+
+def stain_colours(n_stains: int, colours: PreviewColours) -> list[str]:
+    """The colour of each stain, as ``#rrggbb``."""
+    from matplotlib.colors import to_hex
+
+    from captum_pcim.visualize.colours import colour_names, colour_values
+
+    own = None if colours == "stains" else colours
+    return [to_hex(value) for value in colour_values(colour_names(n_stains, own))]
 
 
 def _shown(inputs: FloatPixels) -> FloatPixels:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from captum_pcim._version import __version__
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.page_data import plate_data, strongest_objects
+from captum_pcim.screen.page_profile import read_profiles
 from captum_pcim.screen.store import Store
 from captum_pcim.screen.tables import Row
 
@@ -27,7 +28,8 @@ MOST_CLASSES = 12  # whose best wells the overview links to
 def write_report(config: ScreenConfig, images: Sequence[Row], store: Store) -> None:
     """Writes ``overview.html`` and, in ``plates``, a page for each plate.
 
-    Pages of plates that are no longer there go.
+    Pages of plates that are no longer there go. The profiles of wells, where ``captum-pcim
+    profiles`` has made them, are shown as they are.
 
     Args:
         config: The screen.
@@ -39,7 +41,7 @@ def write_report(config: ScreenConfig, images: Sequence[Row], store: Store) -> N
         StoreError: The results folder cannot be written.
     """
     pages = _Pages(store)
-    objects = strongest_objects(config, store)
+    objects, profiles = strongest_objects(config, store), read_profiles(store)
     plates: dict[str, list[Row]] = {}
     for row in images:
         plates.setdefault(row["Metadata_Plate"], []).append(row)
@@ -50,7 +52,7 @@ def write_report(config: ScreenConfig, images: Sequence[Row], store: Store) -> N
             "plate.html",
             title=f"Plate {plate}",
             counts=", ".join(f"{count} {name}" for name, count in _counts(rows).items()),
-            data={"plate": plate, **plate_data(config, rows, store, objects)},
+            data={"plate": plate, **plate_data(config, rows, store, objects, profiles)},
             notes=_notes(rows),
             failures=bad[:MOST_FAILURES],
             more=len(bad[MOST_FAILURES:]),

@@ -11,16 +11,21 @@ import numpy as np
 
 from captum_pcim._version import __version__
 from captum_pcim.cells.cell import CellResult
-from captum_pcim.cells.objects import measure_objects
+from captum_pcim.cells.objects import locate_objects, measure_objects
 from captum_pcim.explainer import Explanation
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key
-from captum_pcim.screen.previews import image_preview, map_preview, stains_preview
+from captum_pcim.screen.previews import (
+    image_preview,
+    map_preview,
+    outlines_preview,
+    stains_preview,
+)
 from captum_pcim.screen.reading import FieldImage
 from captum_pcim.screen.store import FULL_MAP, Store
 
 OBJECTS, CELLS = "objects.npy", "cells.json"
-IMAGE, STAINS, MAP = "image.png", "stains.png", "map.png"
+IMAGE, STAINS, MAP, OUTLINES = "image.png", "stains.png", "map.png", "outlines.png"
 
 
 def map_names(config: ScreenConfig) -> list[str]:
@@ -52,6 +57,7 @@ def write_result(
             "scores": explanation.scores,
             "probabilities": explanation.probabilities,
         },
+        "shape": list(sample.inputs.shape[1:]),
         "windows": [
             [float(window.low), float(window.high), window.clip] for window in sample.windows
         ],
@@ -64,13 +70,17 @@ def write_result(
     with store.publish(key.sha, manifest) as folder:
         if sample.labels is not None:
             weights = explanation.attributions[: len(map_names(config))]
-            np.save(folder / OBJECTS, measure_objects(weights, sample.labels))
+            measured = measure_objects(weights, sample.labels)
+            whole = np.insert(measured, [1], locate_objects(sample.labels), axis=1)
+            np.save(folder / OBJECTS, whole)
         if cells is not None:
             (folder / CELLS).write_text(json.dumps([asdict(cell) for cell in cells]))
         if config.output.previews:
             (folder / IMAGE).write_bytes(image_preview(sample.inputs, config.output.colours))
             (folder / STAINS).write_bytes(stains_preview(sample.inputs))
             (folder / MAP).write_bytes(map_preview(explanation.attributions))
+            if sample.labels is not None:
+                (folder / OUTLINES).write_bytes(outlines_preview(sample.labels))
         if config.output.maps:
             from captum_pcim.screen.maps import write_map
 

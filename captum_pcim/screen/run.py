@@ -76,21 +76,27 @@ def run_screen(config: ScreenConfig, shard: tuple[int, int] = (0, 1)) -> Summary
     summary = dataclasses.replace(_do(config, plan, store), remarks=found.remarks)
     if shard != (0, 1):
         return summary
-    images = _collect(config, plan, store)
-    return dataclasses.replace(summary, notes=[row["Notes"] for row in images if row.get("Notes")])
+    images, remarks = _collect(config, plan, store)
+    notes = [row["Notes"] for row in images if row.get("Notes")]
+    return dataclasses.replace(summary, remarks=[*found.remarks, *remarks], notes=notes)
 
 
-def collect(config: ScreenConfig) -> None:
-    """Writes tables and overview of what is done so far, without doing more."""
+def collect(config: ScreenConfig) -> list[Remark]:
+    """Writes tables and overview of what is done so far, without doing more.
+
+    Returns:
+        What could not be written.
+    """
     plan = make_plan(config, survey_screen(config).fields, (0, 1))
-    _collect(config, plan, Store(config.output.path))
+    return _collect(config, plan, Store(config.output.path))[1]
 
 
-def _collect(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[Row]:
+def _collect(
+    config: ScreenConfig, plan: ScreenPlan, store: Store
+) -> tuple[list[Row], list[Remark]]:
     images = write_tables(config, plan, store)
     write_report(config, images, store)
-    export_maps(config, plan, store)
-    return images
+    return images, export_maps(config, plan, store)
 
 
 def _do(config: ScreenConfig, plan: ScreenPlan, store: Store) -> Summary:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ PLACE = (
 )
 METADATA = "Metadata_"  # what texts about a place begin with, a load file's own among them
 WINDOW_COLUMNS = ("Metadata_Plate", "Stain", "Low", "High", "Mean", "SD")
-WHOLE_NUMBERS = ("ImageNumber", "ObjectNumber")
+WHOLE_NUMBERS = ("ImageNumber", "ObjectNumber", "Height", "Width")
 ABOUT = ("Status", "Reason", "Notes", "Result", "Class", "Predicted", "Scale")
 ROWS_AT_ONCE = 50_000
 
@@ -114,6 +114,7 @@ def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
         "Predicted": classes.pop("predicted"),
         **(dict.fromkeys(DIAGNOSTICS) | manifest["diagnostics"]),
         **classes,
+        **dict(zip(("Height", "Width"), manifest["shape"], strict=True)),
         **({f"Count_{config.images.objects}": manifest["cells"]} if "cells" in manifest else {}),
         **_of_stains(config, manifest),
     }
@@ -216,6 +217,19 @@ def _write(
     write = {"csv": _write_csv, "parquet": _write_parquet}[config.output.table]
     with store.replacing(f"{name}.{config.output.table}") as path:
         write(path, kinds, rows)
+
+
+def read_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Reads the rows of a table, CSV, whose values are texts, or Parquet by its name."""
+    if path.suffix == ".parquet":
+        import pyarrow.parquet
+
+        with pyarrow.parquet.ParquetFile(path) as table:
+            for batch in table.iter_batches():
+                yield from batch.to_pylist()
+        return
+    with open(path, newline="", encoding="utf-8") as file:
+        yield from csv.DictReader(file)
 
 
 def _write_csv(path: Path, kinds: dict[str, type], rows: Iterable[Sequence[Any]]) -> None:

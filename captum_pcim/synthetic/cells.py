@@ -50,6 +50,13 @@ class Cells:
         """Cuts every cell's window, (K, W, W), out of a canvas."""
         return np.stack([canvas[self.window(cell)] for cell in range(len(self))])
 
+    def nuclei(self) -> NDArray[np.int32]:
+        """The nuclei of the label image: a cell's number where its nucleus is, on the canvas."""
+        canvas = np.zeros_like(self.labels)
+        for cell, inside in enumerate(self.own & (self.nuclear_level < 1)):
+            canvas[self.window(cell)][inside] = cell + 1
+        return canvas
+
     def paint(self, patches: Array) -> Array:
         """Adds one patch per cell, (K, W, W), onto an empty canvas."""
         canvas = np.zeros(self.labels.shape, np.float32)

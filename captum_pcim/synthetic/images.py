@@ -44,6 +44,7 @@ class SyntheticImages:
         masks: (N, 1, H, W) bool, the truth; empty for controls.
         shortcut_masks: (N, 1, H, W) bool, where the planted artefact shows; empty without one.
         cells: (N, H, W) int32 label images; 0 is background.
+        nuclei: (N, H, W) int32, ``cells`` where the cell's nucleus is; 0 elsewhere.
         cell_has_phenotype: (N, K + 1) bool, indexed by the labels of ``cells``, so that
             ``cell_has_phenotype[i][cells[i]]`` is an image; columns past an image's cells are
             False.
@@ -58,6 +59,7 @@ class SyntheticImages:
     masks: Tensor
     shortcut_masks: Tensor
     cells: Tensor
+    nuclei: Tensor
     cell_has_phenotype: Tensor
     class_names: tuple[str, ...]
     stain_names: tuple[str, ...]
@@ -79,6 +81,7 @@ class SyntheticImages:
             masks=self.masks[chosen],
             shortcut_masks=self.shortcut_masks[chosen],
             cells=self.cells[chosen],
+            nuclei=self.nuclei[chosen],
             cell_has_phenotype=self.cell_has_phenotype[chosen],
             class_names=self.class_names,
             stain_names=self.stain_names,
@@ -133,8 +136,9 @@ def generate(
     shape = (n, len(stain_names), size, size)
     counts, counterfactual = np.empty(shape, np.uint16), np.empty(shape, np.uint16)
     masks, shortcut_masks = np.zeros((2, n, 1, size, size), bool)
-    cells = np.empty((n, size, size), np.int32)
+    cells, nuclei = np.empty((2, n, size, size), np.int32)
     has_phenotype = np.zeros((n, max_cells(size) + 1), bool)
+    within = slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN)
 
     for i, label in enumerate(labels):
         # one stream each, so that no draw of the scene or the noise can depend on the class
@@ -145,7 +149,8 @@ def generate(
         positive = np.where(truth, pair.positive, pair.control)
         counterfactual[i], counts[i] = detect_pair(noise, pair.control, positive, photons)
         masks[i, 0], shortcut_masks[i, 0] = truth, pair.shortcut
-        cells[i] = pair.cells.labels[MARGIN:-MARGIN, MARGIN:-MARGIN]
+        cells[i] = pair.cells.labels[within]
+        nuclei[i] = pair.cells.nuclei()[within]
         has_phenotype[i, pair.affected + 1] = True
 
     return SyntheticImages(
@@ -156,6 +161,7 @@ def generate(
         masks=torch.from_numpy(masks),
         shortcut_masks=torch.from_numpy(shortcut_masks),
         cells=torch.from_numpy(cells),
+        nuclei=torch.from_numpy(nuclei),
         cell_has_phenotype=torch.from_numpy(has_phenotype),
         class_names=class_names,
         stain_names=stain_names,

@@ -5,13 +5,15 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const FIRST_ROWS = 100;
-const names = data.numbers.map(([name]) => name);
+const names = [...data.numbers, ...data.profile.numbers].map(([name]) => name);
+const texts = [...data.texts, ...data.profile.texts].map(([name]) => name);
 const label = (name) => name.replace(/_/g, " ");
 const wells = collectWells();
 const byName = new Map(wells.map((well) => [well.name, well]));
 const limits = names.map((_, i) => limitsOf(wells.map((well) => well.numbers[i])));
 let shown = "class", open = null, field = 0, matching = [], allRows = false;
-let sorted = { column: "Well", down: false };
+let sorted = { column: "Well", down: false }, selected = null;
+const categories = new Map([["class", data.classes], ...data.profile.texts.flatMap(categoriesOf)]);
 
 function collectWells() {
   const found = new Map();
@@ -27,8 +29,11 @@ function collectWells() {
     const done = well.images.filter((image) => image.status === "done");
     well.done = done.length;
     well.class = commonest(done.map((image) => image.class || ""));
+    const profile = data.profile.wells[well.name] || [], count = data.profile.numbers.length;
     well.texts = data.texts.map((_, i) => commonest(done.map((image) => image.texts[i])));
+    well.texts.push(...data.profile.texts.map((_, i) => profile[count + i] ?? ""));
     well.numbers = data.numbers.map((_, i) => mean(done.map((image) => image.numbers[i])));
+    well.numbers.push(...data.profile.numbers.map((_, i) => profile[i] ?? null));
     well.notes = [...new Set(done.map((image) => image.notes).filter(Boolean))].join("; ");
   }
   return listed.sort((a, b) => a.row - b.row || a.column - b.column);
@@ -45,6 +50,15 @@ function commonest(values) {
   return [...counts.keys()].sort().reduce(
     (best, value) => (best === "" || counts.get(value) > counts.get(best) ? value : best), "");
 }
+
+/** The colours of a column of words; none where there are more words than colours. */
+function categoriesOf([name], i) {
+  const words = new Set(wells.map((well) => well.texts[data.texts.length + i]).filter(Boolean));
+  if (words.size > data.palette.length) return [];
+  return [[name, Object.fromEntries([...words].sort().map((word, j) => [word, data.palette[j]]))]];
+}
+
+const wordOf = (well, name) => (name === "class" ? well.class : well.texts[texts.indexOf(name)]);
 
 function limitsOf(values) {
   const known = values.filter((value) => value != null);
@@ -77,7 +91,7 @@ const ramp = (stops) => `linear-gradient(90deg, ${stops.join(", ")})`;
 
 function colourOf(well) {
   if (!well.done) return "";
-  if (shown === "class") return data.classes[well.class] || "";
+  if (categories.has(shown)) return categories.get(shown)[wordOf(well, shown)] || "";
   const i = names.indexOf(shown), value = well.numbers[i], [low, high] = limitsShown(i);
   if (value == null) return "";
   const share = high > low ? (value - low) / (high - low) : 0.5;
@@ -107,15 +121,15 @@ function drawPlate() {
 
 function colourPlate() {
   for (const well of wells) {
-    const value = shown === "class" ? well.class : told(well.numbers[names.indexOf(shown)]);
+    const value = categories.has(shown) ? wordOf(well, shown) : told(well.numbers[names.indexOf(shown)]);
     well.button.style.backgroundColor = colourOf(well);
     well.button.classList.toggle("bad", !well.done);
     well.button.title = `${well.name}: ${well.done ? value : well.images[0].status}`;
     well.button.setAttribute("aria-label", well.button.title);
   }
   const scale = byId("scale");
-  if (shown === "class") {
-    scale.replaceChildren(...Object.entries(data.classes).map(([name, colour]) => {
+  if (categories.has(shown)) {
+    scale.replaceChildren(...Object.entries(categories.get(shown)).map(([name, colour]) => {
       const entry = element("span", name), swatch = element("span", "", { className: "swatch" });
       swatch.style.backgroundColor = colour;
       entry.prepend(swatch);
@@ -180,11 +194,13 @@ function showImage(image) {
 }
 
 function showPicture(image) {
-  for (const id of ["picture", "legend", "strength", "bar"]) byId(id).hidden = !image.picture;
+  for (const id of ["picture", "legend", "strength", "bar", "marked"]) byId(id).hidden = !image.picture;
   byId("nothing").hidden = Boolean(image.picture) || image.status !== "done";
   byId("nothing").textContent = "Without previews (output.previews) there is no picture.";
   if (!image.picture) return;
   byId("map").src = `${image.folder}/map.png`;
+  byId("marked").hidden = !image.outlines;
+  if (image.outlines) byId("outlines").src = `${image.folder}/outlines.png`;
   byId("picture").setAttribute("aria-label", `Well ${image.well}, field ${image.field}, with its map`);
   const url = `url("${image.folder}/${image.picture}")`;
   // A picture of an earlier version is merged already: one layer, in its own colours.
@@ -222,9 +238,45 @@ function showObjects(image) {
   const objects = image.objects || [], placed = objects.some((one) => one[3] != null);
   byId("cells").hidden = !objects.length;
   byId("cells-told").textContent = `${objects.length} of ${image.count || 0}, the highest mean weight first`;
+  selected = null;
   const head = ["Object", "Mean weight", "Share of the map", ...(placed ? ["x", "y"] : [])];
-  byId("cells").querySelector("table").replaceChildren(
-    rowOf(head, "th"), ...objects.map((one) => rowOf(one.slice(0, head.length))));
+  byId("cells").querySelector("table").replaceChildren(rowOf(head, "th"), ...objects.map((one) => {
+    const row = rowOf(one.slice(0, head.length));
+    row.dataset.object = one[0];
+    row.firstChild.replaceChildren(element("button", one[0], { type: "button" }));
+    return row;
+  }));
+  const [height, width] = image.shape || [], known = objects.filter((one) => height && one[3] != null);
+  byId("marks").replaceChildren(...known.map(([number, , , x, y]) => {
+    const mark = element("button", number, { type: "button", title: `Object ${number}` });
+    mark.dataset.object = number;
+    mark.style.left = `${(100 * (x + 0.5)) / width}%`;
+    mark.style.top = `${(100 * (y + 0.5)) / height}%`;
+    return mark;
+  }));
+  markObjects();
+}
+
+/** Outlines and all marks where they are switched on; the selected object has its mark anyway. */
+function markObjects() {
+  const on = byId("outlined").checked;
+  byId("outlines").hidden = byId("marked").hidden || !on;
+  for (const mark of byId("marks").children) {
+    const own = mark.dataset.object === selected;
+    mark.hidden = !on && !own;
+    mark.setAttribute("aria-pressed", own);
+  }
+  for (const row of byId("cells").querySelectorAll("tr[data-object]")) {
+    row.setAttribute("aria-selected", row.dataset.object === selected);
+  }
+}
+
+function selectObject(event) {
+  const number = event.target.closest("[data-object]")?.dataset.object;
+  if (!number) return;
+  selected = selected === number ? null : number;
+  markObjects();
+  byId("marks").querySelector('[aria-pressed="true"]')?.scrollIntoView({ block: "nearest" });
 }
 
 // ---- the list ------------------------------------------------------------------------------
@@ -232,7 +284,7 @@ function showObjects(image) {
 const COLUMNS = [
   ["Well", (well) => well.name], ["Class", (well) => well.class],
   ["Fields done", (well) => well.done],
-  ...data.texts.map(([name], i) => [name, (well) => well.texts[i]]),
+  ...texts.map((name, i) => [name, (well) => well.texts[i]]),
   ...names.map((name, i) => [name, (well) => well.numbers[i]]),
 ];
 
@@ -326,7 +378,7 @@ function go(well, image = null) {
 }
 
 function start() {
-  byId("shown").append(new Option("class", "class"), ...names.map((name) => new Option(label(name), name)));
+  byId("shown").append(...[...categories.keys(), ...names].map((name) => new Option(label(name), name)));
   byId("class").append(...Object.keys(data.classes).map((name) => new Option(name, name)));
   byId("column").append(...names.map((name) => new Option(label(name), name)));
   drawPlate();
@@ -343,6 +395,8 @@ function start() {
   byId("before").addEventListener("click", () => go(wells[wells.indexOf(open) - 1]));
   byId("after").addEventListener("click", () => go(wells[wells.indexOf(open) + 1]));
   byId("field").addEventListener("change", () => go(open, open.images[byId("field").value]));
+  byId("outlined").addEventListener("change", markObjects);
+  for (const id of ["marks", "cells"]) byId(id).addEventListener("click", selectObject);
   byId("opacity").addEventListener("input", showOpacity);
   byId("filters").addEventListener("input", () => { allRows = false; filterList(); });
   byId("filters").addEventListener("submit", (event) => event.preventDefault());

@@ -1,0 +1,62 @@
+"""The cells of one field: what was found for each, and the map that theirs make together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from captum_pcim.cells.cell import CellResult
+from captum_pcim.cells.crops import resized
+from captum_pcim.cells.stitch import StitchedMap
+
+if TYPE_CHECKING:
+    from captum_pcim.cells.crops import CellPlace
+    from captum_pcim.explainer import Explanation
+    from captum_pcim.images.labels import Labels
+    from captum_pcim.images.read import FloatPixels
+
+
+class CellsOfField:
+    """What has been found so far of a field's cells.
+
+    Args:
+        labels: Object numbers of the field, (H, W).
+        planes: Planes of the map.
+        size: Side of the crops, in pixels of the field.
+
+    Attributes:
+        cells: What tables tell of each cell, in the order in which they were added.
+        failures: Why cells could not be explained.
+        weights: The map of the field, (planes, H, W).
+    """
+
+    def __init__(self, labels: Labels, planes: int, size: int) -> None:
+        self.labels, self.planes, self.size = labels, planes, size
+        self.cells: list[CellResult] = []
+        self.failures: list[Exception] = []
+        self._stitched = StitchedMap(labels, planes)
+
+    def add(self, place: CellPlace, found: Explanation | Exception) -> FloatPixels:
+        """Take a cell in.
+
+        Args:
+            place: Where it lies.
+            found: Its explanation, or why there is none.
+
+        Returns:
+            Its map at the scale of the field, (planes, size, size); 0 where it failed.
+        """
+        if isinstance(found, Exception):
+            self.failures.append(found)
+            self.cells.append(CellResult.of(place, self.labels, found, None))
+            return np.zeros((self.planes, self.size, self.size), np.float32)
+        weights: FloatPixels = resized(found.attributions[None, : self.planes], self.size)[0]
+        self._stitched.add(place, weights)
+        self.cells.append(CellResult.of(place, self.labels, found, weights))
+        return weights
+
+    @property
+    def weights(self) -> FloatPixels:
+        """The map of the field, stitched from those of its cells."""
+        return self._stitched.weights

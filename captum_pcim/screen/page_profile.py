@@ -1,0 +1,76 @@
+"""The wells' profiles on the page of a plate, where ``captum-pcim profiles`` has made some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from captum_pcim.screen.store import Store
+from captum_pcim.screen.tables import METADATA, PLACE, Row, read_rows
+
+WELLS = ("profiles/wells.csv", "profiles/wells.parquet")  # in the results folder
+OF_IMAGES = "Image_"  # means of columns of the table of images, which the page has already
+HELP = "of the well, from the table of profiles"
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """The table of wells.
+
+    Args:
+        numbers: Names of the columns that hold numbers.
+        texts: Names of those that hold words, as a plate map's.
+        rows: By plate and well.
+    """
+
+    numbers: Sequence[str] = ()
+    texts: Sequence[str] = ()
+    rows: Mapping[tuple[str, str], Row] = field(default_factory=dict)
+
+    def of_plate(self, plate: str) -> Row:
+        """What the page of a plate is told, ready for JSON; numbers are followed by words."""
+        names = [*self.numbers, *self.texts]
+        wells = {
+            well: [row.get(name) for name in names]
+            for (its_plate, well), row in self.rows.items()
+            if its_plate == plate
+        }
+        return {
+            "numbers": [[name, HELP] for name in self.numbers] if wells else [],
+            "texts": [[name, HELP] for name in self.texts] if wells else [],
+            "wells": wells,
+        }
+
+
+def read_profiles(store: Store) -> Profiles:
+    """Read the wells of the results' profiles; there are none where no one has made them."""
+    path = next((store.path / name for name in WELLS if (store.path / name).is_file()), None)
+    if path is None:
+        return Profiles()
+    rows = {}
+    for row in read_rows(path):
+        place = (str(row["Metadata_Plate"]), str(row["Metadata_Well"]))
+        rows[place] = {name: _value(value) for name, value in row.items() if name not in PLACE}
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    told = {name: [row[name] for row in rows.values() if row[name] is not None] for name in names}
+    numbers = [name for name in names if _all(told[name], float) and _is_new(name)]
+    texts = [name for name in names if _all(told[name], str) and name.startswith(METADATA)]
+    return Profiles(numbers, texts, rows)
+
+
+def _value(value: Any) -> float | str | None:
+    """A number of few digits, a text, or nothing."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return str(value) or None if value is not None else None
+    return float(f"{number:.4g}") if abs(number) < float("inf") else None
+
+
+def _all(values: Sequence[Any], kind: type) -> bool:
+    return bool(values) and all(isinstance(value, kind) for value in values)
+
+
+def _is_new(name: str) -> bool:
+    return not name.startswith(OF_IMAGES) or name.startswith(f"{OF_IMAGES}ClassShare_")
