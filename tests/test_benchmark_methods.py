@@ -1,25 +1,13 @@
 """Rivals that Captum lacks against the definitions in their papers."""
 
-import math
-
 import pytest
 import torch
 from torch import nn
 
 from benchmarks.rivals.cam_products import grad_cam_product, hirescam_product
-from benchmarks.rivals.extremal import (
-    SmoothMask,
-    area_penalty,
-    area_reference,
-    blur_pyramid,
-    extremal_masks,
-    kernel,
-    perturb,
-)
 from benchmarks.rivals.igos import N_INTEGRATION, N_ITERATIONS, igos
 from benchmarks.rivals.rise import draw_masks, rise
 from captum_pcim.comparison.compare import count_passes
-from captum_pcim.core.references import Blur
 
 
 class Patch(nn.Module):
@@ -83,55 +71,6 @@ def test_rise_masks_are_crops_of_an_enlarged_grid_at_every_offset_within_a_cell(
         assert hits
         offsets.update(hits)
     assert offsets == {(0, 0), (0, 1), (1, 0), (1, 1)}
-
-
-def test_smooth_mask_is_the_smooth_maximum_of_kernel_times_coarse_mask():
-    step, sigma = 2, 4
-    smooth = SmoothMask((7, 6), step, sigma)
-    coarse = torch.rand(1, 1, 4, 3, generator=torch.Generator().manual_seed(0))
-    mask = smooth(coarse)[0, 0]
-    assert mask.shape == (7, 6)
-    reach = smooth.radius
-    for u in [(0, 0), (3, 2), (6, 5)]:
-        values = []
-        for i in range(u[0] // step - reach, u[0] // step + reach + 1):
-            for j in range(u[1] // step - reach, u[1] // step + reach + 1):
-                centre = (step * i + (step - 1) / 2, step * j + (step - 1) / 2)
-                weight = kernel(torch.tensor(math.dist(u, centre) / sigma))
-                inside = 0 <= i < 4 and 0 <= j < 3
-                values.append(weight * (coarse[0, 0, i, j] if inside else 0.0))
-        seen = torch.stack(values)
-        expected = (seen * (20 * seen).softmax(0)).sum()
-        torch.testing.assert_close(mask[u], expected)
-
-
-def test_kernel_is_flat_then_falls():
-    z = torch.tensor([0.0, 0.5, 1.0, 2.0])
-    torch.testing.assert_close(kernel(z), torch.tensor([1.0, 1.0, math.exp(-0.5), math.exp(-4.5)]))
-
-
-def test_perturbation_is_the_image_where_the_mask_is_1_and_the_widest_blur_where_it_is_0(image):
-    pyramid = blur_pyramid(image, 4.0)
-    masks = torch.tensor([1.0, 0.0, 1.5 / 7]).view(3, 1, 1, 1).expand(3, 1, 32, 32)
-    whole, blurred, between = perturb(pyramid, masks)
-    torch.testing.assert_close(whole, image[0])
-    torch.testing.assert_close(blurred, Blur(4.0)(image)[0, 0])
-    torch.testing.assert_close(between, (pyramid[1] + pyramid[2]) / 2)
-
-
-def test_area_penalty_is_zero_for_a_binary_mask_of_the_area_and_its_miss_otherwise():
-    masks = torch.zeros(2, 1, 10, 10)
-    masks[:, :, :2, :10] = 1  # 20 pixels of 100
-    references = torch.stack([area_reference(0.2, 100), area_reference(0.5, 100)])
-    torch.testing.assert_close(area_penalty(masks, references), torch.tensor([0.0, 0.3]))
-
-
-def test_extremal_mask_finds_the_evidence_at_the_area_asked_for(image):
-    evidence = torch.zeros(32, 32, dtype=torch.bool)
-    evidence[8:16, 8:16] = True
-    mask = extremal_masks(Patch(), image, 1, areas=(64 / 1024,), n_steps=800)[0, 0]
-    assert mask.mean().item() == pytest.approx(64 / 1024, abs=0.02)
-    assert mask[evidence].mean() > 10 * mask[~evidence].mean()
 
 
 class TwoStages(nn.Module):

@@ -579,7 +579,18 @@ def test_a_folder_of_damaged_files_is_gone_through_without_a_crash(working_folde
     assert all(row["reason"] for row in rows().values() if row["status"] == "error")
     output = capfd.readouterr()
     assert "Traceback" not in output.err
-    assert len(output.err.splitlines()) == sum(r["status"] == "error" for r in rows().values())
+    named = [line for line in output.err.splitlines() if line.startswith("'")]
+    assert len(named) == sum(r["status"] == "error" for r in rows().values())
+
+
+def test_a_log_gets_how_far_a_run_is(working_folder, capsys):
+    write_images(working_folder, 3)
+    explain(steps="2")
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("0/3 images") and last.startswith("3/3 images (100 %)")
+    write_images(working_folder, 4)
+    explain(steps="2")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("1/1 images (100 %)")
 
 
 def test_pickles_given_as_model_are_not_run(working_folder, capsys):

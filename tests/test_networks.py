@@ -150,6 +150,16 @@ def test_an_exported_program_gives_the_same_map():
     assert_close(attributions, _explain(small_cnn()), rtol=0, atol=ROUND_OFF)
 
 
+@pytest.mark.parametrize("n_images", [1, 4, 5])
+def test_a_program_of_a_fixed_batch_is_filled_up(n_images):
+    """Blend and complement of each image are twice as many rows: fewer, one more, and twice."""
+    exported = torch.export.export(small_cnn(), (images(5),)).module()
+    inputs = images(n_images)
+    found = PCIM(exported).attribute(inputs, target=1, n_steps=3)
+    expected = PCIM(small_cnn()).attribute(inputs, target=1, n_steps=3)
+    assert_close(found, expected, rtol=0, atol=ROUND_OFF)
+
+
 def test_data_parallel_gives_the_same_map():
     assert torch.equal(_explain(nn.DataParallel(small_cnn())), _explain(small_cnn()))
 

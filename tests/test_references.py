@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from captum_pcim import PCIM, Background, Blur, Constant, ControlImages
 from captum_pcim.core.problem import Settings
-from captum_pcim.core.references import reference_images
+from captum_pcim.core.references import PhaseNoise, reference_images
 
 ALL = [Constant(0.3), Constant([0.1, 0.2, 0.3]), Blur(), Blur(2.0), Background(), Background(0.2)]
 SPATIAL = [(24,), (16, 20), (3, 16, 20)]
@@ -114,6 +114,19 @@ def test_a_blur_of_one_pixel_or_of_no_width_is_the_image():
     assert torch.equal(Blur()(pixel)[0], pixel)
     inputs = images()
     assert torch.equal(Blur(0)(inputs)[0], inputs)
+
+
+def test_phase_noise_turns_the_spectrum_by_the_phases_of_seeded_noise():
+    inputs = images(2).double()
+    noise = torch.randn(
+        1, 1, *inputs.shape[2:], generator=torch.Generator().manual_seed(7), dtype=torch.float64
+    )
+    turned = torch.fft.fftn(PhaseNoise(seed=7)(inputs)[0], dim=(2, 3))
+    spectrum, phases = (torch.fft.fftn(own, dim=(2, 3)) for own in (inputs, noise))
+    assert_close(turned.abs(), spectrum.abs())
+    expected = spectrum * phases / phases.abs()
+    expected[:, :, 0, 0] = spectrum[:, :, 0, 0]
+    assert_close(turned, expected)
 
 
 def test_control_images_are_references_for_every_image():

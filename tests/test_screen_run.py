@@ -199,6 +199,15 @@ def test_a_run_with_nothing_to_do_says_nothing(screen, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_images_that_an_earlier_run_has_done_are_not_among_those_to_do():
+    terminal = Terminal()
+    with Progress(3, terminal) as progress:
+        progress.leave_out()
+        progress.add(failed=False)
+        progress.add(failed=False)
+    assert "2/2 images (100 %)" in terminal.getvalue().rpartition("\r")[2]
+
+
 def test_progress_tells_rate_and_time_left():
     progress = Progress(100, Terminal())
     state = {**progress.format_dict, "n": 25, "elapsed": 50, "rate": None, "postfix": "1 failed"}

@@ -1,12 +1,25 @@
 """The batched optimiser: images never meet, finished images leave, every pass is counted."""
 
+import warnings
+
 import pytest
 import torch
 from networks import BrightSquare, bright_images, images, small_cnn
 from torch import nn
 from torch.testing import assert_close
 
-from captum_pcim import PCIM, Area, Background, Blur, Constant, Preservation, Removal, Smoothing
+from captum_pcim import (
+    PCIM,
+    Area,
+    Autograd,
+    Background,
+    Blur,
+    Constant,
+    PCIMWarning,
+    Preservation,
+    Removal,
+    Smoothing,
+)
 from captum_pcim.core.blending import blend
 from captum_pcim.core.objective import mean_weight
 from captum_pcim.core.problem import HELD_SHARE
@@ -262,6 +275,38 @@ def test_losses_fall_where_the_price_of_area_does_not_rise():
     _, diagnostics = pcim.attribute(bright_images(), 0.0, 1, return_diagnostics=True)
     losses = diagnostics.loss_history
     assert (losses[:, -1] < losses[:, 0]).all()
+
+
+def test_an_ordinary_map_is_explained_without_a_word():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PCIMWarning)
+        _, diagnostics = PCIM(BrightSquare()).attribute(
+            bright_images(), target=1, return_diagnostics=True
+        )
+    assert set(diagnostics.verdict) == {"explained"}
+
+
+def test_weights_that_no_gradient_reached_are_told_whatever_the_reason():
+    """The gradient is there when it is asked for, and gone in the optimisation."""
+    network, n_asked = BrightSquare(), 0
+
+    def loses_its_gradient(inputs):
+        def given(gradient):
+            nonlocal n_asked
+            n_asked += 1
+            return gradient if n_asked == 1 else 0 * gradient
+
+        inputs = inputs * 1
+        if inputs.requires_grad:
+            inputs.register_hook(given)
+        return network(inputs)
+
+    inputs = bright_images(2)
+    with pytest.warns(PCIMWarning, match=r"no gradient reached the weights of images \[0, 1\]"):
+        _, diagnostics = PCIM(loses_its_gradient, gradients=Autograd()).attribute(
+            inputs, target=1, n_steps=6, return_diagnostics=True
+        )
+    assert diagnostics.verdict == ("no gradient reached the weights",) * 2
 
 
 def test_no_graph_survives_the_call():

@@ -11,9 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from captum_pcim.comparison.metrics import Case, Metric, fidelity_metrics, localisation_metrics
+from captum_pcim.comparison.metrics import Metric, fidelity_metrics
 from captum_pcim.core.references import Background, Blur
-from captum_pcim.metrics import gini, road, saco
 
 Reference = Callable[[Tensor], Tensor]
 
@@ -41,40 +40,18 @@ def noisy_background(inputs: Tensor) -> Tensor:
 
 
 OPTIMISED_ON: dict[str, Reference] = {"blur": blur, "background": background}
-NOT_OPTIMISED_ON: dict[str, Reference] = {
-    "half blur": half_blur,
-    "noisy background": noisy_background,
-}
 
 
 def fidelity_panel(references: dict[str, Reference], n_points: int) -> dict[str, Metric]:
     return fidelity_metrics(references, n_points)
 
 
-def other_panel() -> dict[str, Metric]:
-    """ROAD (most and least relevant first), SaCo, localisation and sparseness."""
-    removal: dict[str, Metric] = {
-        "ROAD, most relevant first": lambda case, maps: _road(case, maps, "morf"),
-        "ROAD, least relevant first": lambda case, maps: _road(case, maps, "lerf"),
-        "SaCo": lambda case, maps: saco(
-            case.forward_func, case.inputs, maps, case.target, background(case.inputs)
-        ),
-    }
-    return removal | localisation_metrics() | {"Gini": lambda case, maps: gini(maps)}
-
-
-def _road(case: Case, maps: Tensor, order: str) -> Tensor:
-    percentages = (10, 30, 50, 70, 90)
-    return road(case.forward_func, case.inputs, maps, case.target, order, percentages).auc
-
-
 LABELS = {
     "relevance_mass_accuracy": "mass accuracy",
     "relevance_rank_accuracy": "rank accuracy",
     "average_precision": "average precision",
-    "pointing_game": "pointing game",
 }
 
 
 def is_lower_better(metric: str) -> bool:
-    return metric.startswith("deletion") or metric == "ROAD, most relevant first"
+    return metric.startswith("deletion")

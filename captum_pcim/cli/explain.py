@@ -26,6 +26,7 @@ from captum_pcim.images.read import SUFFIXES, ImageError, read_image
 if TYPE_CHECKING:
     from captum_pcim.explainer import Explainer
     from captum_pcim.images.read import FloatPixels
+    from captum_pcim.screen.progress import Progress
 
 _DESCRIPTION = """\
 Explain a classifier's decision on every image below a folder. Writes a map, an overlay and a row
@@ -77,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     from captum_pcim.classifiers.classes import contrast_numbers, target_number
     from captum_pcim.explainer import Explainer
+    from captum_pcim.screen.progress import Progress
 
     target = target_number(args.target, args.classes)
     contrast = contrast_numbers(args.contrast, args.classes, target)
@@ -106,9 +108,11 @@ def _run(args: argparse.Namespace) -> int:
     )
     stamp = repr(windows) if intensities.measured else ""
     told = {"scale": intensities.told()}
-    for batch in _batches(_pending(images, windows, stamp, args, out), args.batch_size):
-        _explain(explainer, batch, out, args.stains[1:], told)
-        out.write_tables()
+    with Progress(len(images)) as progress:
+        pending = _pending(images, windows, stamp, args, out, progress)
+        for batch in _batches(pending, args.batch_size):
+            _explain(explainer, batch, out, args.stains[1:], told, progress)
+            out.write_tables()
     out.write_tables()
     return _report(out)
 
@@ -156,6 +160,7 @@ def _pending(
     stamp: str,
     args: argparse.Namespace,
     out: OutFolder,
+    progress: Progress,
 ) -> Iterator[LoadedImage]:
     """Read the images that have no map yet; note the others.
 
@@ -165,20 +170,25 @@ def _pending(
         stamp: What a map depends on beside its image and the settings.
         args: The command's options.
         out: Where maps go.
+        progress: Told of those that are not explained.
     """
     for image in images:
         if image.problem is not None:
+            progress.leave_out()
             out.add_other(image.name, "error" if image.is_image else "skipped", image.problem)
             continue
         try:
             sha256 = _content_hash(image.paths, stamp)
-            if not out.is_done(image.name, sha256):
+            if out.is_done(image.name, sha256):
+                progress.leave_out()
+            else:
                 pixels = read_image(image.paths, args.z, args.t, one_stain=bool(args.stains))
                 found = applied(pixels, windows)
                 yield LoadedImage(image.name, sha256, scale(pixels, found), found)
         except (ImageError, OutputError, OSError, ImportError) as error:
             reason = str(error) if isinstance(error, ImageError) else describe(error)
             out.add_other(image.name, "error", reason)
+            progress.add(failed=True)
 
 
 def _content_hash(paths: Iterable[Path], stamp: str) -> str:
@@ -203,20 +213,25 @@ def _explain(
     out: OutFolder,
     stains: Sequence[str],
     told: dict[str, str],
+    progress: Progress,
 ) -> None:
     """Explain a batch and write what was found."""
     started = time.perf_counter()
     explanations = list(explainer.each([image.pixels for image in images]))
     seconds = (time.perf_counter() - started) / len(images)
     for image, explanation in zip(images, explanations, strict=True):
-        if isinstance(explanation, Exception):
-            out.add_other(image.name, "error", describe(explanation))
-            continue
-        columns = told | {k: f"{v:g}" for k, v in window_columns(stains, image.windows).items()}
-        try:
-            out.add(image.name, image.sha256, image.pixels, explanation, seconds, columns)
-        except (OSError, ValueError) as error:  # OutputError, and colours that do not fit
-            out.add_other(image.name, "error", describe(error))
+        problem = explanation if isinstance(explanation, Exception) else None
+        if not isinstance(explanation, Exception):
+            windows = {k: f"{v:g}" for k, v in window_columns(stains, image.windows).items()}
+            try:
+                out.add(
+                    image.name, image.sha256, image.pixels, explanation, seconds, told | windows
+                )
+            except (OSError, ValueError) as error:  # OutputError, and colours that do not fit
+                problem = error
+        if problem is not None:
+            out.add_other(image.name, "error", describe(problem))
+        progress.add(failed=problem is not None)
 
 
 def _report(out: OutFolder) -> int:

@@ -280,7 +280,7 @@ def _doubts(prepared: _Prepared, solution: Solution, weights: Maps, kind: ScoreK
     return Doubts(
         no_evidence=prepared.nothing,
         little_evidence=prepared.little,
-        no_gradient=~solution.moved,
+        no_gradient=~solution.reached,
         not_finite=(taken & ~solution.loss_history.isfinite()).any(1),
         not_differentiable=~solution.differentiable,
         reference_shows=shows,

@@ -140,8 +140,12 @@ class Problem:
         kept = torch.cat([preserved.probability for preserved, _ in parts])
         return kept, torch.cat([removed.probability for _, removed in parts])
 
-    def loss(self, images: Images, factors: Factors, progress: float) -> tuple[Tensor, Tensor]:
-        """Return the objective of each image, and whether its weights hold the class.
+    def loss(
+        self, images: Images, factors: Factors, progress: float
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Return the objective of each image, whether its weights hold the class, and the weights.
+
+        The weights are as they are mixed: they take part in the scores and in nothing else.
 
         Args:
             images (Images): The images, blended against the first of their references.
@@ -149,8 +153,9 @@ class Problem:
             progress (float): Share of the steps already done, in [0, 1].
         """
         weights = images.channels.weights(factors)
-        scores = self.scores(images, weights, reference=0)
+        mixed = tuple(own.view_as(own) for own in weights)
+        scores = self.scores(images, mixed, reference=0)
         preserved, removed = images.stakes.read(scores, reference=0).halves()
         blended = Blended(weights, preserved, removed, images.full, progress)
         holds = (preserved.log_odds.detach() >= 0) & (removed.log_odds.detach() < 0)
-        return total_loss(self.terms, blended), holds
+        return total_loss(self.terms, blended), holds, mixed

@@ -9,6 +9,8 @@ What is read off its path stands in :mod:`captum_pcim.core.readout`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
 
 import torch
 from torch import Tensor
@@ -32,7 +34,7 @@ class Solution:
         n_steps (Tensor): Steps taken, of shape (N,).
         n_forwards (Tensor): Forward passes spent, of shape (N,).
         loss_history (Tensor): The objective at each step, (N, n_steps); NaN after the last one.
-        moved (Tensor): Whether any step moved any weight, of shape (N,).
+        reached (Tensor): Whether a gradient of the network reached the weights on any step, (N,).
         differentiable (Tensor): Whether all gradients were finite, of shape (N,).
     """
 
@@ -40,7 +42,7 @@ class Solution:
     n_steps: Tensor
     n_forwards: Tensor
     loss_history: Tensor
-    moved: Tensor
+    reached: Tensor
     differentiable: Tensor
 
 
@@ -54,8 +56,7 @@ class _Trained:
         initial = images.channels.initial_logits(images.inputs)
         self.sizes = [len(own) for own in initial]
         self.shapes = [p.shape[1:] for own in initial for p in own]
-        self.initial = torch.cat([p.detach().flatten(1) for own in initial for p in own], 1)
-        self.flat = self.initial.clone()
+        self.flat = torch.cat([p.detach().flatten(1) for own in initial for p in own], 1)
         self.optimiser = Adam(self.flat, [shape.numel() for shape in self.shapes])
 
     def leaves(self) -> list[Tensor]:
@@ -69,13 +70,9 @@ class _Trained:
         gradient = torch.cat([gradient.flatten(1) for gradient in gradients], 1)
         self.optimiser.step(self.flat, gradient, rate)
 
-    def moved(self) -> Tensor:
-        """Tell which images' logits are no longer as they were, of shape (running,)."""
-        return (self.flat != self.initial).any(1)
-
     def take(self, rows: Tensor) -> None:
         """Keep some of the images."""
-        self.initial, self.flat = self.initial[rows], self.flat[rows]
+        self.flat = self.flat[rows]
         self.optimiser.take(rows)
 
 
@@ -116,30 +113,47 @@ def _moments(settings: Settings, n_references: int, like: Tensor) -> list[_Momen
     ]
 
 
+@dataclass(frozen=True)
+class _Step:
+    """What a step was like, one row per running image.
+
+    Args:
+        loss (Tensor): The objective.
+        reached (Tensor): Whether a gradient of the network, the price's aside, reached the weights.
+        finite (Tensor): Whether all gradients were finite.
+    """
+
+    loss: Tensor
+    reached: Tensor
+    finite: Tensor
+
+
 class _History:
     """What is written down of all images: losses, steps, and the factors of finished ones."""
 
     def __init__(self, n_images: int, n_steps: int, like: Tensor) -> None:
         self.losses = like.new_full((n_images, n_steps), torch.nan)
         self.n_steps = torch.zeros(n_images, dtype=torch.int64, device=like.device)
-        self.moved = torch.zeros(n_images, dtype=torch.bool, device=like.device)
+        self.reached = torch.zeros(n_images, dtype=torch.bool, device=like.device)
         self.differentiable = torch.ones(n_images, dtype=torch.bool, device=like.device)
         self.factors: list[Tensor] = []
-        self.recent: list[Tensor] = []  # losses of the running images, since one has left
+        self.recent: list[_Step] = []  # of the running images, since one has left
         self.n_written = 0  # steps before those
 
-    def add(self, loss: Tensor) -> None:
-        """Note the losses of one step."""
-        self.recent.append(loss)
+    def add(self, step: _Step) -> None:
+        """Note what one step was like."""
+        self.recent.append(step)
 
-    def write_losses(self, rows: Tensor) -> None:
-        """Write down the losses of the steps since an image last left."""
+    def write_steps(self, rows: Tensor) -> None:
+        """Write down what the steps were like since an image last left."""
         if not self.recent:
             return
         n_written, self.n_written = self.n_written, self.n_written + len(self.recent)
-        losses = torch.stack(self.recent, 1).to(self.losses.dtype)
+        losses = torch.stack([step.loss for step in self.recent], 1).to(self.losses.dtype)
         self.losses[rows, n_written : self.n_written] = losses
         self.n_steps[rows] = self.n_written
+        self.reached[rows] |= torch.stack([step.reached for step in self.recent]).any(0)
+        self.differentiable[rows] &= torch.stack([step.finite for step in self.recent]).all(0)
         self.recent = []
 
     def write_factors(self, rows: Tensor, factors: Sequence[Tensor]) -> None:
@@ -177,30 +191,42 @@ class _Run:
             self.history.add(self.improve(images, moment))
         else:  # no step would see what the last one changes
             with torch.no_grad():
-                self.history.add(self.judge(images, self._factors(), moment))
+                loss, _ = self.judge(images, self._factors(), moment)
+            nothing = torch.zeros_like(loss, dtype=torch.bool)
+            self.history.add(_Step(loss, reached=nothing, finite=~nothing))
 
-    def improve(self, images: Images, moment: _Moment) -> Tensor:
-        """Move the weights of all running images once, and return the objective of each."""
+    def improve(self, images: Images, moment: _Moment) -> _Step:
+        """Move the weights of all running images once."""
         leaves = self.trained.leaves()
         factors = images.channels.factors(grouped(leaves, self.trained.sizes))
         ours = [factor for own in factors for factor in own]
         now = [factor.detach().requires_grad_() for factor in ours]
-        loss = self.judge(images, grouped(now, self.sizes), moment)
-        of_factors = self._finite(torch.autograd.grad(loss, now, torch.ones_like(loss)))
-        of_leaves = torch.autograd.grad(ours, leaves, of_factors)
+        loss, mixed = self.judge(images, grouped(now, self.sizes), moment)
+        gradients = torch.autograd.grad(
+            loss, (*mixed, *now), torch.ones_like(loss), materialize_grads=True
+        )
+        of_mixed, of_factors = gradients[: len(mixed)], gradients[len(mixed) :]
+        cleaned = [gradient.nan_to_num(0.0, 0.0, 0.0) for gradient in of_factors]
+        of_leaves = torch.autograd.grad(ours, leaves, cleaned)
         with torch.no_grad():
-            self.ranking.add_gradients(of_factors)
+            self.ranking.add_gradients(cleaned)
             self.trained.descend(of_leaves, moment.rate)
-        return loss.detach()
+        return _Step(
+            loss.detach(),
+            reached=reduce(or_, [gradient.flatten(1).any(1) for gradient in of_mixed]),
+            finite=reduce(and_, [gradient.isfinite().flatten(1).all(1) for gradient in of_factors]),
+        )
 
-    def judge(self, images: Images, factors: Factors, moment: _Moment) -> Tensor:
-        """Return the objective of each image, and remember what the map is read off."""
-        loss, holds = self.problem.loss(images, factors, moment.progress)
+    def judge(
+        self, images: Images, factors: Factors, moment: _Moment
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the objective of each image and the mixed weights, and note what a map needs."""
+        loss, holds, mixed = self.problem.loss(images, factors, moment.progress)
         with torch.no_grad():
             now = [factor.detach() for own in factors for factor in own]
             self.ranking.add(now, moment.share)
             self.holding.add(now, holds, moment.reference, moment.early)
-        return loss
+        return loss, mixed
 
     def drop_finished(self) -> None:
         """Take the images whose weights have come to rest out of the batch."""
@@ -227,14 +253,8 @@ class _Run:
         factors = grouped(history.factors, self.sizes)
         n_steps = history.n_steps
         return Solution(
-            factors, n_steps, 2 * n_steps, history.losses, history.moved, history.differentiable
+            factors, n_steps, 2 * n_steps, history.losses, history.reached, history.differentiable
         )
-
-    def _finite(self, gradients: Sequence[Tensor]) -> list[Tensor]:
-        """Note the images of gradients that are NaN or infinite, which count as zero."""
-        finite = [gradient.isfinite().flatten(1).all(1) for gradient in gradients]
-        self.history.differentiable[self.rows] &= torch.stack(finite).all(0)
-        return [gradient.nan_to_num(0.0, 0.0, 0.0) for gradient in gradients]
 
     def _keep(self, finished: Tensor) -> None:
         """Write down what was found for finished images, given their places among the running."""
@@ -244,8 +264,7 @@ class _Run:
             for ranking, values in zip(order, self.holding.values(), strict=True)
         ]
         self.history.write_factors(self.rows[finished], found)
-        self.history.write_losses(self.rows)
-        self.history.moved[self.rows] = self.trained.moved()
+        self.history.write_steps(self.rows)
 
     def _factors(self) -> Factors:
         with torch.no_grad():

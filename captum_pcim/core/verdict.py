@@ -46,7 +46,7 @@ class Doubts:
     Args:
         no_evidence (Tensor): The image scores as its references do.
         little_evidence (Tensor): Its log-odds differ by less than half a nat from all of theirs.
-        no_gradient (Tensor): The weights never moved.
+        no_gradient (Tensor): No gradient of the network reached the weights on any step.
         not_finite (Tensor): The objective was NaN or infinite at a step.
         not_differentiable (Tensor): The gradient of a pixel was NaN or infinite at a step.
         reference_shows (Tensor): A reference has half of the class's probability or more, of

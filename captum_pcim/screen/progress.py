@@ -46,6 +46,15 @@ class Progress(tqdm):
             self.set_postfix_str(f"{self.failed} failed", refresh=False)
         self.update()
 
+    def leave_out(self) -> None:
+        """Takes one image off those to do: an earlier run has done it."""
+        self.total -= 1
+
+    def close(self) -> None:
+        """Says how the run ended, if there was anything to do."""
+        self.leave = bool(self.total)
+        super().close()
+
 
 class _Lines:
     """A stream that gets each state of the line as a line of its own, as files of logs want."""
