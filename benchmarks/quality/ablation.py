@@ -82,6 +82,7 @@ PATCHES: dict[str, tuple[str, Any]] = {
     "average of all steps": ("readout.MEMORY", 1e9),
     "ties of the average left as they are": ("readout.EVIDENCE", 0.0),
     "values not lifted": ("readout.MOST_LIFT", 0.0),
+    "values below one half left as they are": ("readout.settled", lambda weights: weights),
     "log-odds as they are, whatever the reference shows": (
         "stakes.Stakes.read", lambda stakes, scores, reference: scores,
     ),

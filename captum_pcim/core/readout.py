@@ -14,7 +14,7 @@ ranks it would be the same for a network that knows nothing.
 **Values.** Those of the last step that held the class, with it in the blend and without it in the
 complement: they say how much is needed, where the average has a haze of all that was ever tried.
 Where even the largest is low, because each pixel carries little, all are lifted alike in their
-odds, see :func:`lifted`.
+odds, see :func:`lifted`; what is then still below one half is on its way out, see :func:`settled`.
 
 Order and values are our reading; the paper says that the trained weights are the map.
 """
@@ -114,8 +114,8 @@ class Holding:
         self.last = [torch.where(per_image(taken, now), now, last) for now, last in pairs]
 
     def values(self) -> list[Tensor]:
-        """Return those factors, those of pixels, groups and features lifted."""
-        return [f if f.ndim > 2 and not is_map(f) else lifted(f) for f in self.last]
+        """Return those factors, those of pixels, groups and features lifted and settled."""
+        return [f if f.ndim > 2 and not is_map(f) else settled(lifted(f)) for f in self.last]
 
     def take(self, rows: Tensor) -> None:
         """Keep some of the images."""
@@ -160,6 +160,23 @@ def lifted(weights: Tensor) -> Tensor:
     lift = (TOP_LOGIT - highest).clamp(0, MOST_LIFT)
     lift = per_image(lift, weights)
     return torch.where(lift > 0, (logits + lift).sigmoid(), weights)
+
+
+def settled(weights: Tensor) -> Tensor:
+    r"""Square the odds of weights below one half; those above stay.
+
+    .. math:: \alpha \to \frac{\alpha^2}{\alpha^2 + (1 - \alpha)^2} \quad (\alpha < 1/2).
+
+    All weights begin at one half, so what is below was being given up when the steps ran out. Each
+    of these weights is small, but most pixels have one, and together they are much of a map whose
+    evidence is small. Half of the way is seen, the whole is taken: order and one half stay where
+    they are.
+
+    Args:
+        weights (Tensor): In [0, 1].
+    """
+    kept, left = weights.square(), (1 - weights).square()
+    return torch.where(weights < 0.5, kept / (kept + left), weights)
 
 
 def _standardised(values: Tensor) -> Tensor:
