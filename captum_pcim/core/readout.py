@@ -169,8 +169,7 @@ def settled(weights: Tensor) -> Tensor:
 
     All weights begin at one half, so what is below was being given up when the steps ran out. Each
     of these weights is small, but most pixels have one, and together they are much of a map whose
-    evidence is small. Half of the way is seen, the whole is taken: order and one half stay where
-    they are.
+    evidence is small. No weight changes its rank or its side of one half. The rule is ours.
 
     Args:
         weights (Tensor): In [0, 1].
