@@ -33,6 +33,7 @@ class Numbers:
     evidence: float = 0.03
     top_logit: float = 3.0
     most_lift: float = 4.0
+    settled: float = 2.0
     first_beta: float = 0.8
     second_beta: float = 0.9
     own_share: float = 0.5  # of each logit's own gradient in the size of its step
@@ -99,5 +100,7 @@ def literal_map(log_odds, image: Tensor, references: list[Tensor], numbers: Numb
     order = (average + n.evidence * evidence).flatten().argsort(stable=True)
     lift = (n.top_logit - last.logit().max()).clamp(0, n.most_lift)
     found = torch.empty_like(last).flatten()
-    found[order] = (last.logit() + lift).sigmoid().flatten().sort().values
+    logit = last.logit() + lift
+    logit = torch.where(logit < 0, n.settled * logit, logit)
+    found[order] = logit.sigmoid().flatten().sort().values
     return found.view_as(image)

@@ -43,7 +43,7 @@ def test_without_bins_and_scales_one_gaussian_is_left():
     (nodes,) = grids.zeros(1)
     nodes = torch.randn_like(nodes)
     expected = spread(nodes, Smoothing(2.0).matrices(nodes, (24, 20)))
-    assert torch.equal(grids.logits((nodes,)), expected)
+    assert_close(grids.logits((nodes,)), expected)
 
 
 def test_without_smoothing_nodes_are_pixels():

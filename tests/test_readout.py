@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from captum_pcim.core.readout import in_order_of, lifted
+from captum_pcim.core.readout import in_order_of, lifted, settled
 
 
 def _rows(*values):
@@ -31,6 +31,7 @@ def test_weights_that_reach_the_top_stay_as_they_are():
     assert torch.equal(lifted(weights), weights)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.3, 0.9), min_size=2, max_size=9))
 def test_lifting_keeps_the_ratios_of_odds_and_brings_the_largest_weight_to_the_top(values):
     weights = _rows(values)
@@ -48,3 +49,22 @@ def test_each_image_is_lifted_by_its_own_weights():
 @pytest.mark.parametrize("value", [0.0, 1e-6, 1e-3])
 def test_nothing_is_not_lifted_into_something(value):
     assert lifted(_rows([value, value / 2])).max() < 0.1
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(1e-6, 0.499), min_size=1, max_size=9))
+def test_settling_squares_the_odds_of_weights_below_one_half(values):
+    weights = _rows(values)
+    assert_close(settled(weights).logit(), 2 * weights.logit())
+
+
+def test_weights_of_one_half_and_more_and_of_nothing_are_settled_already():
+    weights = _rows([0.0, 0.5, 0.7, 1.0])
+    assert torch.equal(settled(weights), weights)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(1e-6, 1), min_size=2, max_size=9, unique=True))
+def test_settling_keeps_the_order(values):
+    weights = _rows(values)
+    assert torch.equal(settled(weights).argsort(), weights.argsort())

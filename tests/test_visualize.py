@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from captum_pcim import PCIM, ForwardOnly, visualize
 from captum_pcim.core.objective import LogArea, Preservation, Removal
-from captum_pcim.core.readout import lifted
+from captum_pcim.core.readout import lifted, settled
 from captum_pcim.synthetic.planted import PlantedNetwork
 
 WINDOW = (0.0, 1.0)
@@ -348,9 +348,9 @@ def test_the_path_starts_where_no_pixel_is_preferred():
     assert np.ptp(start) == 0
 
 
-def test_the_map_of_two_steps_has_the_values_after_the_first_lifted():
+def test_the_map_of_two_steps_has_the_values_after_the_first_lifted_and_settled():
     _, _, _, (_, after_one, attributions), _ = _path(2, (0, 1))
-    expected = lifted(torch.from_numpy(after_one)[None])[0].numpy()
+    expected = settled(lifted(torch.from_numpy(after_one)[None]))[0].numpy()
     np.testing.assert_allclose(np.sort(attributions, None), np.sort(expected, None), atol=1e-6)
 
 

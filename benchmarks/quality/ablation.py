@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 from unittest import mock
 
+import torch
 from torch import Tensor
 
 from benchmarks.bootstrap import estimate
@@ -31,6 +32,7 @@ from captum_pcim import (
     Smoothness,
 )
 from captum_pcim.comparison.metrics import Case, localisation_metrics
+from captum_pcim.core.adam import Adam
 from captum_pcim.core.objective import default_objective
 from captum_pcim.synthetic import DEVELOPMENT_SEED, load_cnn
 
@@ -65,8 +67,12 @@ ARGUMENTS: dict[str, dict] = {
 
 # What is no argument: parts of the solver, replaced while a variant runs.
 PATCHES: dict[str, tuple[str, Any]] = {
-    "steps sized by each logit alone (Adam)": ("adam.sizes", lambda second: second.sqrt()),
-    "steps sized by the image alone": ("adam.sizes", lambda second: _over_image(second).sqrt()),
+    "steps sized by each logit alone (Adam)": (
+        "adam.Adam._over_image", lambda adam, correction: _root(adam).mul_(correction),
+    ),
+    "steps sized by the image alone": (
+        "adam.Adam._over_image", lambda *given: _image_alone(*given),
+    ),
     "the map is the last weights that held the class": (
         "solver.in_order_of", lambda ranking, values: values,
     ),
@@ -76,6 +82,7 @@ PATCHES: dict[str, tuple[str, Any]] = {
     "average of all steps": ("readout.MEMORY", 1e9),
     "ties of the average left as they are": ("readout.EVIDENCE", 0.0),
     "values not lifted": ("readout.MOST_LIFT", 0.0),
+    "values below one half left as they are": ("readout.settled", lambda weights: weights),
     "log-odds as they are, whatever the reference shows": (
         "stakes.Stakes.read", lambda stakes, scores, reference: scores,
     ),
@@ -123,8 +130,17 @@ def explained(case: Case) -> Mapping[str, tuple[Tensor, float]]:
     return found
 
 
-def _over_image(second: Tensor) -> Tensor:
-    return second.mean((1, 2, 3), keepdim=True).expand_as(second).clone()
+_over_image = Adam._over_image
+
+
+def _root(adam: Adam) -> Tensor:
+    """The root of each logit's own size, which the solver multiplies by that over the image."""
+    return adam.second.sqrt().sqrt_()
+
+
+def _image_alone(adam: Adam, correction: Tensor) -> Tensor:
+    tiny = torch.finfo(correction.dtype).tiny
+    return _over_image(adam, correction).square() / correction / _root(adam).clamp_min(tiny)
 
 
 def explain(case: Case, method: PCIM, arguments: dict) -> tuple[Tensor, float]:

@@ -16,7 +16,7 @@ from benchmarks.speed.cases import Case, Work
 from benchmarks.speed.timing import in_turn, peak_bytes
 from captum_pcim import PCIM, Background, Blur
 from captum_pcim._errors import describe
-from captum_pcim.core.adam import Adam
+from captum_pcim.core.adam import Adam, moments
 from captum_pcim.synthetic.cnn import SmallResNet
 
 CASES = (Case("small CNN", 1, 96), Case("small CNN", 8, 96), Case("ResNet-50", 1, 224))
@@ -106,12 +106,12 @@ def _updates(n_images: int, device: torch.device) -> tuple[Way, Way]:
     logits = torch.zeros(n_images, 1, 65, 65, device=device, requires_grad=True)
     gradient = torch.randn_like(logits)
     logits.grad = gradient
-    theirs, ours = torch.optim.Adam([logits], foreach=True), Adam([logits], 0.5)
+    flat = logits.detach().flatten(1).clone()
+    theirs, ours = torch.optim.Adam([logits], foreach=True), Adam(flat, [flat.shape[1]], 0.5)
 
-    @torch.no_grad()
     def our_steps() -> None:
-        for _ in range(40):
-            ours.step([logits], [gradient])
+        for of_step in moments(40, flat):
+            ours.step(flat, gradient.flatten(1).clone(), of_step)
 
     return lambda: [theirs.step() for _ in range(40)], our_steps
 

@@ -1,12 +1,43 @@
 """Adam on the blending logits, with steps that keep half of the gradient's proportions."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from captum_pcim.core.averages import shares
+
 BETAS = (0.8, 0.9)
 EPSILON = 1e-8
+
+
+class Moments(NamedTuple):
+    """The numbers of a step, each a tensor of no axes.
+
+    Args:
+        share (Tensor): What its gradient counts in their average.
+        correction (Tensor): Of the size of gradients, whose average began at zero.
+        epsilon (Tensor): Added to that size.
+    """
+
+    share: Tensor
+    correction: Tensor
+    epsilon: Tensor
+
+
+def moments(n_steps: int, like: Tensor) -> list[Moments]:
+    """Return the numbers of each step.
+
+    Args:
+        n_steps (int): How many.
+        like (Tensor): Of the dtype and on the device of the logits.
+    """
+    share = shares(BETAS[0], n_steps, like)
+    correction = (shares(BETAS[1], n_steps, like) / (1 - BETAS[1])).sqrt_()
+    # Added before the correction, as in the paper's efficient order of computation.
+    epsilon = EPSILON * correction
+    return [Moments(*own) for own in zip(share, correction, epsilon, strict=True)]
 
 
 class Adam:
@@ -19,55 +50,44 @@ class Adam:
     Args:
         logits (Tensor): Of shape (N, logits), one row per image.
         widths (sequence of int): Of the grids that stand side by side in a row.
+        learning_rate (float): Step size in logits.
     """
 
-    def __init__(self, logits: Tensor, widths: Sequence[int]) -> None:
+    def __init__(self, logits: Tensor, widths: Sequence[int], learning_rate: float) -> None:
         self.widths = list(widths)
+        self.learning_rate = learning_rate
         self.first = torch.zeros_like(logits)
         self.second = torch.zeros_like(logits)
-        # Made on the device: a copy from the host would have it waited for.
-        grids = [torch.full((width,), i, device=logits.device) for i, width in enumerate(widths)]
-        self.grid = torch.cat(grids)
+        self.tiny = logits.new_full((), torch.finfo(logits.dtype).tiny)
+        # Column by column, in which order a sum over many rows is a fast product of matrices.
+        self.grids = torch.block_diag(*(logits.new_ones(1, width) for width in widths)).T
 
-    def step(self, logits: Tensor, gradient: Tensor, rate: Tensor) -> None:
-        """Update the logits in place. Gradients that are not finite count as zero.
+    def step(self, logits: Tensor, gradient: Tensor, moments: Moments) -> None:
+        """Update the logits in place.
 
         Args:
             logits (Tensor): Of shape (N, logits).
-            gradient (Tensor): Of the same shape.
-            rate (Tensor): One number, from :func:`rates`.
+            gradient (Tensor): Of the same shape, finite. Its memory is used up.
+            moments (Moments): The step's, from :func:`moments`.
         """
-        gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
-        self.first.lerp_(gradient, 1 - BETAS[0])
+        self.first.lerp_(gradient, moments.share)
         self.second.lerp_(gradient.square_(), 1 - BETAS[1])
-        scale = self._sizes().add_(EPSILON)
-        logits.addcdiv_(self.first * rate, scale, value=-1)
+        over_image = self._over_image(moments.correction)
+        sizes = self.second.sqrt().sqrt_()
+        torch.addcmul(moments.epsilon, sizes, over_image, out=sizes)
+        logits.addcdiv_(self.first, sizes, value=-self.learning_rate)
 
     def take(self, rows: Tensor) -> None:
         """Keep the state of some of the images."""
         self.first, self.second = self.first[rows], self.second[rows]
 
-    def _sizes(self) -> Tensor:
-        """The geometric mean of each gradient's size and the size over its image and grid.
+    def _over_image(self, correction: Tensor) -> Tensor:
+        """The root of the gradient's size over each image and grid, at each of their logits.
 
-        Zeros, as groups have that are not in the image, do not count.
+        Zeros, as of groups that are not in the image and of intensities that are not nearby, do not
+        count.
         """
-        grids = self.second.split(self.widths, 1)
-        sums = torch.stack([grid.sum(1) for grid in grids], 1)
-        n_moving = torch.stack([grid.count_nonzero(1) for grid in grids], 1).clamp_min_(1)
-        over_image = (sums / n_moving).sqrt_()
-        return self.second.sqrt().mul_(over_image[:, self.grid]).sqrt_()
-
-
-def rates(learning_rate: float, n_steps: int, like: Tensor) -> list[Tensor]:
-    """Return the rate of each step, without the bias of averages that began at zero.
-
-    Args:
-        learning_rate (float): Step size in logits.
-        n_steps (int): How many.
-        like (Tensor): Of the dtype and on the device of the logits.
-    """
-    corrections = (
-        (1 - BETAS[1] ** step) ** 0.5 / (1 - BETAS[0] ** step) for step in range(1, n_steps + 1)
-    )
-    return [like.new_full((), learning_rate * correction) for correction in corrections]
+        n_moving = torch.addmm(self.tiny, self.second.sign(), self.grids)
+        roots = (self.second @ self.grids / n_moving).sqrt_().sqrt_().mul_(correction)
+        parts = zip(roots.split(1, 1), self.widths, strict=True)
+        return torch.cat([root.expand(-1, width) for root, width in parts], 1)

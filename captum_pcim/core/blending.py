@@ -65,15 +65,18 @@ class _Both(torch.autograd.Function):
     def forward(ctx: Any, inputs: Tensor, reference: Tensor, weights: Tensor) -> Tensor:
         ctx.save_for_backward(inputs, reference)
         ctx.shape = weights.shape
-        return torch.cat(
-            [torch.lerp(reference, inputs, weights), torch.lerp(inputs, reference, weights)]
-        )
+        rows = inputs.new_empty(2 * len(inputs), *inputs.shape[1:])
+        kept, removed = rows.chunk(2)
+        torch.lerp(reference, inputs, weights, out=kept)
+        torch.lerp(inputs, reference, weights, out=removed)
+        return rows
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
         inputs, reference = ctx.saved_tensors
         kept, removed = gradient.chunk(2)
-        return None, None, ((kept - removed) * (inputs - reference)).sum_to_size(ctx.shape)
+        by_pixel = (kept - removed).mul_(inputs - reference)
+        return None, None, by_pixel.sum_to_size(ctx.shape)
 
 
 def isolate(inputs: Tensor, reference: Tensor) -> Tensor:

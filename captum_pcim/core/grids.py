@@ -43,6 +43,9 @@ class Grids:
         self.matrices = [
             _weighted(smoothing.matrices(like, spatial, scale), weight) for scale, weight in scales
         ]
+        last = [own[-1].T for own in self.matrices if own]
+        self.other_axes = [own[:-1] for own in self.matrices]
+        self.last_axis = torch.cat(last) if last else None
         self.n_bins = smoothing.n_bins if self.sigma > 0 else 0
         self.bin_matrices = _weighted(smoothing.matrices(like, spatial), INTENSITY_WEIGHT)
         self._bins: dict[int, Tensor] = {}  # by the number of maps, made when first needed
@@ -63,12 +66,18 @@ class Grids:
 
     def logits(self, nodes: tuple[Tensor, ...]) -> Tensor:
         """Return the logits of the pixels, (N, maps, *spatial), from those of the nodes."""
-        terms = [spread(*pair) for pair in zip(nodes, self.matrices, strict=False)]
-        if self.n_bins:
-            n_maps = nodes[0].shape[1]
-            spreads = spread(nodes[-1], self.bin_matrices).unflatten(1, (n_maps, self.n_bins))
-            terms.append((spreads * self._shares(n_maps)).sum(2))
-        return sum(terms[1:], terms[0])
+        if self.last_axis is None:
+            return nodes[0]
+        # Side by side the spatial grids go along the last axis at once, which adds them up.
+        of_space = [spread(*pair) for pair in zip(nodes, self.other_axes, strict=False)]
+        columns = torch.cat(of_space, -1)
+        if not self.n_bins:
+            return columns @ self.last_axis
+        n_maps = nodes[0].shape[1]
+        by_bin = spread(nodes[-1], self.bin_matrices).unflatten(1, (n_maps, self.n_bins))
+        of_bins = (by_bin * self._shares(n_maps)).sum(2)
+        rows = columns.flatten(0, -2)
+        return torch.addmm(of_bins.flatten(0, -2), rows, self.last_axis).view_as(of_bins)
 
     def middle(self) -> "Grids":
         """Return the middle one of the Gaussians as the only grid."""

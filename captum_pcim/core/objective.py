@@ -64,7 +64,7 @@ class Preservation:
 
     def __call__(self, blended: Blended) -> Tensor:
         """Return `weight * softplus(-log_odds)` of the blend."""
-        return self.weight * F.softplus(-blended.preserved.log_odds)
+        return _times(self.weight, F.softplus(-blended.preserved.log_odds))
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Removal:
 
     def __call__(self, blended: Blended) -> Tensor:
         """Return `weight * softplus(log_odds)` of the complement."""
-        return self.weight * F.softplus(blended.removed.log_odds)
+        return _times(self.weight, F.softplus(blended.removed.log_odds))
 
 
 @dataclass(frozen=True)
@@ -207,6 +207,11 @@ def _checked(loss: Tensor, term: Term, blended: Blended) -> Tensor:
             f"got {came}"
         )
     return loss
+
+
+def _times(weight: float, loss: Tensor) -> Tensor:
+    """Weigh a loss, at no cost where the weight is 1."""
+    return loss if weight == 1 else weight * loss
 
 
 def mean_weight(weights: tuple[Tensor, ...]) -> Tensor:

@@ -14,18 +14,20 @@ ranks it would be the same for a network that knows nothing.
 **Values.** Those of the last step that held the class, with it in the blend and without it in the
 complement: they say how much is needed, where the average has a haze of all that was ever tried.
 Where even the largest is low, because each pixel carries little, all are lifted alike in their
-odds, see :func:`lifted`.
+odds, see :func:`lifted`; what is then still below one half is on its way out, see :func:`settled`.
 
 Order and values are our reading; the paper says that the trained weights are the map.
 """
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate
+from functools import reduce
+from operator import and_
 
 import torch
 from torch import Tensor
 
+from captum_pcim.core.averages import shares
 from captum_pcim.core.channels import (
     GroupedChannels,
     PixelChannels,
@@ -49,7 +51,7 @@ class Ranking:
         self.gradients = [torch.zeros_like(factor) for factor in factors]
 
     def add(self, factors: Sequence[Tensor], share: Tensor) -> None:
-        """Average the factors of one step in, with its share from :func:`shares`."""
+        """Average the factors of one step in, with its share from :func:`ranking_shares`."""
         for average, factor in zip(self.average, factors, strict=True):
             average.lerp_(factor, share)
 
@@ -90,47 +92,45 @@ class Holding:
     """The factors of the last step that held the class, from the time the optimisation settled."""
 
     def __init__(self, factors: Sequence[Tensor], n_references: int) -> None:
-        n_images, device = len(factors[0]), factors[0].device
-        # By reference and image, at the last step that blended against it.
-        self.holds = torch.ones(n_references, n_images, dtype=torch.bool, device=device)
+        # By reference, at the last step that blended against it.
+        self.holds = n_references * [torch.ones_like(factors[0].flatten(1)[:, 0], dtype=torch.bool)]
         self.last = list(factors)
 
-    def add(
-        self, factors: Sequence[Tensor], holds: Tensor, reference: Tensor, early: Tensor
-    ) -> None:
+    def add(self, factors: Sequence[Tensor], holds: Tensor, reference: int, *, early: bool) -> None:
         """Take the factors of one step where they come early, or hold with every reference.
 
         Args:
             factors (sequence of Tensor): Those of the step.
             holds (Tensor): Whether they hold the class, of shape (N,).
-            reference (Tensor): True for the reference they were blended against, of shape (R, 1).
-            early (Tensor): Whether the optimisation has not settled yet, one truth value.
+            reference (int): Which one they were blended against.
+            early (bool): Whether the optimisation has not settled yet.
         """
-        self.holds = torch.where(reference, holds, self.holds)
-        taken = self.holds.all(0) | early
+        self.holds[reference] = holds
+        if early:
+            self.last = list(factors)
+            return
+        taken = reduce(and_, self.holds)
         pairs = zip(factors, self.last, strict=True)
         self.last = [torch.where(per_image(taken, now), now, last) for now, last in pairs]
 
     def values(self) -> list[Tensor]:
-        """Return those factors, those of pixels, groups and features lifted."""
-        return [f if f.ndim > 2 and not is_map(f) else lifted(f) for f in self.last]
+        """Return those factors, those of pixels, groups and features lifted and settled."""
+        return [f if f.ndim > 2 and not is_map(f) else settled(lifted(f)) for f in self.last]
 
     def take(self, rows: Tensor) -> None:
         """Keep some of the images."""
-        self.holds = self.holds[:, rows]
+        self.holds = [holds[rows] for holds in self.holds]
         self.last = [last[rows] for last in self.last]
 
 
-def shares(n_steps: int, like: Tensor) -> list[Tensor]:
-    """Return the share of each step in the moving average of those until then.
+def ranking_shares(n_steps: int, like: Tensor) -> Tensor:
+    """Return the share of each step in the average that ranks the pixels.
 
     Args:
         n_steps (int): How many.
         like (Tensor): Of the dtype and on the device of the factors.
     """
-    fading = math.exp(-1 / (MEMORY * n_steps))
-    weights = accumulate(range(n_steps), lambda weight, _: 1 + fading * weight, initial=0.0)
-    return [like.new_full((), 1 / weight) for weight in list(weights)[1:]]
+    return shares(math.exp(-1 / (MEMORY * n_steps)), n_steps, like)
 
 
 def in_order_of(ranking: Tensor, values: Tensor) -> Tensor:
@@ -160,6 +160,22 @@ def lifted(weights: Tensor) -> Tensor:
     lift = (TOP_LOGIT - highest).clamp(0, MOST_LIFT)
     lift = per_image(lift, weights)
     return torch.where(lift > 0, (logits + lift).sigmoid(), weights)
+
+
+def settled(weights: Tensor) -> Tensor:
+    r"""Square the odds of weights below one half; those above stay.
+
+    .. math:: \alpha \to \frac{\alpha^2}{\alpha^2 + (1 - \alpha)^2} \quad (\alpha < 1/2).
+
+    All weights begin at one half, so what is below was being given up when the steps ran out. Each
+    of these weights is small, but most pixels have one, and together they are much of a map whose
+    evidence is small. No weight changes its rank or its side of one half. The rule is ours.
+
+    Args:
+        weights (Tensor): In [0, 1].
+    """
+    kept, left = weights.square(), (1 - weights).square()
+    return torch.where(weights < 0.5, kept / (kept + left), weights)
 
 
 def _standardised(values: Tensor) -> Tensor:

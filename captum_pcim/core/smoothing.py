@@ -117,11 +117,15 @@ def spread(logits: Tensor, matrices: Sequence[Tensor]) -> Tensor:
     Returns:
         Tensor: Smooth logits of shape (N, C, *spatial).
     """
-    for axis, matrix in enumerate(matrices, start=2):
-        if axis == logits.ndim - 1:
-            logits = logits @ matrix.T
-        elif axis == logits.ndim - 2:
-            logits = matrix @ logits
-        else:
-            logits = torch.movedim(torch.movedim(logits, axis, -1) @ matrix.T, -1, axis)
+    for axis, matrix in reversed([*enumerate(matrices, start=2)]):
+        logits = _along(axis, matrix, logits)
     return logits
+
+
+def _along(axis: int, matrix: Tensor, logits: Tensor) -> Tensor:
+    if axis < logits.ndim - 1:
+        return (matrix @ logits.movedim(axis, -2)).movedim(-2, axis)
+    # By images, which need not lie side by side in memory: matmul would copy them first.
+    rows = logits.flatten(1, -2)
+    spread_rows = torch.bmm(rows, matrix.T.expand(len(rows), -1, -1))
+    return spread_rows.view(*logits.shape[:-1], len(matrix))

@@ -10,16 +10,16 @@ What is read off its path stands in :mod:`captum_pcim.core.readout`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from operator import and_, or_
+from operator import add, or_
 
 import torch
 from torch import Tensor
 
-from captum_pcim.core.adam import Adam, rates
+from captum_pcim.core.adam import Adam, Moments, moments
 from captum_pcim.core.channels import Factors, grouped
 from captum_pcim.core.objective import mean_weight
 from captum_pcim.core.problem import Images, Problem, Settings
-from captum_pcim.core.readout import Holding, Ranking, in_order_of, shares
+from captum_pcim.core.readout import Holding, Ranking, in_order_of, ranking_shares
 
 CHECK_EVERY = 5
 SETTLING = 2 / 3  # of the steps are done before weights must hold the class to be the last
@@ -52,14 +52,15 @@ Solve = Callable[[Problem, Images, Settings, Callable[..., object]], Solution]
 class _Trained:
     """The logits of the running images side by side, and the optimiser that moves them."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, learning_rate: float) -> None:
         initial = images.channels.initial_logits(images.inputs)
         self.sizes = [len(own) for own in initial]
         self.shapes = [p.shape[1:] for own in initial for p in own]
         self.dtypes = [p.dtype for own in initial for p in own]
         # Of the widest of their dtypes, where inputs are of several.
         self.flat = torch.cat([p.detach().flatten(1) for own in initial for p in own], 1)
-        self.optimiser = Adam(self.flat, [shape.numel() for shape in self.shapes])
+        widths = [shape.numel() for shape in self.shapes]
+        self.optimiser = Adam(self.flat, widths, learning_rate)
 
     def leaves(self) -> list[Tensor]:
         """Return the logits of each grid, to be differentiated by."""
@@ -69,10 +70,10 @@ class _Trained:
             for part, shape, dtype in zip(parts, self.shapes, self.dtypes, strict=True)
         ]
 
-    def descend(self, gradients: Sequence[Tensor], rate: Tensor) -> None:
+    def descend(self, gradients: Sequence[Tensor], moments: Moments) -> None:
         """Take one step down the gradient of a loss with respect to the leaves."""
         gradient = torch.cat([gradient.flatten(1) for gradient in gradients], 1)
-        self.optimiser.step(self.flat, gradient, rate)
+        self.optimiser.step(self.flat, gradient, moments)
 
     def take(self, rows: Tensor) -> None:
         """Keep some of the images."""
@@ -86,35 +87,19 @@ class _Moment:
 
     Args:
         progress (float): Share of the steps already done, in [0, 1].
-        rate (Tensor): Of the optimiser, one number.
+        adam (Moments): The numbers of the optimiser.
         share (Tensor): Of this step's weights in their average, one number.
-        early (Tensor): Whether the optimisation has not settled yet, one truth value.
-        reference (Tensor): True for the reference that is blended against, of shape (R, 1).
     """
 
     progress: float
-    rate: Tensor
+    adam: Moments
     share: Tensor
-    early: Tensor
-    reference: Tensor
 
 
-def _moments(settings: Settings, n_references: int, like: Tensor) -> list[_Moment]:
-    n_steps = settings.n_steps
-    rate = rates(settings.learning_rate, n_steps, like)
-    share = shares(n_steps, like)
-    no, yes = (torch.full((), known, device=like.device) for known in (False, True))
-    reference = torch.eye(n_references, dtype=torch.bool, device=like.device).unsqueeze(2).unbind()
-    return [
-        _Moment(
-            progress=step / (n_steps - 1),
-            rate=rate[step],
-            share=share[step],
-            early=yes if step < SETTLING * n_steps else no,
-            reference=reference[settings.reference_at(step, n_references)],
-        )
-        for step in range(n_steps)
-    ]
+def _moments(n_steps: int, like: Tensor) -> list[_Moment]:
+    progress = [step / (n_steps - 1) for step in range(n_steps)]
+    of_steps = zip(progress, moments(n_steps, like), ranking_shares(n_steps, like), strict=True)
+    return [_Moment(*own) for own in of_steps]
 
 
 @dataclass(frozen=True)
@@ -122,14 +107,18 @@ class _Step:
     """What a step was like, one row per running image.
 
     Args:
+        factors (list of Tensor): Those of the weights that were blended.
+        holds (Tensor): Whether they hold the class.
         loss (Tensor): The objective.
         reached (Tensor): Whether a gradient of the network, the price's aside, reached the weights.
-        finite (Tensor): Whether all gradients were finite.
+        total (Tensor): Sum of the gradient, which is finite where all of it is.
     """
 
+    factors: list[Tensor]
+    holds: Tensor
     loss: Tensor
     reached: Tensor
-    finite: Tensor
+    total: Tensor
 
 
 class _History:
@@ -141,23 +130,24 @@ class _History:
         self.reached = torch.zeros(n_images, dtype=torch.bool, device=like.device)
         self.differentiable = torch.ones(n_images, dtype=torch.bool, device=like.device)
         self.factors: list[Tensor] = []
-        self.recent: list[_Step] = []  # of the running images, since one has left
+        # Of the running images since one has left: loss, reached and total of each step.
+        self.recent: list[tuple[Tensor, Tensor, Tensor]] = []
         self.n_written = 0  # steps before those
 
     def add(self, step: _Step) -> None:
         """Note what one step was like."""
-        self.recent.append(step)
+        self.recent.append((step.loss, step.reached, step.total))
 
     def write_steps(self, rows: Tensor) -> None:
         """Write down what the steps were like since an image last left."""
         if not self.recent:
             return
         n_written, self.n_written = self.n_written, self.n_written + len(self.recent)
-        losses = torch.stack([step.loss for step in self.recent], 1).to(self.losses.dtype)
-        self.losses[rows, n_written : self.n_written] = losses
+        losses, reached, totals = (torch.stack(own, 1) for own in zip(*self.recent, strict=True))
+        self.losses[rows, n_written : self.n_written] = losses.to(self.losses.dtype)
         self.n_steps[rows] = self.n_written
-        self.reached[rows] |= torch.stack([step.reached for step in self.recent]).any(0)
-        self.differentiable[rows] &= torch.stack([step.finite for step in self.recent]).all(0)
+        self.reached[rows] |= reached.any(1)
+        self.differentiable[rows] &= totals.isfinite().all(1)
         self.recent = []
 
     def write_factors(self, rows: Tensor, factors: Sequence[Tensor]) -> None:
@@ -176,28 +166,29 @@ class _Run:
         self.images = images
         self.settings = settings
         like, n_references = images.inputs[0], len(images.references)
-        self.trained = _Trained(images)
+        self.trained = _Trained(images, settings.learning_rate)
         factors = self._factors()
         self.sizes = [len(own) for own in factors]  # the number of factors of each input
         flat = [factor for own in factors for factor in own]
         self.ranking, self.holding = Ranking(flat), Holding(flat, n_references)
-        self.moments = _moments(settings, n_references, like)
+        self.moments = _moments(settings.n_steps, like)
         self.against = [images.against(reference) for reference in range(n_references)]
         self.history = _History(len(images), settings.n_steps, like)
         self.rows = torch.arange(len(images), device=like.device)
         self.before = images.channels.weights(factors) if settings.tolerance > 0 else ()
+        self.one = like.new_ones(())
 
-    def step(self, step: int) -> None:
-        """Improve all running images once."""
-        images = self.against[self.settings.reference_at(step, len(self.against))]
-        moment = self.moments[step]
-        if step + 1 < self.settings.n_steps:
-            self.history.add(self.improve(images, moment))
-        else:  # no step would see what the last one changes
-            with torch.no_grad():
-                loss, _ = self.judge(images, self._factors(), moment)
-            nothing = torch.zeros_like(loss, dtype=torch.bool)
-            self.history.add(_Step(loss, reached=nothing, finite=~nothing))
+    def step(self, number: int) -> None:
+        """Improve all running images once, and note what a map needs."""
+        n_steps, n_references = self.settings.n_steps, len(self.against)
+        reference = self.settings.reference_at(number, n_references)
+        images, moment = self.against[reference], self.moments[number]
+        # No step would see what the last one changes.
+        step = (self.improve if number + 1 < n_steps else self.see)(images, moment)
+        self.ranking.add(step.factors, moment.share)
+        early = number < SETTLING * n_steps
+        self.holding.add(step.factors, step.holds, reference, early=early)
+        self.history.add(step)
 
     def improve(self, images: Images, moment: _Moment) -> _Step:
         """Move the weights of all running images once."""
@@ -205,32 +196,33 @@ class _Run:
         factors = images.channels.factors(grouped(leaves, self.trained.sizes))
         ours = [factor for own in factors for factor in own]
         now = [factor.detach().requires_grad_() for factor in ours]
-        loss, mixed = self.judge(images, grouped(now, self.sizes), moment)
+        loss, holds, mixed = self.problem.loss(images, grouped(now, self.sizes), moment.progress)
         gradients = torch.autograd.grad(
-            loss, (*mixed, *now), torch.ones_like(loss), materialize_grads=True
+            loss, (*mixed, *now), self.one.expand_as(loss), materialize_grads=True
         )
         of_mixed, of_factors = gradients[: len(mixed)], gradients[len(mixed) :]
         cleaned = [gradient.nan_to_num(0.0, 0.0, 0.0) for gradient in of_factors]
         of_leaves = torch.autograd.grad(ours, leaves, cleaned)
         with torch.no_grad():
             self.ranking.add_gradients(cleaned)
-            self.trained.descend(of_leaves, moment.rate)
+            self.trained.descend(of_leaves, moment.adam)
         return _Step(
+            [factor.detach() for factor in ours],
+            holds,
             loss.detach(),
             reached=reduce(or_, [gradient.flatten(1).any(1) for gradient in of_mixed]),
-            finite=reduce(and_, [gradient.isfinite().flatten(1).all(1) for gradient in of_factors]),
+            total=reduce(add, [gradient.flatten(1).sum(1) for gradient in of_factors]),
         )
 
-    def judge(
-        self, images: Images, factors: Factors, moment: _Moment
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return the objective of each image and the mixed weights, and note what a map needs."""
-        loss, holds, mixed = self.problem.loss(images, factors, moment.progress)
-        with torch.no_grad():
-            now = [factor.detach() for own in factors for factor in own]
-            self.ranking.add(now, moment.share)
-            self.holding.add(now, holds, moment.reference, moment.early)
-        return loss, mixed
+    @torch.no_grad()
+    def see(self, images: Images, moment: _Moment) -> _Step:
+        """Look at the weights of all running images and leave them as they are."""
+        factors = self._factors()
+        loss, holds, _ = self.problem.loss(images, factors, moment.progress)
+        ours = [factor for own in factors for factor in own]
+        return _Step(
+            ours, holds, loss, reached=torch.zeros_like(holds), total=torch.zeros_like(loss)
+        )
 
     def drop_finished(self) -> None:
         """Take the images whose weights have come to rest out of the batch."""

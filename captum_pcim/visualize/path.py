@@ -38,7 +38,8 @@ def plot_path(
     The upper row shows the weights alpha, 0 to 1, the lower the blends
     :math:`b + \alpha (x - b)` with the share of the image that they keep. The last column is the
     map that `pcim.attribute` returns. It is no further step: the last weights that held the class
-    are dealt out in the order of their average over the steps, and lifted where all are low.
+    are dealt out in the order of their average over the steps, lifted where all are low, and
+    settled below one half.
 
     Args:
         pcim: With its own objective, references and smoothing.
