@@ -311,6 +311,30 @@ def test_independent_sigmoids_give_the_map_of_their_logits():
     assert torch.allclose(sigmoids.attribute(inputs, target=1), expected, atol=5e-2)
 
 
+@pytest.mark.parametrize(
+    ("forward_func", "kind"),
+    [
+        (lambda x: (4 * net(x)).sigmoid(), "binary_probabilities"),
+        (lambda x: (4 * net(x)[:, 1]).sigmoid(), "probabilities"),
+        (lambda x: (40 * net(x)).softmax(1), "probabilities"),
+        (lambda x: net(x).half().sigmoid(), "binary_probabilities"),
+    ],
+    ids=["sigmoids", "one sigmoid", "softmax that underflows", "half precision"],
+)
+def test_probabilities_that_are_1_to_the_last_digit_are_told(forward_func, kind):
+    target = 1 if forward_func(bright_images(1)).ndim == 2 else None
+    with pytest.warns(PCIMWarning, match=r"^score: the probabilities of images \[0, 1\] are 1 to"):
+        PCIM(forward_func, score=kind).attribute(bright_images(2), target=target, n_steps=4)
+
+
+def test_probabilities_near_1_are_not_told():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*last digits", category=PCIMWarning)
+        for forward_func in (lambda x: net(x).sigmoid(), lambda x: net(x).softmax(1)):
+            kind = "probabilities" if forward_func(images(1)).sum() == 1 else "binary_probabilities"
+            PCIM(forward_func, score=kind).attribute(bright_images(2), target=1, n_steps=4)
+
+
 # References and evidence
 
 

@@ -32,6 +32,7 @@ from captum_pcim.core.scores import (
     Scores,
     between,
     check_meaning,
+    is_rounded_up,
     read_scores,
     select_classes,
     tempered,
@@ -107,6 +108,7 @@ class _Prepared:
         reference_odds (Tensor): Calibrated log-odds of the references, of shape (N, R).
         nothing (Tensor): Where nothing can be evidence, of shape (N,).
         little (Tensor): Where there is little that can be, of shape (N,).
+        rounded (Tensor): Where the probability is 1 to its last digits, of shape (N,).
         n_forwards (Tensor): Passes spent on each image, of shape (N,).
     """
 
@@ -115,6 +117,7 @@ class _Prepared:
     reference_odds: Tensor
     nothing: Tensor
     little: Tensor
+    rounded: Tensor
     n_forwards: Tensor
 
 
@@ -222,7 +225,8 @@ class _Explainer:
             images, odds, spent = with_other_references(self.problem, images, odds, nothing)
             n_forwards = n_forwards + spent
         images = replace(images, stakes=Stakes.between(odds, images.full.log_odds))
-        return _Prepared(images, classes, odds, nothing, little, n_forwards)
+        rounded = is_rounded_up(scores, classes, self.problem.score)
+        return _Prepared(images, classes, odds, nothing, little, rounded, n_forwards)
 
     def _diagnose(
         self, prepared: _Prepared, solution: Solution, weights: Maps, doubts: Doubts
@@ -280,6 +284,7 @@ def _doubts(prepared: _Prepared, solution: Solution, weights: Maps, kind: ScoreK
     return Doubts(
         no_evidence=prepared.nothing,
         little_evidence=prepared.little,
+        rounded_up=prepared.rounded,
         no_gradient=~solution.reached,
         not_finite=(taken & ~solution.loss_history.isfinite()).any(1),
         not_differentiable=~solution.differentiable,

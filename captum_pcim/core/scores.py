@@ -240,6 +240,26 @@ def _check_probabilities(
         )
 
 
+def is_rounded_up(scores: Tensor, classes: Tensor, kind: ScoreKind) -> Tensor:
+    """Tell which images' probability is 1 to its last digits: what it lacks has no gradient left.
+
+    Args:
+        scores (Tensor): As the network returned them, of shape (N, K).
+        classes (Tensor): The class of each image, of shape (N,).
+        kind (str): What scores mean.
+
+    Returns:
+        Tensor: True or False, of shape (N,).
+    """
+    own = scores.gather(1, classes.unsqueeze(1)).squeeze(1)
+    if kind == "probabilities" and scores.shape[1] > 1:
+        others = scores.scatter(1, classes.unsqueeze(1), 0.0).sum(1)
+        return others < torch.finfo(scores.dtype).tiny
+    if kind in ("probabilities", "binary_probabilities"):
+        return own > 1 - 4 * torch.finfo(scores.dtype).eps
+    return torch.zeros_like(own, dtype=torch.bool)
+
+
 def _warn_of_kind(said: str, looks_like: str, kind: str, how: str = "") -> None:
     warn(
         f'score: "{said}" was said or is the default, but the scores look like {looks_like}; if '

@@ -15,6 +15,7 @@ _VERDICTS = {
     "no_evidence": "nothing can be evidence: the image scores as its references do",
     "no_gradient": "no gradient reached the weights",
     "not_finite": "scores of blends were not finite",
+    "rounded_up": "the probability is 1 to its last digits, which leaves no gradient",
     "not_differentiable": "gradients of some pixels were not finite",
     "reference_shows": "a reference already shows the class",
     "empty": "empty: next to no weight above one half",
@@ -29,6 +30,9 @@ _WARNINGS = {
     "maps show nothing (pass gradients=ForwardOnly(...) to do without)",
     "not_finite": "forward_func: scores of blends of {images} were NaN or infinite; those steps "
     "are lost, and the maps are less certain",
+    "rounded_up": "score: the probabilities of {images} are 1 to their last digits; what they "
+    "lack, and its gradient, is lost, and the maps may miss what the class needs (let forward_func "
+    'return logits and pass score="logits" or "binary_logits", or pass double precision)',
     "not_differentiable": "forward_func: gradients of {images} were NaN or infinite for some "
     "pixels; they count as zero there, and the maps may miss what these pixels show",
     "little_evidence": "inputs: the log-odds of {images} differ by less than 0.5 between the image "
@@ -46,6 +50,7 @@ class Doubts:
     Args:
         no_evidence (Tensor): The image scores as its references do.
         little_evidence (Tensor): Its log-odds differ by less than half a nat from all of theirs.
+        rounded_up (Tensor): The probability is 1 to its last digits.
         no_gradient (Tensor): No gradient of the network reached the weights on any step.
         not_finite (Tensor): The objective was NaN or infinite at a step.
         not_differentiable (Tensor): The gradient of a pixel was NaN or infinite at a step.
@@ -58,6 +63,7 @@ class Doubts:
 
     no_evidence: Tensor
     little_evidence: Tensor
+    rounded_up: Tensor
     no_gradient: Tensor
     not_finite: Tensor
     not_differentiable: Tensor
