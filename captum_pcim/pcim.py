@@ -14,6 +14,7 @@ from captum_pcim._compat import (
     like_inputs,
     log_usage,
 )
+from captum_pcim.core.buffers import buffers_kept
 from captum_pcim.core.call import (
     Call,
     made_channels,
@@ -38,7 +39,7 @@ from captum_pcim.core.gradients import Gradients, check_gradients, takes_integer
 from captum_pcim.core.network import CallArguments, Choice, Network, frozen_view, outer_autocast
 from captum_pcim.core.objective import Term, default_objective
 from captum_pcim.core.random_state import own_random_state
-from captum_pcim.core.reachable import buffers_kept, check_mode
+from captum_pcim.core.reachable import check_mode
 from captum_pcim.core.references import Reference, default_references
 from captum_pcim.core.scores import DEFAULT_KIND, ScoreKind, kind_of_scores
 from captum_pcim.core.smoothing import Smoothing

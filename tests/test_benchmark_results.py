@@ -73,13 +73,13 @@ def test_markdown_shows_the_rows_and_columns_asked_for_under_their_names():
 def test_a_page_is_filled_from_the_result_files_and_from_nothing_else():
     text = (
         "a <!-- result: quality/development_fluorescence; PCIM; mass accuracy ↑ -->9<!-- end --> b"
-        "\n<!-- results: speed/early_stop\ncolumns: tolerance; passes saved = saved\n"
+        "\n<!-- results: speed/early_stop\ncolumns: setting; passes saved = saved\n"
         "without: origin\n-->\nold\n<!-- end results -->\nc"
     )
     once = page.filled(text)
     mass = read("quality/development_fluorescence").column("mass accuracy ↑")["PCIM"]
     assert f"-->{mass.figure}<!-- end --> b" in once
-    assert "old" not in once and "| tolerance | saved |" in once and once.endswith("\nc")
+    assert "old" not in once and "| setting | saved |" in once and once.endswith("\nc")
     assert page.filled(once) == once
 
 

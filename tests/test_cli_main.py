@@ -70,7 +70,8 @@ def test_folders_are_explained_and_compared_where_there_is_no_fcntl(pictures, co
         *command, "--model", "screen_networks:Linear", "--images", pictures,
         "--stains", "{image}_{stain}.png", "DNA", "ER", "--out", pictures / "out",
     )  # fmt: skip
-    assert (ended.returncode, ended.stderr) == (0, "")
+    told = [line for line in ended.stderr.splitlines() if "images/s" not in line]
+    assert (ended.returncode, told) == (0, [])
     assert (pictures / "out" / table).is_file()
 
 

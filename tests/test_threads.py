@@ -50,6 +50,37 @@ def test_a_call_that_ends_leaves_the_random_state_to_the_calls_that_still_run():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_threads_give_the_buffers_of_a_module_back_that_they_share():
+    network = small_cnn()
+    network.register_buffer("n_calls", torch.zeros(()))
+
+    def forward(inputs):
+        network.n_calls += 1
+        return network(inputs)
+
+    pcim = PCIM(forward)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda s: pcim.attribute(images(seed=s), target=0, n_steps=6), range(12)))
+    assert network.n_calls == 0
+
+
+def test_a_call_that_ends_leaves_buffers_to_the_calls_that_still_run():
+    network = small_cnn()
+    network.register_buffer("n_calls", torch.zeros(()))
+    inner, during = PCIM(lambda x: network(x + 0 * network.n_calls)), []
+
+    def forward(inputs):
+        network.n_calls += 1
+        if not during:
+            inner.attribute(images(), target=0, n_steps=2)
+            during.append(float(network.n_calls))
+        return network(inputs)
+
+    PCIM(forward).attribute(images(), target=0, n_steps=2)
+    assert during == [1.0]
+    assert network.n_calls == 0
+
+
 def test_threads_keep_each_others_grad_mode():
     pcim = PCIM(small_cnn())
 

@@ -24,9 +24,9 @@ from captum_pcim.images.intensities import Window, applied, scale, window_column
 from captum_pcim.images.read import SUFFIXES, ImageError, read_image
 
 if TYPE_CHECKING:
+    from captum_pcim.core.run_progress import Progress
     from captum_pcim.explainer import Explainer
     from captum_pcim.images.read import FloatPixels
-    from captum_pcim.screen.progress import Progress
 
 _DESCRIPTION = """\
 Explain a classifier's decision on every image below a folder. Writes a map, an overlay and a row
@@ -77,8 +77,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from captum_pcim.classifiers.classes import contrast_numbers, target_number
+    from captum_pcim.core.run_progress import Progress
     from captum_pcim.explainer import Explainer
-    from captum_pcim.screen.progress import Progress
 
     target = target_number(args.target, args.classes)
     contrast = contrast_numbers(args.contrast, args.classes, target)

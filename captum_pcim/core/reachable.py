@@ -138,32 +138,3 @@ def _training_mode(module: nn.Module, where: str, own: bool, eval_mode: bool) ->
         f"forward_func: expected evaluation mode, but {kind} {where!r} is in training mode, where "
         f"results are random or depend on the rest of the batch; {advice}"
     )
-
-
-@contextlib.contextmanager
-def buffers_kept(forward_func: Callable[..., Any], view: Callable[..., Any]) -> Iterator[None]:
-    """Give the buffers of all of the caller's modules that a view can reach back as they were.
-
-    The copy of a module has buffers of its own. A function calls the caller's module itself, and
-    so does what cannot be copied.
-
-    Args:
-        forward_func (Callable): The caller's.
-        view (Callable): What is called in its place.
-    """
-    copied = isinstance(view, nn.Module) and view is not forward_func
-    modules = {} if copied else reachable_modules(view)
-    buffers = [b for m in modules.values() for b in m.buffers() if not b.is_inference()]
-    saved = [(b, b._version, b.detach().clone()) for b in buffers]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for buffer, version, value in saved:
-                if buffer._version != version or _differs(buffer, value):
-                    buffer.copy_(value)
-
-
-def _differs(buffer: Tensor, value: Tensor) -> bool:
-    """Tell whether a buffer was written without a new version number, as through `.data`."""
-    return buffer.layout == torch.strided and not torch.equal(buffer, value)

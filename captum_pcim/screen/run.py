@@ -9,12 +9,12 @@ import math
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
+from captum_pcim.core.run_progress import Progress
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan, make_plan
 from captum_pcim.screen.local import run_local
 from captum_pcim.screen.map_files import export_maps
 from captum_pcim.screen.plate import Remark
-from captum_pcim.screen.progress import Progress
 from captum_pcim.screen.report import write_report
 from captum_pcim.screen.shard import Status
 from captum_pcim.screen.sources import survey_screen

@@ -1,4 +1,4 @@
-"""How far a run is, how fast, and how long it will take."""
+"""How far a command's run over many images is, how fast, and how long it will take."""
 
 from __future__ import annotations
 
