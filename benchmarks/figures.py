@@ -40,14 +40,14 @@ def forward_only(table: Table) -> Figure:
 
 def time_to_quality(table: Table) -> Figure:
     """Average precision against seconds, a point per setting of a method."""
-    figure, axis = plt.subplots(figsize=(5.5, 3.6))
+    figure, axis = plt.subplots(figsize=(7, 3.6))
     for method in dict.fromkeys(str(row[0]).split(",")[0] for row in table.rows):
         rows = [row for row in table.rows if str(row[0]).split(",")[0] == method]
         seconds, precision = ([_number(row[at]) for row in rows] for at in (2, 1))
         axis.plot(seconds, precision, marker="o", linewidth=2.5 if method == "PCIM" else 1.2,
                   label=method)  # fmt: skip
     axis.set(xscale="log", xlabel="seconds an image", ylabel="average precision")
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     return figure
 
