@@ -110,7 +110,9 @@ def test_the_pixel_size_that_the_microscope_tells_of_its_plate_arrives(tmp_path,
     images = {"pattern": "opera", "channels": ["1", "2"], "labels": ""}
     assert run(tmp_path, form, images=images).failures == {}
     if form == "tiff":
-        size, unit = pixel_size(tmp_path / "results" / "maps" / "P1" / "A01_01.tif")
+        found = pixel_size(tmp_path / "results" / "maps" / "P1" / "A01_01.tif")
+        assert found is not None
+        size, unit = found
         assert size == pytest.approx((0.6, 0.5), rel=1e-6) and unit == "micrometer"
         return
     for name in ("0", "0map"):
