@@ -39,6 +39,7 @@ def test_a_tutorial_runs_and_its_figures_hold(path, fast_mode, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     assert any("assert " in cell.source for cell in notebook.cells[-1:])
     _client(notebook, tmp_path).execute()
+    execute.check_outputs(notebook)
     pictures = [
         output
         for cell in notebook.cells
@@ -54,11 +55,22 @@ def test_a_tutorial_whose_assert_fails_is_noticed(fast_mode, tmp_path):
         _client(notebook, tmp_path).execute()
 
 
+def test_what_a_cell_cannot_show_is_noticed(fast_mode, tmp_path):
+    source = "from IPython.display import Image, display\ndisplay(Image(filename='nothing.png'))"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    with pytest.raises(
+        (nbclient.exceptions.CellExecutionError, RuntimeError), match=r"nothing\.png"
+    ):
+        _client(notebook, tmp_path).execute()
+        execute.check_outputs(notebook)
+
+
 @each_notebook
 def test_a_notebook_holds_what_its_script_says_and_was_run_in_full(path):
     script = jupytext.read(path.with_suffix(".py"))
     notebook = nbformat.read(path, as_version=4)
     assert [cell.source for cell in notebook.cells] == [cell.source for cell in script.cells]
+    execute.check_outputs(notebook)
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
     assert counts == list(range(1, len(counts) + 1))
 

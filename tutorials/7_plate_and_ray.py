@@ -30,6 +30,7 @@ import time
 import warnings
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 from IPython.display import Image as Picture
 from IPython.display import display
@@ -164,10 +165,8 @@ print(f"once more: {again.computed} done now")
 
 # %% [markdown]
 # ## What came out
-# A heat map per class, a page per plate, a row per field and a row per cell.
-
-# %%
-display(Picture(folder / "results" / "plates" / "P1-granules.png"))
+# A page per plate to open in a browser (`results/plates/P1.html`), a row per field and a row per
+# cell.
 
 
 # %%
@@ -180,6 +179,20 @@ images = table("images.csv")
 right = sum(row["Class"] == expected[row["Metadata_Well"]] for row in images) / len(images)
 print(f"{right:.0%} of the fields are called what their well was treated with\n")
 
+wells = sorted({row["Metadata_Well"] for row in images})
+letters, numbers = sorted({well[0] for well in wells}), sorted({well[1:] for well in wells})
+granules = torch.zeros(len(letters), len(numbers))
+for row in images:
+    place = letters.index(row["Metadata_Well"][0]), numbers.index(row["Metadata_Well"][1:])
+    granules[place] = max(float(granules[place]), float(row["Probability_granules"]))
+figure, axis = plt.subplots(figsize=(3, 2.4))
+shown = axis.imshow(granules, cmap="cividis", vmin=0, vmax=1)
+axis.set(xticks=range(len(numbers)), xticklabels=numbers, yticks=range(len(letters)))
+axis.set(yticklabels=letters, title="probability of granules")
+figure.colorbar(shown)
+plt.show()
+
+# %%
 hit = max(images, key=lambda row: float(row["Probability_granules"]))
 print(f"{hit['Metadata_Well']} field {hit['Metadata_Site']}, image and map:")
 for picture in ("image.png", "map.png"):

@@ -24,12 +24,21 @@ def execute(script: Path) -> None:
     notebook.metadata["language_info"] = {"name": "python"}
     with tempfile.TemporaryDirectory() as folder:
         client_of(notebook, folder).execute()
+    check_outputs(notebook)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"  # the same every time
         cell.metadata.pop("execution", None)  # when each cell ran
         if cell.cell_type == "code":  # libraries' warnings name folders of this machine
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
     nbformat.write(notebook, script.with_suffix(".ipynb"))
+
+
+def check_outputs(notebook: nbformat.NotebookNode) -> None:
+    """Raise for what a cell could not show, which does not end a notebook."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output["output_type"] == "error":
+                raise RuntimeError(f"{output['ename']}: {output['evalue']} in:\n{cell.source}")
 
 
 def client_of(
