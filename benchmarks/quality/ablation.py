@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.bootstrap import estimate
-from benchmarks.quality.panels import LABELS, OPTIMISED_ON, fidelity_panel
+from benchmarks.quality.panels import LABELS, OPTIMISED_ON
 from benchmarks.results import Table, add_write_option, publish
 from benchmarks.sets.synthetic import GENERATORS, recognised_positives
 from captum_pcim import (
@@ -31,7 +31,7 @@ from captum_pcim import (
     Smoothing,
     Smoothness,
 )
-from captum_pcim.comparison.metrics import Case, localisation_metrics
+from captum_pcim.comparison.metrics import Case, fidelity_metrics, localisation_metrics
 from captum_pcim.core.adam import Adam
 from captum_pcim.core.objective import default_objective
 from captum_pcim.synthetic import DEVELOPMENT_SEED, load_cnn
@@ -104,7 +104,7 @@ def table(modality: str, n_images: int, n_points: int) -> Table:
     model = load_cnn(modality)
     images = recognised_positives(model, modality, n_images, DEVELOPMENT_SEED)
     case = Case(model, images.inputs, images.labels, images.masks)
-    metrics = fidelity_panel(OPTIMISED_ON, n_points) | localisation_metrics()
+    metrics = fidelity_metrics(OPTIMISED_ON, n_points) | localisation_metrics()
     metrics.pop("pointing_game")
     rows = []
     for name, (maps, leak) in explained(case).items():

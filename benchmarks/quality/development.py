@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.quality.panels import OPTIMISED_ON, fidelity_panel
+from benchmarks.quality.panels import OPTIMISED_ON
 from benchmarks.quality.tables import comparison_table
 from benchmarks.results import add_write_option, publish
 from benchmarks.sets.synthetic import GENERATORS, recognised_positives
 from captum_pcim.cli.demo import pcim_and_rivals
 from captum_pcim.comparison.compare import compare
-from captum_pcim.comparison.metrics import localisation_metrics
+from captum_pcim.comparison.metrics import fidelity_metrics, localisation_metrics
 from captum_pcim.comparison.result import Comparison
 from captum_pcim.synthetic import DEVELOPMENT_SEED, load_cnn
 
@@ -28,7 +28,7 @@ def main() -> None:
     add_write_option(parser)
     arguments = parser.parse_args()
 
-    metrics = fidelity_panel(OPTIMISED_ON, arguments.points) | localisation_metrics()
+    metrics = fidelity_metrics(OPTIMISED_ON, arguments.points) | localisation_metrics()
     metrics.pop("pointing_game")
     for modality in arguments.modalities:
         comparison = compare_on(modality, arguments.images, metrics)

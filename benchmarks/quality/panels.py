@@ -1,4 +1,4 @@
-"""The metrics of the benchmarks, and the references that fidelity is scored with.
+"""The references that fidelity is scored with, and the names of metrics in tables.
 
 PCIM is optimised on a blur and on the image's background. Scores with those stand next to scores
 with references that no method was optimised on: half the blur, and noise around the background.
@@ -11,7 +11,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from captum_pcim.comparison.metrics import Metric, fidelity_metrics
 from captum_pcim.core.references import Background, Blur
 
 Reference = Callable[[Tensor], Tensor]
@@ -40,10 +39,6 @@ def noisy_background(inputs: Tensor) -> Tensor:
 
 
 OPTIMISED_ON: dict[str, Reference] = {"blur": blur, "background": background}
-
-
-def fidelity_panel(references: dict[str, Reference], n_points: int) -> dict[str, Metric]:
-    return fidelity_metrics(references, n_points)
 
 
 LABELS = {

@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.bootstrap import Estimate, estimate
-from benchmarks.sets.classifiers import ARCHITECTURES, SYNTHETIC, classifier, probabilities
+from benchmarks.sets.classifiers import SYNTHETIC, classifier, probabilities
 from benchmarks.sets.real_data import REAL_SETS, LabelledImages, Part
 from captum_pcim.synthetic import DEVELOPMENT_SEED, HELD_OUT_SEED
 
@@ -23,30 +22,22 @@ class Explained:
 
     Attributes:
         name: Of the set.
-        architecture: Of the classifier.
         model: The classifier.
-        second_model: One of the other architecture, trained independently.
         images: The images that are explained.
         others: For each of the images three of other classes, whose classes the classifier names
             rightly too, (N, 3, C, H, W).
-        accuracy: Of the classifier on all images of the part.
-        n_all: Images of the part.
     """
 
     name: str
-    architecture: str
     model: nn.Module
-    second_model: nn.Module
     images: LabelledImages
     others: Tensor
-    accuracy: Estimate
-    n_all: int
 
 
 def load(
     name: str, architecture: str, part: Part, n_images: int, data: Path, device: str
 ) -> Explained | None:
-    """Load a set with its classifiers, which are trained if they are not there yet.
+    """Load a set with its classifier, which is trained if it is not there yet.
 
     Returns:
         The set; None where it has no such part, or the data folder does not hold it.
@@ -54,8 +45,7 @@ def load(
     images, explained = _images(name, part, n_images, data)
     if images is None:
         return None
-    other = next(kind for kind in ARCHITECTURES if kind != architecture)
-    model, second = (classifier(name, kind, data).to(device) for kind in (architecture, other))
+    model = classifier(name, architecture, data).to(device)
     images = LabelledImages(
         *(None if t is None else t.to(device)
           for t in (images.inputs, images.labels, images.masks, images.finer_masks))
@@ -64,10 +54,7 @@ def load(
     wanted = right & torch.isin(images.labels, torch.tensor(explained, device=device))
     chosen = _spread(wanted.nonzero()[:, 0], n_images)
     others = images.inputs[_of_other_classes(images.labels, right, chosen)]
-    accuracy = estimate(right.double())
-    return Explained(
-        name, architecture, model, second, images[chosen], others, accuracy, len(right)
-    )
+    return Explained(name, model, images[chosen], others)
 
 
 def _images(
