@@ -1,5 +1,6 @@
 """Networks that break naive code give the map that their plain twin gives."""
 
+import collections
 import dataclasses
 import functools
 
@@ -202,13 +203,14 @@ def test_half_precision_convolutions_run(dtype):
 
 
 def test_autocast_runs_the_network_in_its_dtype_and_the_weights_in_float32():
-    seen = set()
+    seen = collections.Counter()
     network = small_cnn()
-    network[0].register_forward_hook(lambda module, args, output: seen.add(output.dtype))
+    network[0].register_forward_hook(lambda module, args, output: seen.update([output.dtype]))
     attributions = PCIM(network, autocast_dtype=torch.bfloat16).attribute(
         images(), target=1, n_steps=STEPS
     )
-    assert seen == {torch.bfloat16}
+    # Once it may be asked for its gradient without rounding.
+    assert seen.total() - seen[torch.bfloat16] == seen[torch.float32] <= 1
     assert attributions.dtype == torch.float32
     assert_close(attributions, _explain(small_cnn()), rtol=0, atol=0.1)
 

@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from networks import BrightSquare, bright_images, small_cnn
+from networks import BrightSquare, bright_images, images, small_cnn
 
 from captum_pcim import PCIM, PCIMWarning
 
@@ -57,3 +57,31 @@ def test_a_gradient_says_what_a_small_step_changes(forward_func):
 def test_a_gradient_that_says_less_is_told_with_both_figures():
     with pytest.warns(PCIMWarning, match=r"change by (\S+) where their gradient says"):
         explain(lambda x: 0.5 * net(x) + 0.5 * net(x.detach()))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_part_that_hides_is_found_under_autocast_too(dtype):
+    """Its rounding is as large as the change, so the network is asked outside it."""
+    part = small_cnn()
+
+    def forward(x):
+        return 50 * part(x) + 50 * part(x.detach())
+
+    with pytest.warns(PCIMWarning, match="hide from autograd"):
+        PCIM(forward, autocast_dtype=dtype).attribute(images(), target=1, n_steps=2)
+
+
+def test_the_rounding_of_autocast_hides_nothing():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*hide from autograd", category=PCIMWarning)
+        part = small_cnn()
+        forward = lambda x: 100 * part(x)  # noqa: E731
+        PCIM(forward, autocast_dtype=torch.bfloat16).attribute(images(), target=1, n_steps=2)
+
+
+def test_a_network_that_needs_autocast_is_not_accused():
+    net = small_cnn().to(torch.bfloat16)
+    forward = lambda x: 50 * net(x) + 50 * net(x.detach())  # noqa: E731
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*hide from autograd", category=PCIMWarning)
+        PCIM(forward, autocast_dtype=torch.bfloat16).attribute(images(), target=1, n_steps=2)

@@ -183,7 +183,7 @@ class _Explainer:
         )
         n_forwards = torch.ones(stop - start, dtype=torch.int64, device=rows.device)
         if self.differentiates and start == 0:
-            n_forwards[0] += check_gradient(self.problem, untempered, self.call.network.rounding)
+            n_forwards[0] += check_gradient(self.problem, untempered, self.call.network)
         return self._with_references(untempered, scores, classes, n_forwards)
 
     def _first_output(self, inputs: Maps, arguments: CallArguments) -> Tensor:

@@ -183,6 +183,10 @@ class Network:
         """Return the same network, called with at most so many rows at once."""
         return Network(self.forward_func, self.dtypes, self.autocast_dtype, most_rows)
 
+    def outside_autocast(self) -> "Network":
+        """Return the same network in the precision of its inputs and parameters."""
+        return Network(self.forward_func, self.dtypes, None, self.most_rows)
+
     def __call__(self, inputs: tuple[Tensor, ...], arguments: CallArguments) -> Tensor:
         """Return the network's scores of a batch, one row per row of the inputs."""
         if self.static_rows is not None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from captum_pcim._errors import describe
 from captum_pcim.core.blending import blend
 from captum_pcim.core.chunks import is_out_of_memory
+from captum_pcim.core.network import Network
 from captum_pcim.core.problem import Images, Problem
 from captum_pcim.core.random_state import Draws
 from captum_pcim.core.warn import warn
@@ -47,7 +48,7 @@ class _NoGradientHere(NoGradient):
     """There is one perhaps for other images."""
 
 
-def check_gradient(problem: Problem, images: Images, rounding: float) -> int:
+def check_gradient(problem: Problem, images: Images, network: Network) -> int:
     """See that autograd follows the scores back to the first image, and that it scores alike.
 
     An image can be without a gradient in a network that has one, so the others are asked before
@@ -56,7 +57,7 @@ def check_gradient(problem: Problem, images: Images, rounding: float) -> int:
     Args:
         problem (Problem): The network and what its scores mean.
         images (Images): The first chunk; its full images have been scored together.
-        rounding (float): By which log-odds may differ between two calls, as a share of their size.
+        network (Network): The network, which knows its precision.
 
     Returns:
         int: Rows that were scored.
@@ -66,6 +67,7 @@ def check_gradient(problem: Problem, images: Images, rounding: float) -> int:
         ValueError: If an image scores otherwise among other images.
     """
     first, together, draws = _rows(images, 0, 1), images.full.log_odds[:1], Draws()
+    rounding = network.rounding
     try:
         asked, n_rows = _differentiated(problem, first)
         again = asked.log_odds
@@ -77,7 +79,10 @@ def check_gradient(problem: Problem, images: Images, rounding: float) -> int:
         n_rows += 5  # of the first image, four without a gradient
     seen = Seen(_difference(together, again), asked.share, bool(draws))
     n_rows += check_alone(problem, first, seen, rounding)
-    if not draws and asked.missed(rounding):
+    if not draws and rounding > FULL_PRECISION:
+        asked, more_rows = _asked_precisely(problem, first, asked, network)
+        n_rows += more_rows
+    if not draws and asked.suspicious:
         warn(
             "forward_func: the log-odds of an image change by "
             f"{float(asked.change):.3g} where their gradient says {float(asked.said):.3g}: part of "
@@ -114,13 +119,32 @@ class _Asked:
     change: Tensor
     said: Tensor
 
-    def missed(self, rounding: float) -> bool:
-        """Tell whether the gradient misses a part of the change that no rounding makes."""
+    @property
+    def suspicious(self) -> bool:
+        """Whether the gradient misses a part of the change that no rounding in float32 makes."""
         missed = float((self.change - self.said).abs())
-        least = LEAST_MISSED * STEP if rounding <= FULL_PRECISION else rounding
-        if missed <= least * max(1.0, float(self.log_odds[0].abs())):
+        if missed <= LEAST_MISSED * STEP * max(1.0, float(self.log_odds[0].abs())):
             return False
         return missed > MISSED * float(self.change.abs() + self.said.abs())
+
+
+def _asked_precisely(
+    problem: Problem, first: Images, asked: _Asked, network: Network
+) -> tuple[_Asked, int]:
+    """Ask again outside autocast, as half precision hides, or makes, so small a change.
+
+    A network that is in half precision itself, or works under autocast only, is not accused.
+    """
+    nothing = replace(asked, change=asked.said)
+    if network.autocast_dtype is None:
+        return nothing, 0
+    precise = Problem(network.outside_autocast(), problem.terms, problem.score)
+    try:
+        return _differentiated(precise, first)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        return nothing, 2
 
 
 def _differentiated(problem: Problem, images: Images) -> tuple[_Asked, int]:
