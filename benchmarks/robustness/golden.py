@@ -1,14 +1,15 @@
-"""A few hundred numbers of the map of every mode, kept in tests/golden for the tests.
+"""A few hundred numbers of every mode's map and of every measure, kept in tests/golden.
 
     python -m benchmarks.robustness.golden
 
-writes them anew, after a change that is meant to change maps.
+writes them anew, after a change that is meant to change maps or measures.
 """
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.robustness.measures import panel, tensors_in
 from benchmarks.robustness.modes import cases
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
+MEASURES = GOLDEN / "measures.json"
 N_NUMBERS = 300  # of each mode, at most
 
 
@@ -27,10 +30,25 @@ def numbers(explain: Callable[[], Any]) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         maps = explain()[0]
-    tensors = (maps,) if isinstance(maps, Tensor) else maps
-    weights = torch.cat([each.flatten().double() for each in tensors])
-    places = torch.linspace(0, len(weights) - 1, min(N_NUMBERS, len(weights))).round().long()
-    return weights[places].numpy()
+    return _some((maps,) if isinstance(maps, Tensor) else maps)
+
+
+def measured(call: Callable[[], Any]) -> np.ndarray:
+    """Some of the numbers that a measure gives, evenly spread, in float64."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _some(tensors_in(call()))
+
+
+def kept_measures() -> dict[str, list[float]]:
+    """The numbers of each measure that were kept."""
+    return dict(json.loads(MEASURES.read_text(encoding="utf-8")))
+
+
+def _some(tensors: Sequence[Tensor]) -> np.ndarray:
+    every = torch.cat([each.flatten().double() for each in tensors])
+    places = torch.linspace(0, len(every) - 1, min(N_NUMBERS, len(every))).round().long()
+    return every[places].numpy()
 
 
 def path(mode: str) -> Path:
@@ -45,7 +63,14 @@ def main() -> None:
         old.unlink()
     for mode, explain in cases():
         np.savetxt(path(mode), numbers(explain), fmt="%.6f")
-    print(f"{len(list(GOLDEN.glob('*.txt')))} modes in {GOLDEN}")
+    found = {name: _digits(measured(call)) for name, call in panel()}
+    lines = (f"{json.dumps(name)}: {json.dumps(digits)}" for name, digits in found.items())
+    MEASURES.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    print(f"{len(list(GOLDEN.glob('*.txt')))} modes and {len(found)} measures in {GOLDEN}")
+
+
+def _digits(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.6g}") for value in values]
 
 
 if __name__ == "__main__":

@@ -32,10 +32,13 @@ ROOMS = {
         "golden", "solver", "constants", "pcim", "forward_only", "adam", "blending", "isolation",
         "references", "objective", "scores", "smoothing", "numerics", "networks", "bad_input",
         "captum_conformance", "model_untouched", "planted", "properties", "threads", "compat",
-        "grids", "readout", "diagnostics", "silent_faults",
+        "grids", "readout", "diagnostics", "silent_faults", "elsewhere", "default_state",
     ),
-    "comparison": ("compare", "compare_files", "trivial"),
+    "comparison": (
+        "golden_measures", "elsewhere", "default_state", "compare", "compare_files", "trivial",
+    ),
     "metrics": (
+        "golden_measures", "elsewhere", "default_state",
         "metrics_fidelity", "metrics_localisation", "metrics_road", "metrics_sanity",
         "metrics_complexity", "metrics_captum_settings", "compare",
     ),
