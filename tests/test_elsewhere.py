@@ -14,7 +14,8 @@ MODES, MEASURES = dict(cases()), dict(panel())
 MODES_ASKED = (
     "target list", "factorised", "groups per image", "early stop per stain", "chunks",
     "baselines per image", "references", "no smoothing", "double", "regression", "probabilities",
-    "features", "stacks", "tuple", "forward only", "forward only, groups",
+    "features", "stacks", "tuple", "forward only", "forward only, groups", "evidence, early stop",
+    "predicted", "contrast per image", "place per image", "dark", "chance", "quantity",
 )  # fmt: skip
 
 

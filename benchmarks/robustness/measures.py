@@ -152,7 +152,7 @@ def _of_comparison() -> Panel:
         yield name, partial(method.arguments, x) if name in SURROGATES else call
     methods = {"Saliency": Saliency(two), "positive": Method(Saliency(two), reduce="positive")}
     masks = x[:, :1] > x[:, :1].mean()
-    yield "compare", lambda: _told(compare(methods, x, y, masks, batch_size=2, trivial=False))
+    yield "compare", lambda: _told(compare(methods, x, [0, 2, 1], masks, batch_size=2))
 
 
 def _seeded(call: Callable[..., Tensor], *arguments: Any) -> Tensor:
@@ -169,4 +169,4 @@ def _seeded(call: Callable[..., Tensor], *arguments: Any) -> Tensor:
 def _told(comparison: Any) -> list[Any]:
     """Return what a comparison tells, but for the seconds."""
     table = [{k: v for k, v in row.items() if k != "seconds"} for row in comparison.table()]
-    return [*table, *comparison.curves().values()]
+    return [*table, *comparison.curves().values(), *comparison.chance.values()]
