@@ -15,7 +15,9 @@ MEASURES, KEPT = dict(panel()), kept("measures")
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_measure_gives_the_numbers_that_were_kept(measure):
-    found, expected = measured(MEASURES[measure]), np.array(KEPT[measure])
+    (dtypes, found), (kept_dtypes, *numbers) = measured(MEASURES[measure]), KEPT[measure]
+    assert dtypes == kept_dtypes
+    expected = np.array(numbers)
     size = np.nanmax(np.abs(expected))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * size)
 

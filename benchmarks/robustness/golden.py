@@ -36,7 +36,7 @@ class Found:
 
     Attributes:
         weights: Some of the weights of its maps.
-        told: Some numbers of each part of its diagnostics.
+        told: Some numbers of each part of its diagnostics, by its name and dtype.
         words: Its verdicts and warnings, without the numbers in them.
     """
 
@@ -58,11 +58,12 @@ def found(explain: Callable[[], Any]) -> Found:
     )
 
 
-def measured(call: Callable[[], Any]) -> np.ndarray:
-    """Some of the numbers that a measure gives."""
+def measured(call: Callable[[], Any]) -> tuple[str, np.ndarray]:
+    """Return the dtypes of what a measure gives, and some of the numbers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _some(tensors_in(call()), N_NUMBERS)
+        tensors = tensors_in(call())
+    return _dtypes(tensors), _some(tensors, N_NUMBERS)
 
 
 def kept(part: str) -> dict[str, Any]:
@@ -82,7 +83,9 @@ def main() -> None:
     torch.set_num_threads(1)
     GOLDEN.mkdir(exist_ok=True)
     if "measures" in only:
-        _write("measures", {name: _digits(measured(call)) for name, call in panel()})
+        measures = {name: measured(call) for name, call in panel()}
+        lines = {name: [dtypes, *_digits(values)] for name, (dtypes, values) in measures.items()}
+        _write("measures", lines)
     modes = {mode: found(explain) for mode, explain in cases()}
     if "told" in only:
         _write("told", {mode: {"words": own.words, **own.told} for mode, own in modes.items()})
@@ -103,7 +106,15 @@ def _some(tensors: Sequence[Tensor], most: int) -> np.ndarray:
 
 def _told(diagnostics: Diagnostics) -> dict[str, list[float]]:
     parts = {name: tensors_in(value) for name, value in vars(diagnostics).items()}
-    return {name: _digits(_some(part, N_TOLD)) for name, part in parts.items() if part}
+    return {
+        f"{name}, {_dtypes(part)}": _digits(_some(part, N_TOLD))
+        for name, part in parts.items()
+        if part
+    }
+
+
+def _dtypes(tensors: Sequence[Tensor]) -> str:
+    return " ".join(dict.fromkeys(str(each.dtype).removeprefix("torch.") for each in tensors))
 
 
 def _digits(values: np.ndarray) -> list[float]:
