@@ -123,13 +123,18 @@ def test_what_has_a_row_per_image_follows_it_and_all_else_is_passed_on():
 def test_a_view_shares_parameters_that_need_no_gradient_and_is_put_into_evaluation_mode():
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).train()
     view = frozen_view(model, eval_mode=True)
+    assert isinstance(view, nn.Sequential)
     assert not any(parameter.requires_grad for parameter in view.parameters())
     assert view[0].weight.data_ptr() == model[0].weight.data_ptr()
     assert view[1].running_mean.data_ptr() != model[1].running_mean.data_ptr()
-    assert (view.training, view[1].training) == (False, False)
-    assert model.training
+    assert (view.training, view[1].training, model.training) == (False, False, True)
     assert all(parameter.requires_grad for parameter in model.parameters())
-    assert frozen_view(model).training
+
+
+def test_unless_it_is_asked_for_a_view_keeps_its_mode():
+    view = frozen_view(nn.Dropout().train())
+    assert isinstance(view, nn.Dropout)
+    assert view.training
 
 
 def test_an_open_autocast_is_found():
