@@ -1,6 +1,7 @@
 """Figures of a comparison, part by part: sizes in inches, units, titles, scales and legends."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +35,12 @@ def panels(figure):
 
 def column(figure, number, n_columns):
     return [axis for axis in panels(figure)][number::n_columns]
+
+
+def colour_bar(figure) -> Any:
+    """The axis of the only colour bar, which Matplotlib keeps what it was made with on."""
+    (bar,) = [axis for part in figure.subfigs for axis in part.axes if not axis.images]
+    return bar
 
 
 def drawn(axis):
@@ -114,7 +121,7 @@ def test_maps_share_one_scale_and_the_colour_bar_tells_it():
     assert maps == ["gray", "gray", "magma", "magma"]
     titles = [axis.get_title().partition("\n1 =")[0] for axis in panels(figure)[:4]]
     assert titles == ["image", "truth", "a", "b,\nsmoothed"]
-    (bar,) = [axis for part in figure.subfigs for axis in part.axes if not axis.images]
+    bar = colour_bar(figure)
     assert bar.get_ylabel() == "relevance"
     assert bar._colorbar.extend == "max"
     assert isinstance(bar._colorbar.norm, colors.Normalize)
@@ -125,7 +132,7 @@ def test_maps_share_one_scale_and_the_colour_bar_tells_it():
 def test_the_colour_bar_is_two_rows_high_at_most(n_images, share):
     figure = plot_comparisons(comparison({"own": ramp(n_images)}, n_images=n_images))
     figure.canvas.draw()
-    (bar,) = [axis for part in figure.subfigs for axis in part.axes if not axis.images]
+    bar = colour_bar(figure)
     assert bar._colorbar_info["shrink"] == pytest.approx(share)
     assert bar._colorbar_info["pad"] == 0.01
 
