@@ -62,7 +62,7 @@ def wrapped(x):
 WAYS = {
     "the module itself": (GLOBAL, ""),
     "a partial function": (functools.partial(nn.Linear.forward, GLOBAL), "0"),
-    "a keyword of one": (functools.partial(len, module=GLOBAL), "module"),
+    "a keyword of one": (functools.partial(sorted, key=GLOBAL), "key"),
     "the function of one": (functools.partial(Holder(GLOBAL)), "func.module"),
     "a method": (Holder(GLOBAL).method, "__self__.module"),
     "a method of the module": (GLOBAL.forward, "__self__"),
