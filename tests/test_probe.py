@@ -4,16 +4,10 @@ import warnings
 
 import pytest
 import torch
-from networks import BrightSquare, bright_images, images, small_cnn
+from networks import BrightSquare, bright_images, images, prepared, small_cnn
 
-from captum_pcim import PCIM, PCIMWarning, SharedOverStains, Smoothing
-from captum_pcim.core.channels import PixelChannels
-from captum_pcim.core.network import CallArguments, Network
-from captum_pcim.core.objective import default_objective
+from captum_pcim import PCIM, PCIMWarning
 from captum_pcim.core.probe import Seen, check_alone
-from captum_pcim.core.problem import Images, Problem
-from captum_pcim.core.scores import Calibration, read_scores
-from captum_pcim.core.stakes import Stakes
 
 net = BrightSquare()
 
@@ -135,19 +129,7 @@ def test_pixels_without_a_finite_gradient_say_nothing_of_a_change():
 
 def alone(difference, share, draws=False, forward_func=net):
     """What is said of an image whose score was seen to differ so much, and the rows it took."""
-    inputs = bright_images(1)
-    ones = torch.ones(1, 1)
-    scores = read_scores(net(inputs), torch.tensor([1]), "logits")
-    first = Images(
-        inputs=(inputs,),
-        references=[(torch.zeros_like(inputs),)],
-        arguments=CallArguments.of(1, (), 1, inputs.device),
-        channels=PixelChannels((inputs,), SharedOverStains(), Smoothing()),
-        full=scores,
-        calibration=Calibration(0 * ones, ones),
-        stakes=Stakes.between(-4 * ones, scores.log_odds),
-    )
-    problem = Problem(Network(forward_func, (torch.float32,)), default_objective(), "logits")
+    problem, first = prepared(forward_func, bright_images(1))
     return check_alone(problem, first, Seen(difference, share, draws), rounding=0.01)
 
 
