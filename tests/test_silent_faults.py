@@ -536,3 +536,32 @@ def test_forward_only_keeps_its_budget_also_where_a_reference_shows_the_class():
     source = ForwardOnly(100)
     PCIM(forward, gradients=source).attribute(bright_images(1) + 1, target=1)
     assert sum(rows) <= 100
+
+
+@pytest.mark.parametrize("baselines", [255, -30, torch.full((1, 1, 1, 1), 255.0)])
+def test_baselines_of_another_scale_are_told(baselines):
+    with pytest.warns(PCIMWarning, match=r"baselines: values lie .* outside those of the inputs"):
+        PCIM(net).attribute(bright_images(1), baselines=baselines, target=1, n_steps=2)
+
+
+@pytest.mark.parametrize("baselines", [0, 1, -2, None])
+def test_baselines_near_the_images_are_not(baselines):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="baselines: values lie", category=PCIMWarning)
+        PCIM(net).attribute(bright_images(1), baselines=baselines, target=1, n_steps=2)
+
+
+def test_baselines_beyond_the_inputs_precision_are_refused():
+    forward = lambda x: net(x.float())  # noqa: E731
+    with pytest.raises(ValueError, match="baselines: expected finite values within"):
+        PCIM(forward).attribute(bright_images(1).half(), baselines=1e6, target=1)
+
+
+def test_weights_that_overflow_are_zero_and_told():
+    """Squares of gradients beyond 1e19 do not fit into single precision."""
+    with pytest.warns(PCIMWarning, match="NaN or infinite"):
+        attributions, diagnostics = PCIM(net).attribute(
+            bright_images(2), baselines=1e25, target=1, n_steps=4, return_diagnostics=True
+        )
+    assert not attributions.any()
+    assert diagnostics.verdict == ("scores of blends were not finite",) * 2

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 from captum_pcim._compat import BaselineType, as_tuple
+from captum_pcim.core.warn import warn
+
+FAR = 10  # times what the inputs span, beyond them
 
 
 def check_inputs(inputs: Any, integers: bool) -> tuple[Tensor, ...]:
@@ -146,10 +149,31 @@ def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
             f"axes, got {tuple(baseline.shape)}"
         )
     baseline = baseline.as_subclass(Tensor).expand(-1, *inputs.shape[1:])
-    if not bool(torch.isfinite(baseline).all()):
-        raise ValueError("baselines: expected finite values, got NaN or infinity")
     own: Tensor = baseline.to(inputs)
+    if not bool((baseline.isfinite() & own.isfinite()).all()):
+        raise ValueError(
+            f"baselines: expected finite values within {inputs.dtype}, got NaN, infinity or more"
+        )
+    _warn_of_scale(own, inputs)
     return own
+
+
+def _warn_of_scale(baseline: Tensor, inputs: Tensor) -> None:
+    (darkest, brightest), (low, high) = _range(inputs), _range(baseline)
+    span, outside = brightest - darkest, max(darkest - low, high - brightest)
+    if outside > FAR * span > 0:
+        warn(
+            f"baselines: values lie {outside:.3g} outside those of the inputs, which span "
+            f"{span:.3g}; are they of another scale (255 for white, where images end at 1)? A "
+            "network has seldom seen such images, and maps against them mean little"
+        )
+
+
+def _range(tensor: Tensor) -> tuple[float, float]:
+    # Not all integers can be compared.
+    values = tensor if tensor.is_floating_point() else tensor.float()
+    low, high = values.aminmax()
+    return float(low), float(high)
 
 
 def check_feature_mask(feature_mask: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -52,7 +52,7 @@ class Doubts:
         little_evidence (Tensor): Its log-odds differ by less than half a nat from all of theirs.
         rounded_up (Tensor): The probability is 1 to its last digits.
         no_gradient (Tensor): No gradient of the network reached the weights on any step.
-        not_finite (Tensor): The objective was NaN or infinite at a step.
+        not_finite (Tensor): The objective was NaN or infinite at a step, or weights were.
         not_differentiable (Tensor): The gradient of a pixel was NaN or infinite at a step.
         reference_shows (Tensor): A reference has half of the class's probability or more, of
             shape (N, R).
