@@ -1,6 +1,7 @@
 """The limits of what is taken, to the last value on either side."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -54,14 +55,38 @@ def test_up_to_five_images_are_named(n_bad, told):
 @pytest.mark.parametrize("values", [[len, 3], [3, len], 3, len])
 def test_all_of_several_functions_have_to_be_functions(values):
     with pytest.raises(TypeError, match=r"^objective: expected a sequence of callables"):
-        check_callables("objective", values)
+        check_callables("objective", values, of="blends")
 
 
 def test_functions_may_be_left_to_the_default_but_not_be_none_at_all():
-    check_callables("objective", None)
-    check_callables("objective", [len, max])
+    check_callables("objective", None, of="blends")
+    check_callables("objective", [len, max, lambda x, y=1: x], of="blends")
     with pytest.raises(ValueError, match=r"^objective: expected at least one"):
-        check_callables("objective", [])
+        check_callables("objective", [], of="blends")
+
+
+@pytest.mark.parametrize("value", [lambda: 0, lambda x, y: 0, lambda *, x: 0, torch.nn.ReLU])
+def test_functions_take_one_argument(value):
+    with pytest.raises(TypeError, match=r"^objective: expected (callables of one argument|ReLU)"):
+        check_callables("objective", [len, value], of="blends")
+
+
+@pytest.mark.parametrize(
+    ("value", "outside"),
+    [(22.0, None), (22.1, "20.1"), (-20.0, None), (-20.1, "20.1"), (0.5, None), (2.0, None)],
+)
+def test_baselines_are_doubted_that_lie_ten_spans_outside_the_inputs(value, outside):
+    inputs = torch.tensor([[0.0, 2.0], [1.0, 0.5]])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_baselines(value, (inputs,))
+    assert [f"lie {outside} outside" in str(w.message) for w in caught] == [True] * bool(outside)
+
+
+def test_of_inputs_without_a_span_no_baseline_is_doubted():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_baselines(1e6, (torch.ones(2, 3),))
 
 
 @pytest.mark.parametrize("seed", [0, -(2**63), 2**63 - 1, np.int64(7)])

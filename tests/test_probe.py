@@ -2,9 +2,11 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from networks import BrightSquare, bright_images, images, prepared, small_cnn
+from torch.utils.checkpoint import checkpoint
 
 from captum_pcim import PCIM, PCIMWarning
 from captum_pcim.core.probe import Seen, check_alone
@@ -90,12 +92,12 @@ def test_a_network_that_needs_autocast_is_not_accused():
 
 def straight(size, hidden):
     """One log-odds that rises from 0 to `size` with the brightness, a share of it hidden."""
-    return lambda x: size * ((1 - hidden) * x + hidden * x.detach()).flatten(1)[:, 1:].mean(1)
+    return lambda x: size * ((1 - hidden) * x + hidden * x.detach()).flatten(1)[:, 2:].mean(1)
 
 
-def told_of_hiding(forward_func, baselines=0.0):
+def told_of_hiding(forward_func, first=(0.0, 0.0), baselines=0.0):
     inputs = torch.ones(2, 1, 4, 4)
-    inputs[:, 0, 0, 0] = 0.0  # a pixel that `straight` does not look at
+    inputs[:, 0, 0, :2] = torch.tensor(first)  # pixels that `straight` does not look at
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         PCIM(forward_func).attribute(inputs, baselines=baselines, n_steps=2)
@@ -119,12 +121,20 @@ def test_a_part_counts_as_hidden_from_a_share_on(size, hidden, told):
 
 def test_pixels_without_a_finite_gradient_say_nothing_of_a_change():
     baselines = torch.zeros(1, 1, 4, 4)
-    baselines[0, 0, 0, 0] = 1000.0
+    baselines[0, 0, 0, :2] = torch.tensor([1000.0, 2000.0])
 
     def forward(x):
         return straight(4.0, 0.0)(x) + 0 * x[:, 0, 0, 0].sqrt()
 
-    assert not told_of_hiding(forward, baselines)
+    assert not told_of_hiding(forward, (0.0, 2000.0), baselines)
+    assert told_of_hiding(straight(4.0, 0.5), (0.0, 2000.0), baselines)
+
+
+@pytest.mark.parametrize(("far", "told"), [(2.0, True), (2.1, False)])
+def test_a_step_towards_a_reference_farther_than_the_image_is_wide_says_nothing(far, told):
+    baselines = torch.zeros(1, 1, 4, 4)
+    baselines[0, 0, 0, 0] = far
+    assert told_of_hiding(straight(4.0, 0.5), (0.0, 2.0), baselines) is told
 
 
 def alone(difference, share, draws=False, forward_func=net):
@@ -164,3 +174,59 @@ def test_chance_is_told_as_soon_as_it_is_seen_with_the_larger_difference():
 
     with pytest.warns(PCIMWarning, match=r"differ by 7.5 between two calls"):
         assert alone(7.5, 0.0, draws=True, forward_func=noisy) == 8
+
+
+class _NoBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 1
+
+
+class _FailingBackward(_NoBackward):
+    @staticmethod
+    def backward(ctx, gradient):
+        raise ValueError("no gradient today")
+
+
+def _changed_in_place(x):
+    hidden = x.sigmoid()
+    scores = net(hidden * 1)
+    hidden.zero_()
+    return scores
+
+
+def _checkpointed(x):
+    return checkpoint(net, x, use_reentrant=True)
+
+
+@pytest.mark.parametrize(
+    "forward_func",
+    [
+        lambda x: net(_NoBackward.apply(x)),
+        lambda x: net(_FailingBackward.apply(x)),
+        _changed_in_place,
+        _checkpointed,
+    ],
+)
+def test_a_network_that_fails_backward_is_explained_forward_with_the_cause(forward_func):
+    with pytest.warns(PCIMWarning, match=r"fails where gradients are taken \(\w+Error: "):
+        attributions = PCIM(forward_func).attribute(bright_images(1), target=1)
+    inside = net.mask(attributions).expand_as(attributions)
+    assert attributions[inside].mean() > 0.5 > 0.01 > attributions[~inside].mean()
+
+
+def test_numbers_from_elsewhere_are_chance_and_no_hidden_part():
+    dice = np.random.default_rng(0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PCIMWarning)
+        explain(lambda x: net(x) + torch.from_numpy(dice.normal(size=(len(x), 2))).float())
+    told = [str(w.message) for w in caught]
+    assert any("between two calls" in text for text in told)
+    assert not any("hide from autograd" in text for text in told)
+
+
+def test_a_reference_far_outside_the_image_accuses_no_network():
+    part = small_cnn()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*hide from autograd", category=PCIMWarning)
+        PCIM(lambda x: 30 * part(x)).attribute(images(), baselines=1e4, target=1, n_steps=2)
