@@ -29,10 +29,10 @@ FILES = ("captum_pcim", "tests", "pyproject.toml", "setup.cfg")
 # more time than they tell.
 ROOMS = {
     "core": (
-        "golden", "solver", "constants", "pcim", "forward_only", "adam", "blending", "isolation",
-        "references", "objective", "scores", "smoothing", "numerics", "networks", "bad_input",
-        "captum_conformance", "model_untouched", "planted", "properties", "threads", "compat",
-        "grids", "readout", "diagnostics", "silent_faults", "elsewhere", "default_state",
+        "golden", "elsewhere", "default_state", "solver", "constants", "pcim", "forward_only",
+        "adam", "blending", "isolation", "references", "objective", "scores", "smoothing",
+        "numerics", "networks", "bad_input", "captum_conformance", "model_untouched", "planted",
+        "properties", "threads", "compat", "grids", "readout", "diagnostics", "silent_faults",
     ),
     "comparison": (
         "golden_measures", "elsewhere", "default_state", "compare", "compare_files", "trivial",
