@@ -11,10 +11,14 @@ from captum_pcim.core.references import PhaseNoise, ShuffledPatches
 
 MODES, MEASURES = dict(cases()), dict(panel())
 OF_CAPTUM = {*captum_methods(torch.nn.Conv2d(1, 1, 1), torch.nn.Conv2d(1, 1, 1))}
-MODES_ASKED = (
-    "early stop per stain", "groups per image", "sampled references", "signals", "tuple",
-    "forward only, per stain",
-)  # fmt: skip
+MODES_ASKED = {
+    "early stop per stain": torch.bfloat16,
+    "groups per image": torch.float64,
+    "sampled references": torch.bfloat16,
+    "signals": torch.float64,
+    "tuple": torch.bfloat16,
+    "forward only, per stain": torch.float64,
+}
 
 
 @pytest.fixture
@@ -30,8 +34,7 @@ def global_state():
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("mode", MODES_ASKED)
+@pytest.mark.parametrize(("mode", "dtype"), MODES_ASKED.items())
 def test_a_map_does_not_depend_on_the_global_state(mode, dtype, global_state):
     found = tensors_in(MODES[mode]())
     global_state(dtype)

@@ -63,7 +63,6 @@ def test_a_panel_is_an_inch_and_a_half(n_images, most, n_methods, inches):
 
 
 def test_eight_images_are_drawn_unless_told():
-    assert len(panels(plot_comparisons(comparison({"own": ramp(9)}, n_images=9)))) == 8 * 2
     assert len(panels(comparison({"own": ramp(9)}, n_images=9).plot())) == 8 * 2
     assert len(panels(comparison({"own": ramp(9)}, n_images=9).plot(max_images=1))) == 2
 
@@ -131,7 +130,6 @@ def test_maps_share_one_scale_and_the_colour_bar_tells_it():
 @pytest.mark.parametrize(("n_images", "share"), [(1, 1.0), (2, 1.0), (3, 2 / 3), (4, 0.5)])
 def test_the_colour_bar_is_two_rows_high_at_most(n_images, share):
     figure = plot_comparisons(comparison({"own": ramp(n_images)}, n_images=n_images))
-    figure.canvas.draw()
     bar = colour_bar(figure)
     assert bar._colorbar_info["shrink"] == pytest.approx(share)
     assert bar._colorbar_info["pad"] == 0.01
