@@ -22,6 +22,7 @@ from captum_pcim.core.targets import check_target
 
 matplotlib.use("Agg")
 STEPS = 5
+BLENDS_AT_ONCE = 200  # of networks that forward passes alone explain
 CAPTUMS_TOLERANCE = 1e-4
 
 
@@ -372,7 +373,9 @@ def _attribute(model, arguments, noise_tunnel):
         attribution = NoiseTunnel(attribution)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1234)
-        return attribution.attribute(**arguments, n_steps=STEPS)
+        return attribution.attribute(
+            **arguments, n_steps=STEPS, perturbations_per_eval=BLENDS_AT_ONCE
+        )
 
 
 def _rows(argument, i, n):
