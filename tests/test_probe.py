@@ -2,9 +2,11 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from networks import BrightSquare, bright_images, images, small_cnn
+from torch.utils.checkpoint import checkpoint
 
 from captum_pcim import PCIM, PCIMWarning
 
@@ -85,3 +87,59 @@ def test_a_network_that_needs_autocast_is_not_accused():
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*hide from autograd", category=PCIMWarning)
         PCIM(forward, autocast_dtype=torch.bfloat16).attribute(images(), target=1, n_steps=2)
+
+
+class _NoBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 1
+
+
+class _FailingBackward(_NoBackward):
+    @staticmethod
+    def backward(ctx, gradient):
+        raise ValueError("no gradient today")
+
+
+def _changed_in_place(x):
+    hidden = x.sigmoid()
+    scores = net(hidden * 1)
+    hidden.zero_()
+    return scores
+
+
+def _checkpointed(x):
+    return checkpoint(net, x, use_reentrant=True)
+
+
+@pytest.mark.parametrize(
+    "forward_func",
+    [
+        lambda x: net(_NoBackward.apply(x)),
+        lambda x: net(_FailingBackward.apply(x)),
+        _changed_in_place,
+        _checkpointed,
+    ],
+)
+def test_a_network_that_fails_backward_is_explained_forward_with_the_cause(forward_func):
+    with pytest.warns(PCIMWarning, match=r"fails where gradients are taken \(\w+Error: "):
+        attributions = PCIM(forward_func).attribute(bright_images(1), target=1)
+    inside = net.mask(attributions).expand_as(attributions)
+    assert attributions[inside].mean() > 0.5 > 0.01 > attributions[~inside].mean()
+
+
+def test_numbers_from_elsewhere_are_chance_and_no_hidden_part():
+    dice = np.random.default_rng(0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PCIMWarning)
+        explain(lambda x: net(x) + torch.from_numpy(dice.normal(size=(len(x), 2))).float())
+    told = [str(w.message) for w in caught]
+    assert any("between two calls" in text for text in told)
+    assert not any("hide from autograd" in text for text in told)
+
+
+def test_a_reference_far_outside_the_image_accuses_no_network():
+    part = small_cnn()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*hide from autograd", category=PCIMWarning)
+        PCIM(lambda x: 30 * part(x)).attribute(images(), baselines=1e4, target=1, n_steps=2)

@@ -12,6 +12,7 @@ from captum_pcim import (
     PCIM,
     Area,
     Autograd,
+    Blur,
     Constant,
     ForwardOnly,
     PCIMWarning,
@@ -501,6 +502,40 @@ def test_diagnostics_inside_captums_tools_say_what_to_leave_out():
         )
 
 
+def test_diagnostics_inside_captums_metrics_say_so_too():
+    """There inputs are a tuple, and the first of the pair is one of maps."""
+    from captum.metrics import sensitivity_max
+
+    with pytest.raises(AttributeError, match=r"return_diagnostics=True .*sensitivity_max"):
+        sensitivity_max(
+            PCIM(net).attribute, bright_images(1), target=1, n_steps=2, return_diagnostics=True
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"references": [Blur]}, r"references: expected Blur\(\), got the class Blur itself"),
+        ({"objective": [Preservation]}, r"objective: expected Preservation\(\), got the class"),
+        ({"references": [lambda x, y: x]}, r"references: expected callables of one argument, .*"),
+        ({"objective": [lambda: 0]}, r"objective: expected callables of one argument, the blended"),
+    ],
+)
+def test_what_cannot_be_called_with_one_argument_is_refused_at_once(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        PCIM(net, **arguments)
+
+
+def test_a_term_that_is_not_finite_is_not_blamed_on_the_network_alone():
+    def broken(blended):
+        return blended.preserved.log_odds * float("nan")
+
+    with pytest.warns(PCIMWarning, match="terms of the objective, were NaN or infinite"):
+        PCIM(net, objective=(Preservation(), broken)).attribute(
+            bright_images(1), target=1, n_steps=4
+        )
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 1, 1, 1), (1, 1, 16, 1)])
 def test_baselines_may_be_broadcastable(shape):
     inputs = bright_images(2)
@@ -536,3 +571,32 @@ def test_forward_only_keeps_its_budget_also_where_a_reference_shows_the_class():
     source = ForwardOnly(100)
     PCIM(forward, gradients=source).attribute(bright_images(1) + 1, target=1)
     assert sum(rows) <= 100
+
+
+@pytest.mark.parametrize("baselines", [255, -30, torch.full((1, 1, 1, 1), 255.0)])
+def test_baselines_of_another_scale_are_told(baselines):
+    with pytest.warns(PCIMWarning, match=r"baselines: values lie .* outside those of the inputs"):
+        PCIM(net).attribute(bright_images(1), baselines=baselines, target=1, n_steps=2)
+
+
+@pytest.mark.parametrize("baselines", [0, 1, -2, None])
+def test_baselines_near_the_images_are_not(baselines):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="baselines: values lie", category=PCIMWarning)
+        PCIM(net).attribute(bright_images(1), baselines=baselines, target=1, n_steps=2)
+
+
+def test_baselines_beyond_the_inputs_precision_are_refused():
+    forward = lambda x: net(x.float())  # noqa: E731
+    with pytest.raises(ValueError, match="baselines: expected finite values within"):
+        PCIM(forward).attribute(bright_images(1).half(), baselines=1e6, target=1)
+
+
+def test_weights_that_overflow_are_zero_and_told():
+    """Squares of gradients beyond 1e19 do not fit into single precision."""
+    with pytest.warns(PCIMWarning, match="NaN or infinite"):
+        attributions, diagnostics = PCIM(net).attribute(
+            bright_images(2), baselines=1e25, target=1, n_steps=4, return_diagnostics=True
+        )
+    assert not attributions.any()
+    assert diagnostics.verdict == ("scores of blends were not finite",) * 2

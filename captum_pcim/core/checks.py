@@ -1,6 +1,7 @@
 """Errors for bad input: each names the argument, what was expected and what came."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,9 @@ import torch
 from torch import Tensor
 
 from captum_pcim._compat import BaselineType, as_tuple
+from captum_pcim.core.warn import warn
+
+FAR = 10  # times what the inputs span, beyond them
 
 
 def check_inputs(inputs: Any, integers: bool) -> tuple[Tensor, ...]:
@@ -89,13 +93,40 @@ def check_dtype(name: str, dtype: Any) -> None:
         raise ValueError(f"{name}: expected a floating-point torch.dtype or None, got {dtype!r}")
 
 
-def check_callables(name: str, values: Any) -> None:
-    """Refuse anything but None and a sequence of at least one callable."""
-    fits = isinstance(values, Sequence) and all(map(callable, values))
-    if values is not None and not fits:
+def check_callables(name: str, values: Any, of: str) -> None:
+    """Refuse anything but None and a sequence of at least one callable of one argument.
+
+    Args:
+        name (str): The argument.
+        values: What was given for it.
+        of (str): What each is called with.
+    """
+    if values is None:
+        return
+    if not (isinstance(values, Sequence) and all(map(callable, values))):
         raise TypeError(f"{name}: expected a sequence of callables, got {values!r}")
-    if values is not None and not values:
+    if not values:
         raise ValueError(f"{name}: expected at least one, or None for the default, got none")
+    for value in values:
+        if isinstance(value, type):
+            raise TypeError(
+                f"{name}: expected {value.__name__}(), got the class {value.__name__} itself"
+            )
+        if not _takes_one_argument(value):
+            raise TypeError(
+                f"{name}: expected callables of one argument, {of}, got {value!r} with "
+                f"{inspect.signature(value)}"
+            )
+
+
+def _takes_one_argument(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # of built-in functions there is none to be had
+        pass
+    return True
 
 
 def check_forward_func(forward_func: Any) -> None:
@@ -146,10 +177,31 @@ def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
             f"axes, got {tuple(baseline.shape)}"
         )
     baseline = baseline.as_subclass(Tensor).expand(-1, *inputs.shape[1:])
-    if not bool(torch.isfinite(baseline).all()):
-        raise ValueError("baselines: expected finite values, got NaN or infinity")
     own: Tensor = baseline.to(inputs)
+    if not bool((baseline.isfinite() & own.isfinite()).all()):
+        raise ValueError(
+            f"baselines: expected finite values within {inputs.dtype}, got NaN, infinity or more"
+        )
+    _warn_of_scale(own, inputs)
     return own
+
+
+def _warn_of_scale(baseline: Tensor, inputs: Tensor) -> None:
+    (darkest, brightest), (low, high) = _range(inputs), _range(baseline)
+    span, outside = brightest - darkest, max(darkest - low, high - brightest)
+    if outside > FAR * span > 0:
+        warn(
+            f"baselines: values lie {outside:.3g} outside those of the inputs, which span "
+            f"{span:.3g}; are they of another scale (255 for white, where images end at 1)? A "
+            "network has seldom seen such images, and maps against them mean little"
+        )
+
+
+def _range(tensor: Tensor) -> tuple[float, float]:
+    # Not all integers can be compared.
+    values = tensor if tensor.is_floating_point() else tensor.float()
+    low, high = values.aminmax()
+    return float(low), float(high)
 
 
 def check_feature_mask(feature_mask: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -143,15 +143,16 @@ class _Explainer:
         images = prepared.images
         solution = self.solve(self.problem, images, self.call.settings, on_step)
         with torch.no_grad():
-            weights = tuple(
-                torch.where(per_image(prepared.nothing, w), 0.0, w)
-                for w in images.channels.weights(solution.factors)
-            )
+            trained = images.channels.weights(solution.factors)
+            lost = ~_finite(trained)
+            nothing = prepared.nothing | lost
+            weights = tuple(torch.where(per_image(nothing, w), 0.0, w) for w in trained)
             maps = tuple(
                 w.expand_as(x).to(x.dtype).contiguous()
                 for w, x in zip(weights, (x[start:stop] for x in self.call.inputs), strict=True)
             )
             doubts = _doubts(prepared, solution, weights, self.problem.score)
+            doubts = replace(doubts, not_finite=doubts.not_finite | lost)
             if not self.call.diagnose:
                 return maps, None, doubts
             diagnostics = self._diagnose(prepared, solution, weights, doubts)
@@ -293,6 +294,11 @@ def _doubts(prepared: _Prepared, solution: Solution, weights: Maps, kind: ScoreK
         not_preserved=none,
         not_removed=none,
     )
+
+
+def _finite(weights: Maps) -> Tensor:
+    """Tell which images have finite weights only; squares of gradients can overflow."""
+    return torch.stack([w.isfinite().flatten(1).all(1) for w in weights]).all(0)
 
 
 def _leak_ratio(preserved: Tensor, full: Tensor) -> Tensor:

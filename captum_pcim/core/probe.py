@@ -82,7 +82,8 @@ def check_gradient(problem: Problem, images: Images, network: Network) -> int:
     if not draws and rounding > FULL_PRECISION:
         asked, more_rows = _asked_precisely(problem, first, asked, network)
         n_rows += more_rows
-    if not draws and asked.suspicious:
+    repeats = not draws and seen.difference <= rounding
+    if repeats and asked.suspicious and _is_near(first):
         warn(
             "forward_func: the log-odds of an image change by "
             f"{float(asked.change):.3g} where their gradient says {float(asked.said):.3g}: part of "
@@ -99,6 +100,14 @@ def _rows(images: Images, start: int, stop: int) -> Images:
 def _blends(images: Images, share: float) -> tuple[Tensor, ...]:
     return tuple(
         blend(x, r, torch.full_like(x, share))
+        for x, r in zip(images.inputs, images.references[0], strict=True)
+    )
+
+
+def _is_near(images: Images) -> bool:
+    """Tell whether a step towards the reference leads to what looks like an image."""
+    return all(
+        bool((x - r).abs().max() <= x.max() - x.min())
         for x, r in zip(images.inputs, images.references[0], strict=True)
     )
 
@@ -167,7 +176,7 @@ def _gradient(problem: Problem, images: Images, blends: Sequence[Tensor], of: in
     """
     batch = [torch.cat(both).requires_grad_() for both in zip(images.inputs, blends, strict=True)]
     odds = _recorded_log_odds(problem, images, batch).split(len(images))
-    gradients = torch.autograd.grad(odds[of].sum(), batch, allow_unused=True)
+    gradients = _backward(odds[of].sum(), batch)
     _check_gradients(gradients)
     known = [
         (g.nan_to_num(0, 0, 0).double().split(len(images)), x.detach().split(len(images)))
@@ -179,6 +188,15 @@ def _gradient(problem: Problem, images: Images, blends: Sequence[Tensor], of: in
     image, blended = (each.detach() for each in odds)
     share = beside / max(own + beside, 1e-300)
     return _Asked(image, share, change=image[0] - blended[0], said=torch.as_tensor(said))
+
+
+def _backward(score: Tensor, batch: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    try:
+        return torch.autograd.grad(score, batch, allow_unused=True)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise NoGradient(f"it fails where gradients are taken ({describe(error)})") from error
 
 
 def _scored(problem: Problem, images: Images, inputs: tuple[Tensor, ...], times: int = 1) -> Tensor:

@@ -28,8 +28,8 @@ _WARNINGS = {
     "evidence, and their maps are zero",
     "no_gradient": "forward_func: no gradient reached the weights of {images} on any step; their "
     "maps show nothing (pass gradients=ForwardOnly(...) to do without)",
-    "not_finite": "forward_func: scores of blends of {images} were NaN or infinite; those steps "
-    "are lost, and the maps are less certain",
+    "not_finite": "forward_func: scores of blends of {images}, or terms of the objective, were NaN "
+    "or infinite; those steps are lost, and the maps are less certain",
     "rounded_up": "score: the probabilities of {images} are 1 to their last digits; what they "
     "lack, and its gradient, is lost, and the maps may miss what the class needs (let forward_func "
     'return logits and pass score="logits" or "binary_logits", or pass double precision)',
@@ -52,7 +52,7 @@ class Doubts:
         little_evidence (Tensor): Its log-odds differ by less than half a nat from all of theirs.
         rounded_up (Tensor): The probability is 1 to its last digits.
         no_gradient (Tensor): No gradient of the network reached the weights on any step.
-        not_finite (Tensor): The objective was NaN or infinite at a step.
+        not_finite (Tensor): The objective was NaN or infinite at a step, or weights were.
         not_differentiable (Tensor): The gradient of a pixel was NaN or infinite at a step.
         reference_shows (Tensor): A reference has half of the class's probability or more, of
             shape (N, R).
