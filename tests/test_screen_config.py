@@ -35,6 +35,15 @@ def test_toml_paths_are_relative_to_the_file(tmp_path):
     assert found.model.path == ""
 
 
+def test_home_and_environment_variables_in_paths_are_filled_in(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCRATCH", str(tmp_path / "scratch"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    images, output = {"path": "~/plates"}, {"path": "$SCRATCH/results"}
+    found = config(tmp_path, images=images, output=output)
+    assert found.images.path == str(tmp_path / "home" / "plates")
+    assert found.output.path == str(tmp_path / "scratch" / "results")
+
+
 def test_toml_and_dictionary_give_the_same_configuration(tmp_path):
     toml = write_toml(tmp_path, windows={"fixed": {"DNA": [0.0, 9.0], "ER": [1.0, 2.0]}})
     assert ScreenConfig.from_toml(toml) == config(

@@ -137,14 +137,19 @@ class ScreenConfig(Table):
 
     @classmethod
     def from_toml(cls, path: str | Path) -> ScreenConfig:
-        """Reads a TOML file; its paths are relative to the file's own folder."""
+        """Reads a TOML file; its paths are relative to the file's own folder.
+
+        ``~`` and environment variables (``$SCRATCH``) in paths are filled in.
+        """
         return cls.from_dict(read_toml(path), Path(path).parent)
 
     def _located(self, folder: Path) -> ScreenConfig:
         def absolute(part: Any, name: str = "path") -> Any:
-            if not getattr(part, name):
+            said = getattr(part, name)
+            if not said:
                 return part
-            return dataclasses.replace(part, **{name: os.path.join(folder, getattr(part, name))})
+            path = os.path.expandvars(os.path.expanduser(said))
+            return dataclasses.replace(part, **{name: os.path.join(folder, path)})
 
         return dataclasses.replace(
             self,
