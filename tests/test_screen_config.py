@@ -44,6 +44,13 @@ def test_home_and_environment_variables_in_paths_are_filled_in(tmp_path, monkeyp
     assert found.output.path == str(tmp_path / "scratch" / "results")
 
 
+@pytest.mark.parametrize("entry", ["images.path", "output.path", "model.path", "windows.table"])
+def test_a_path_that_is_elsewhere_is_refused_before_a_folder_is_made_of_it(tmp_path, entry):
+    table, _, name = entry.partition(".")
+    with pytest.raises(ConfigError, match=f"{entry}: expected a path on this machine.*'s3://b/a'"):
+        config(tmp_path, **{table: {name: "s3://b/a"}})
+
+
 def test_toml_and_dictionary_give_the_same_configuration(tmp_path):
     toml = write_toml(tmp_path, windows={"fixed": {"DNA": [0.0, 9.0], "ER": [1.0, 2.0]}})
     assert ScreenConfig.from_toml(toml) == config(

@@ -78,7 +78,6 @@ def _stack(file: Any, series: Any, labels: bool) -> Stack:
 
     stains = lookup["C"] * len(kept)
     names = _names(file, leading, sizes) if len(kept) == 1 else ()
-    names = names if len(names) == stains else ()
     return Stack(lookup["T"], stains, lookup["Z"], plane, names, bool(file.is_ome), unsaid)
 
 

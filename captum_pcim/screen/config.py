@@ -144,19 +144,22 @@ class ScreenConfig(Table):
         return cls.from_dict(read_toml(path), Path(path).parent)
 
     def _located(self, folder: Path) -> ScreenConfig:
-        def absolute(part: Any, name: str = "path") -> Any:
+        def absolute(part: Any, entry: str) -> Any:
+            name = entry.partition(".")[2]
             said = getattr(part, name)
             if not said:
                 return part
+            here = "a path on this machine: mount or copy what is elsewhere"
+            check("://" not in said, entry, here, said)
             path = os.path.expandvars(os.path.expanduser(said))
             return dataclasses.replace(part, **{name: os.path.join(folder, path)})
 
         return dataclasses.replace(
             self,
-            images=absolute(self.images),
-            model=absolute(self.model),
-            output=absolute(self.output),
-            windows=absolute(self.windows, "table"),
+            images=absolute(self.images, "images.path"),
+            model=absolute(self.model, "model.path"),
+            output=absolute(self.output, "output.path"),
+            windows=absolute(self.windows, "windows.table"),
         )
 
     @property

@@ -43,7 +43,8 @@ class ImageSettings(Table):
         pattern: For folders: a name in :data:`captum_pcim.screen.layouts.PATTERNS` or a regular
             expression with the groups ``well`` (or ``row`` and ``col``, or ``row0`` and ``col0``,
             which count from 0) and ``field``, and where names tell them ``plate``, ``channel``,
-            ``z`` and ``t``. Without ``channel`` one file holds all stains; if it names them, they are found by their names.
+            ``z`` and ``t``. Without ``channel`` one file holds all stains; if it names them, they
+            are found by their names.
         labels: Label images of the objects: for folders a regular expression like ``pattern``,
             for load files and OME-Zarr the name of the label image. Empty means none.
         objects: What the labelled objects are called in the table (CellProfiler's object name).
