@@ -59,8 +59,10 @@ class Window:
         """Refuse a window that is empty or not a number."""
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise ValueError(f"window: LOW must be below HIGH, got {self.low} and {self.high}")
-        if self.percent and not (self.low >= 0 and self.high <= 100):
-            raise ValueError(f"window: percentiles lie in 0..100, got {self.low} and {self.high}")
+        if self.percent and not (self.low >= 0 and 1 < self.high <= 100):
+            raise ValueError(
+                f"window: percentiles lie in 0..100, not in 0..1, got {self.low} and {self.high}"
+            )
 
     @classmethod
     def parse(cls, low: str, high: str) -> Window:
@@ -196,9 +198,12 @@ class WindowTable:
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [{_column(name): value for name, value in row.items()}
-                    for row in csv.DictReader(file)]  # fmt: skip
+        try:
+            with open(path, newline="", encoding="utf-8-sig") as file:
+                rows = [{_column(name): value for name, value in row.items()}
+                        for row in csv.DictReader(file)]  # fmt: skip
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ImageError(f"{self.path} is no CSV file in UTF-8: {error}") from error
         self.windows: dict[tuple[str, str], Window] = {}
         for number, row in enumerate(rows, start=1):
             place = row.get("plate") or "", row.get("stain") or ""

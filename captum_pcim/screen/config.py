@@ -154,13 +154,16 @@ class ScreenConfig(Table):
             path = os.path.expandvars(os.path.expanduser(said))
             return dataclasses.replace(part, **{name: os.path.join(folder, path)})
 
-        return dataclasses.replace(
+        located = dataclasses.replace(
             self,
             images=absolute(self.images, "images.path"),
             model=absolute(self.model, "model.path"),
             output=absolute(self.output, "output.path"),
             windows=absolute(self.windows, "windows.table"),
         )
+        apart = os.path.realpath(located.output.path) != os.path.realpath(located.images.path)
+        check(apart, "output.path", "another folder than images.path", located.output.path)
+        return located
 
     @property
     def wanted(self) -> tuple[str, ...]:

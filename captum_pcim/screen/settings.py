@@ -130,9 +130,9 @@ class WindowSettings(Table):
             check(_rising(window), entry, "[low, high] with low < high", window)
         ends = self.percentiles
         check(
-            not ends or (_rising(ends) and ends[0] >= 0 and ends[1] <= 100),
+            not ends or (_rising(ends) and ends[0] >= 0 and 1 < ends[1] <= 100),
             "windows.percentiles",
-            "[low, high] with 0 <= low < high <= 100",
+            "[low, high] in percent, with 0 <= low < high <= 100 and high above 1",
             ends,
         )
         check(self.fields >= 1, "windows.fields", "at least 1", self.fields)

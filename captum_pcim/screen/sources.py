@@ -60,8 +60,12 @@ def survey_screen(config: ScreenConfig) -> Survey:
     wells: dict[str, set[str]] = {}
     for one in found.fields:
         wells.setdefault(one.plate, set()).add(one.well)
+    try:
+        controls = [well_name(well) for well in config.controls.wells]
+    except ConfigError as error:
+        raise ConfigError(f"controls.wells: {error}") from error
     for plate, there in wells.items():
-        for well in map(well_name, config.controls.wells):
+        for well in controls:
             if well not in there:
                 found.remark("control wells without an image", f"{plate} {well}", missing=True)
     return found
