@@ -561,7 +561,16 @@ def test_percentiles_of_a_flat_stain_are_refused():
 
 
 @pytest.mark.parametrize(
-    "ends", [("5", "5"), ("9", "1"), ("nan", "1"), ("a", "b"), ("1%", "9"), ("1%", "101%")]
+    "ends",
+    [
+        ("5", "5"),
+        ("9", "1"),
+        ("nan", "1"),
+        ("a", "b"),
+        ("1%", "9"),
+        ("1%", "101%"),
+        ("0.01%", "0.99%"),
+    ],
 )
 def test_impossible_windows_are_refused(ends):
     with pytest.raises(ValueError, match="window"):
