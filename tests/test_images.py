@@ -250,6 +250,17 @@ def test_a_stack_of_one_directory_is_read_plane_by_plane(tmp_path):
         read_image([path], z=1)
 
 
+@pytest.mark.parametrize(
+    "dtype", ["u1", "u2", ">u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"]
+)
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_numbers_of_any_type_are_read_as_stored(tmp_path, dtype, bigtiff):
+    numbers = (DEEP.astype(int) % 100 - (0 if "u" in dtype else 50)).astype(dtype)
+    read = read_image([write(tmp_path / "a.tif", tiff(numbers, bigtiff=bigtiff))])
+    assert read.dtype.newbyteorder("=") == numbers.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(read[0], numbers)
+
+
 def test_pages_without_axes_are_stains(tmp_path):
     path = write(tmp_path / "a.tif", tiff(STAINS, metadata=None))
     np.testing.assert_array_equal(read_image([path]), STAINS)

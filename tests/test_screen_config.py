@@ -89,6 +89,7 @@ def test_toml_and_dictionary_give_the_same_configuration(tmp_path):
         ("output", "table", "xlsx", "output.table"),
         ("controls", "reference", "median", "controls.reference"),
         ("attribution", "isolation", "cells", "attribution.isolation"),
+        ("attribution", "n_steps", 1, "attribution.n_steps"),
     ],
 )
 def test_a_wrong_entry_is_named(tmp_path, table, entry, value, said):

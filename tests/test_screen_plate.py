@@ -421,6 +421,7 @@ def test_where_no_name_fits_it_is_said_which_pattern_would(tmp_path, name, advic
         ({"source": "load_file", "pattern": "opera"}, "images.pattern: .*'folder'.*'load_file'"),
         ({"illumination": "divide"}, "images.illumination: .*'load_file'.*'folder'"),
         ({"acquisition": 1}, "images.acquisition: .*'ome_zarr'.*'folder'"),
+        ({"objects": ""}, "images.objects: expected a name, got ''"),
         ({"stains": ["DNA", ""]}, r"images.stains: expected names, got \['DNA', ''\]"),
     ],
 )

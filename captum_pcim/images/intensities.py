@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from captum_pcim._files import delimiter
 from captum_pcim.images.stack import ImageError
 
 if TYPE_CHECKING:
@@ -160,17 +161,23 @@ def measure(windows: Sequence[Window], images: Iterable[Pixels]) -> list[Window]
         there is nothing to see in it.
 
     Raises:
-        ImageError: There is no image, they differ in their number of stains, or the number of
-            windows does not fit.
+        ImageError: There is no image, they differ in their type or in their number of stains, or
+            the number of windows does not fit.
     """
     import numpy as np
 
-    seen = []
+    seen, kinds = [], set()
     for pixels in images:
+        kinds.add(str(pixels.dtype))
         flat = pixels.reshape(len(pixels), -1)
         seen.append(flat[:, :: max(1, flat.shape[1] // PIXELS_PER_IMAGE)])
     if not seen:
         raise ImageError("no image to measure the windows on can be read")
+    if len(kinds) > 1:
+        raise ImageError(
+            f"the images hold {', '.join(sorted(kinds))}, which have no window in common: measure "
+            "over each image, or keep them apart"
+        )
     if len({len(flat) for flat in seen}) > 1:
         raise ImageError(f"the images have {sorted({len(flat) for flat in seen})} stains")
     if len(windows) not in (1, len(seen[0])):
@@ -200,8 +207,10 @@ class WindowTable:
         self.path = str(path)
         try:
             with open(path, newline="", encoding="utf-8-sig") as file:
+                separator = delimiter(file.readline())
+                file.seek(0)
                 rows = [{_column(name): value for name, value in row.items()}
-                        for row in csv.DictReader(file)]  # fmt: skip
+                        for row in csv.DictReader(file, delimiter=separator)]  # fmt: skip
         except (UnicodeDecodeError, csv.Error) as error:
             raise ImageError(f"{self.path} is no CSV file in UTF-8: {error}") from error
         self.windows: dict[tuple[str, str], Window] = {}

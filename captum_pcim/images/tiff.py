@@ -254,9 +254,9 @@ def _intensities(pixels: Pixels, page: Any, stain: int) -> Pixels:
 
     if page.photometric == PALETTE:
         return np.asarray((page.colormap[stain] >> 8).astype(np.uint8)[pixels])
-    white = pixels.dtype.type(2**page.bitspersample - 1)  # 12 bits are stored in 16
+    white = 2**page.bitspersample - 1  # 12 bits are stored in 16
     if page.photometric == WHITE_IS_ZERO:
-        pixels = white - pixels if pixels.dtype != bool else ~pixels
+        pixels = ~pixels if pixels.dtype == bool else pixels.dtype.type(white) - pixels
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * np.uint8(255)
     elif page.bitspersample in (2, 4):

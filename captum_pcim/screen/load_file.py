@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from captum_pcim._files import delimiter
 from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.plate import Field, Survey, well_name
 
@@ -18,7 +19,6 @@ Row = dict[str, Any]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C: is a drive
 WINDOWS = re.compile(r"/?[A-Za-z]:[\\/]|\\\\[^\\/]+")  # a drive, in a URL too, or a server's share
-DELIMITERS = ",;\t"
 SITES = ("Metadata_Site", "Metadata_Field", "Metadata_FieldID")
 REMOTE = "its files are not on this machine but at {}: copy them and change the paths"
 
@@ -138,9 +138,9 @@ def _rows(path: str) -> Iterator[tuple[int, Row]]:
 def _csv_rows(path: str) -> Iterator[tuple[int, Row]]:
     opened = gzip.open if path.lower().endswith(".gz") else open
     with opened(path, "rt", newline="", encoding="utf-8-sig") as file:
-        delimiter = max(DELIMITERS, key=file.readline().count)
+        separator = delimiter(file.readline())
         file.seek(0)
-        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+        reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
         names = [name.strip() for name in next(reader, [])]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"images.path: {path} has columns twice: {twice}")
@@ -148,7 +148,7 @@ def _csv_rows(path: str) -> Iterator[tuple[int, Row]]:
             if len(cells) > len(names):
                 raise ConfigError(
                     f"{path}, line {reader.line_num}: expected {len(names)} cells, got "
-                    f"{len(cells)}; quote what holds {delimiter!r}"
+                    f"{len(cells)}; quote what holds {separator!r}"
                 )
             values = [cell.strip() for cell in cells]
             yield reader.line_num, dict(itertools.zip_longest(names, values, fillvalue=""))

@@ -76,6 +76,7 @@ class ImageSettings(Table):
         check(
             len(set(self.stains)) == len(self.stains), "images.stains", "no name twice", self.stains
         )
+        check(bool(self.objects), "images.objects", "a name", self.objects)
         if not self.channels:
             object.__setattr__(self, "channels", list(self.stains))
         check(
