@@ -34,6 +34,7 @@ from captum_pcim.core.checks import (
 )
 from captum_pcim.core.contrast import asked_contrast
 from captum_pcim.core.copies import KeptCopies
+from captum_pcim.core.diagnostics import paired
 from captum_pcim.core.explain import explain
 from captum_pcim.core.gradients import Gradients, check_gradients, takes_integers
 from captum_pcim.core.network import CallArguments, Choice, Network, frozen_view, outer_autocast
@@ -117,8 +118,8 @@ class PCIM(PerturbationAttribution):
         check_choice("score", score, get_args(ScoreKind))
         check_choice("order", order, get_args(Order))
         check_gradients(gradients)
-        check_callables("objective", objective)
-        check_callables("references", references)
+        check_callables("objective", objective, of="the blended images")
+        check_callables("references", references, of="the images")
         check_kind("isolation", isolation, Isolation)
         check_kind("smoothing", smoothing, Smoothing)
         check_dtype("autocast_dtype", autocast_dtype)
@@ -250,4 +251,4 @@ class PCIM(PerturbationAttribution):
             with own_arithmetic, buffers_kept(self.forward_func, view):
                 attributions, diagnostics = explain(call, self.gradients)
         result = like_inputs(attributions, inputs)
-        return (result, diagnostics) if return_diagnostics else result
+        return result if diagnostics is None else paired(result, diagnostics)

@@ -12,6 +12,7 @@ from captum_pcim import (
     PCIM,
     Area,
     Autograd,
+    Blur,
     Constant,
     ForwardOnly,
     PCIMWarning,
@@ -498,6 +499,40 @@ def test_diagnostics_inside_captums_tools_say_what_to_leave_out():
     with pytest.raises(AttributeError, match=r"return_diagnostics=True .*NoiseTunnel"):
         tunnel.attribute(
             bright_images(1), target=1, nt_samples=2, stdevs=0.1, n_steps=4, return_diagnostics=True
+        )
+
+
+def test_diagnostics_inside_captums_metrics_say_so_too():
+    """There inputs are a tuple, and the first of the pair is one of maps."""
+    from captum.metrics import sensitivity_max
+
+    with pytest.raises(AttributeError, match=r"return_diagnostics=True .*sensitivity_max"):
+        sensitivity_max(
+            PCIM(net).attribute, bright_images(1), target=1, n_steps=2, return_diagnostics=True
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"references": [Blur]}, r"references: expected Blur\(\), got the class Blur itself"),
+        ({"objective": [Preservation]}, r"objective: expected Preservation\(\), got the class"),
+        ({"references": [lambda x, y: x]}, r"references: expected callables of one argument, .*"),
+        ({"objective": [lambda: 0]}, r"objective: expected callables of one argument, the blended"),
+    ],
+)
+def test_what_cannot_be_called_with_one_argument_is_refused_at_once(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        PCIM(net, **arguments)
+
+
+def test_a_term_that_is_not_finite_is_not_blamed_on_the_network_alone():
+    def broken(blended):
+        return blended.preserved.log_odds * float("nan")
+
+    with pytest.warns(PCIMWarning, match="terms of the objective, were NaN or infinite"):
+        PCIM(net, objective=(Preservation(), broken)).attribute(
+            bright_images(1), target=1, n_steps=4
         )
 
 

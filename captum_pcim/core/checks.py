@@ -1,6 +1,7 @@
 """Errors for bad input: each names the argument, what was expected and what came."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,13 +93,40 @@ def check_dtype(name: str, dtype: Any) -> None:
         raise ValueError(f"{name}: expected a floating-point torch.dtype or None, got {dtype!r}")
 
 
-def check_callables(name: str, values: Any) -> None:
-    """Refuse anything but None and a sequence of at least one callable."""
-    fits = isinstance(values, Sequence) and all(map(callable, values))
-    if values is not None and not fits:
+def check_callables(name: str, values: Any, of: str) -> None:
+    """Refuse anything but None and a sequence of at least one callable of one argument.
+
+    Args:
+        name (str): The argument.
+        values: What was given for it.
+        of (str): What each is called with.
+    """
+    if values is None:
+        return
+    if not (isinstance(values, Sequence) and all(map(callable, values))):
         raise TypeError(f"{name}: expected a sequence of callables, got {values!r}")
-    if values is not None and not values:
+    if not values:
         raise ValueError(f"{name}: expected at least one, or None for the default, got none")
+    for value in values:
+        if isinstance(value, type):
+            raise TypeError(
+                f"{name}: expected {value.__name__}(), got the class {value.__name__} itself"
+            )
+        if not _takes_one_argument(value):
+            raise TypeError(
+                f"{name}: expected callables of one argument, {of}, got {value!r} with "
+                f"{inspect.signature(value)}"
+            )
+
+
+def _takes_one_argument(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # of built-in functions there is none to be had
+        pass
+    return True
 
 
 def check_forward_func(forward_func: Any) -> None:

@@ -107,12 +107,31 @@ class Diagnostics:
 
     def __getattr__(self, name: str) -> Any:
         """Say what went wrong where the pair of maps and diagnostics is taken for tensors."""
-        if hasattr(Tensor, name) and not name.startswith("__"):
-            raise AttributeError(
-                f"Diagnostics has no {name!r}: return_diagnostics=True returns a pair of maps and "
-                "diagnostics; inside NoiseTunnel or sensitivity_max leave it out"
-            )
-        raise AttributeError(f"Diagnostics has no {name!r}")
+        raise _no_tensor("Diagnostics", name)
+
+
+class _PairedMaps(tuple[Tensor, ...]):
+    """Maps of a tuple of inputs, which stand beside diagnostics."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what went wrong where the pair of maps and diagnostics is taken for tensors."""
+        raise _no_tensor("tuple", name)
+
+
+def paired(
+    maps: Tensor | tuple[Tensor, ...], diagnostics: Diagnostics
+) -> tuple[Tensor | tuple[Tensor, ...], Diagnostics]:
+    """Return what `attribute` returns where diagnostics are asked for."""
+    return maps if isinstance(maps, Tensor) else _PairedMaps(maps), diagnostics
+
+
+def _no_tensor(kind: str, name: str) -> AttributeError:
+    if not hasattr(Tensor, name) or name.startswith("__"):
+        return AttributeError(f"{kind!r} object has no attribute {name!r}")
+    return AttributeError(
+        f"{kind} has no {name!r}: return_diagnostics=True returns a pair of maps and diagnostics; "
+        "inside NoiseTunnel or sensitivity_max leave it out"
+    )
 
 
 if hasattr(torch.serialization, "add_safe_globals"):  # torch 2.3 has no such list

@@ -28,8 +28,8 @@ _WARNINGS = {
     "evidence, and their maps are zero",
     "no_gradient": "forward_func: no gradient reached the weights of {images} on any step; their "
     "maps show nothing (pass gradients=ForwardOnly(...) to do without)",
-    "not_finite": "forward_func: scores of blends of {images} were NaN or infinite; those steps "
-    "are lost, and the maps are less certain",
+    "not_finite": "forward_func: scores of blends of {images}, or terms of the objective, were NaN "
+    "or infinite; those steps are lost, and the maps are less certain",
     "rounded_up": "score: the probabilities of {images} are 1 to their last digits; what they "
     "lack, and its gradient, is lost, and the maps may miss what the class needs (let forward_func "
     'return logits and pass score="logits" or "binary_logits", or pass double precision)',
