@@ -62,7 +62,7 @@ def test_there_are_mutants_of_every_module_that_computes():
 
 def test_the_tests_of_a_module_come_first():
     assert chosen_tests("captum_pcim/core/solver.py", ROOT / "tests")[0] == "solver"
-    assert chosen_tests("captum_pcim/metrics/saco.py", ROOT / "tests")[0] == "metrics_fidelity"
+    assert chosen_tests("captum_pcim/metrics/saco.py", ROOT / "tests")[0] == "metrics_limits"
     table = chosen_tests("captum_pcim/core/diagnostics_table.py", ROOT / "tests")
     assert table[0] == "diagnostics"
 

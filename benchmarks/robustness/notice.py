@@ -35,10 +35,11 @@ ROOMS = {
         "properties", "threads", "compat", "grids", "readout", "diagnostics", "silent_faults",
     ),
     "comparison": (
-        "golden_measures", "elsewhere", "default_state", "compare", "compare_files", "trivial",
+        "golden_measures", "defaults", "elsewhere", "default_state", "compare", "compare_files",
+        "trivial",
     ),
     "metrics": (
-        "golden_measures", "elsewhere", "default_state",
+        "golden_measures", "metrics_limits", "defaults", "elsewhere", "default_state",
         "metrics_fidelity", "metrics_localisation", "metrics_road", "metrics_sanity",
         "metrics_complexity", "metrics_captum_settings", "compare",
     ),
