@@ -25,9 +25,10 @@ def describe(error: BaseException) -> str:
     first = error
     while first.__cause__ is not None:
         first = first.__cause__
-    told = _told(error)
-    cause = _told(first)
-    return told if cause in told else f"{told} (first cause: {cause})"
+    told, cause = _told(error), _told(first)
+    text = cause.partition(": ")[2]  # an error of the same kind that only says where is no cause
+    repeated = cause in told or (type(first) is type(error) and text and text in told)
+    return told if repeated else f"{told} (first cause: {cause})"
 
 
 def _told(error: BaseException) -> str:

@@ -47,6 +47,14 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> byte
     return text.getvalue().encode(errors="backslashreplace")  # names need not be UTF-8
 
 
+def delimiter(header: str) -> str:
+    """What separates the cells of a CSV file, by its first line: comma, semicolon or tab.
+
+    Spreadsheets write semicolons where the comma is the decimal point.
+    """
+    return max(",;\t", key=header.count)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files that a killed process left anywhere below ``folder``."""
     for leftover in folder.rglob(f"{_PREFIX}*"):

@@ -559,7 +559,15 @@ def test_a_class_that_the_model_lacks_fails_with_the_reason(working_folder):
 def test_a_folder_without_images_is_an_error(working_folder, capsys):
     (working_folder / "images" / "notes.txt").write_text("notes")
     assert explain() == 2
-    assert "no images" in capsys.readouterr().err
+    assert "no images in 'images': files that are no images: 1" in capsys.readouterr().err
+
+
+def test_files_that_fit_no_stain_are_told_with_an_example(working_folder, capsys):
+    for name in ("a_DNA.png", "a_ER.png", "b_DNA.PNG"):
+        (working_folder / "images" / name).write_bytes(png(bright()[..., 0]))
+    explain("--stains", "{image}_{stain}.png", "DNA", "ER", steps="2")
+    told = "no images: 1, for example 'b_DNA.PNG': does not match the stains' pattern"
+    assert told in capsys.readouterr().err
 
 
 def test_a_folder_of_damaged_files_is_gone_through_without_a_crash(working_folder, capfd):

@@ -151,6 +151,19 @@ def test_a_missing_mask_is_named(work, capsys):
     assert "masks: none for '1.png'" in capsys.readouterr().err
 
 
+def test_two_masks_of_one_image_are_refused(work, capsys):
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(work / "masks" / "1.png.png")
+    (work / "masks" / "1.png.png").rename(work / "masks" / "1.tif")
+    assert _compare(work) == 2
+    assert "masks: two are called '1'" in capsys.readouterr().err
+
+
+def test_files_that_are_no_images_are_told(work, capsys):
+    (work / "images" / "notes.txt").touch()
+    _compare(work, "--target", "1")
+    assert "no images: 1, for example 'notes.txt'" in capsys.readouterr().err
+
+
 def test_images_of_two_sizes_are_refused(work, capsys):
     Image.fromarray(np.zeros((16, 20), np.uint8)).save(work / "images" / "3.png")
     assert _compare(work, "--target", "1") == 2

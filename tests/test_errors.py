@@ -47,6 +47,16 @@ def test_the_first_of_errors_that_were_raised_from_each_other_is_told():
     )
 
 
+def test_an_error_that_says_where_another_of_its_kind_was_is_told_once():
+    def fail():
+        try:
+            raise ValueError("not an\nimage")
+        except ValueError as error:
+            raise ValueError(f"plate P1: {error}") from error
+
+    assert describe(raised(fail)) == "ValueError: plate P1: not an image"
+
+
 @pytest.mark.parametrize("length", [600, 1400])
 def test_a_text_of_usual_length_is_told_whole(length):
     assert describe(ValueError("x" * length)) == "ValueError: " + "x" * length

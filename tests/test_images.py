@@ -161,9 +161,13 @@ def png_of_four_bits(values):
             lambda: png_of_four_bits(GREY // 16),
             lambda: tiff(GREY // 16, bitspersample=4),
         ),
+        (
+            lambda: png(DEEP >> 4),
+            lambda: tiff(4095 - (DEEP >> 4), bitspersample=12, photometric="miniswhite"),
+        ),
     ],
     ids=["grey", "16-bit", "rgb", "rgba", "grey-alpha", "palette", "1-bit", "1-bit-inverse",
-         "inverse", "4-bit"],
+         "inverse", "4-bit", "12-bit-inverse"],
 )  # fmt: skip
 def test_a_picture_is_the_same_as_tiff_and_as_png(tmp_path, as_png, as_tiff):
     one = read_image([write(tmp_path / "a.png", as_png())])
@@ -246,6 +250,17 @@ def test_a_stack_of_one_directory_is_read_plane_by_plane(tmp_path):
         read_image([path], z=1)
 
 
+@pytest.mark.parametrize(
+    "dtype", ["u1", "u2", ">u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"]
+)
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_numbers_of_any_type_are_read_as_stored(tmp_path, dtype, bigtiff):
+    numbers = (DEEP.astype(int) % 100 - (0 if "u" in dtype else 50)).astype(dtype)
+    read = read_image([write(tmp_path / "a.tif", tiff(numbers, bigtiff=bigtiff))])
+    assert read.dtype.newbyteorder("=") == numbers.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(read[0], numbers)
+
+
 def test_pages_without_axes_are_stains(tmp_path):
     path = write(tmp_path / "a.tif", tiff(STAINS, metadata=None))
     np.testing.assert_array_equal(read_image([path]), STAINS)
@@ -256,6 +271,38 @@ def test_pages_without_axes_are_planes_where_the_file_shows_one_stain(tmp_path):
     with pytest.raises(ImageError, match="planes along z: 1, 2, 3"):
         read_image([path], one_stain=True)
     np.testing.assert_array_equal(read_image([path], z="max")[0], STAINS.max(0))
+
+
+@pytest.mark.parametrize("axes", ["QZYX", "IZYX"])
+def test_pages_without_a_meaning_are_stains_beside_planes_that_have_one(tmp_path, axes):
+    stacks = PLANES[0].transpose(1, 0, 2, 3)
+    path = write(tmp_path / "a.tif", tiff(stacks, metadata={"axes": axes}))
+    np.testing.assert_array_equal(read_image([path], z=2), stacks[:, 1])
+
+
+def test_pages_in_colour_without_axes_are_planes(tmp_path):
+    pages = pixels((2, 7, 5, 3))
+    path = write(tmp_path / "a.tif", tiff(pages, photometric="rgb", metadata=None))
+    with pytest.raises(ImageError, match="planes along z: 1, 2"):
+        read_image([path])
+    np.testing.assert_array_equal(read_image([path], z=2), pages[1].transpose(2, 0, 1))
+
+
+OME_OF_TWO = (
+    '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
+    '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="24" SizeY="20" SizeC="2" '
+    'SizeZ="1" SizeT="1"><TiffData/></Pixels></Image></OME>'
+)
+
+
+@pytest.mark.parametrize(
+    "description",
+    ["ImageJ=1.53t\nimages=2\nchannels=2\n", '{"shape": [3, 10, 48], "axes": "CYX"}', OME_OF_TWO],
+)
+def test_pages_of_which_the_description_says_nothing_are_never_dropped(tmp_path, description):
+    data = tiff(STAINS, description=description, metadata=None)
+    with pytest.raises(ImageError, match=r"description tells of \d pages, the file has 3"):
+        read_image([write(tmp_path / "a.tif", data)])
 
 
 def test_channels_last_are_stains(tmp_path):
@@ -366,6 +413,13 @@ def png_16_bit_colour():
     return b"\x89PNG\r\n\x1a\n" + header + rows + png_chunk(b"IEND", b"")
 
 
+def animated(frames):
+    stream = io.BytesIO()
+    first, *further = map(Image.fromarray, frames)
+    first.save(stream, "PNG", save_all=True, append_images=further)
+    return stream.getvalue()
+
+
 def page_by_page(planes):
     stream = io.BytesIO()
     with tifffile.TiffWriter(stream) as file:
@@ -383,6 +437,7 @@ def page_by_page(planes):
         ("cut.png", cut(png(pixels((64, 64)))), "cannot be read"),
         ("cut.jpg", cut(png(pixels((64, 64, 3)), "JPEG")), "cannot be read"),
         ("deep-colour.png", png_16_bit_colour(), "16-bit colour"),
+        ("animated.png", animated([GREY, 255 - GREY]), "2 pictures in one PNG"),
         ("empty.tif", b"", "cannot be read"),
         ("text.tif", b"not an image", "cannot be read"),
         ("cut.tif", cut(tiff(pixels((64, 64)))), "cannot be read"),
@@ -392,6 +447,9 @@ def page_by_page(planes):
             "ends before its last page",
         ),
         ("nan.tif", tiff(np.full((4, 4), np.nan, np.float32)), "not finite"),
+        ("ycbcr.tif", tiff(COLOUR, photometric="ycbcr"), "neither RGB nor stains"),
+        ("white.tif", tiff(np.ones((4, 4), "f4"), photometric="miniswhite"), "has no white"),
+        ("signed-white.tif", tiff(np.ones((4, 4), "i2"), photometric="miniswhite"), "has no white"),
         ("complex.tif", tiff(np.ones((4, 4), np.complex64)), "complex64"),
         ("volume.tif", tiff(pixels((16, 16, 16)), volumetric=True, tile=(16, 16, 16)), "flat"),
     ],
@@ -514,7 +572,16 @@ def test_percentiles_of_a_flat_stain_are_refused():
 
 
 @pytest.mark.parametrize(
-    "ends", [("5", "5"), ("9", "1"), ("nan", "1"), ("a", "b"), ("1%", "9"), ("1%", "101%")]
+    "ends",
+    [
+        ("5", "5"),
+        ("9", "1"),
+        ("nan", "1"),
+        ("a", "b"),
+        ("1%", "9"),
+        ("1%", "101%"),
+        ("0.01%", "0.99%"),
+    ],
 )
 def test_impossible_windows_are_refused(ends):
     with pytest.raises(ValueError, match="window"):

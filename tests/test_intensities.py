@@ -18,7 +18,7 @@ from screen_plates import (
 from test_classes import compare, explain
 from test_screen_reading import samples
 
-from captum_pcim.images.intensities import WindowTable, measure, templates
+from captum_pcim.images.intensities import Window, WindowTable, measure, templates
 from captum_pcim.images.stack import ImageError
 from captum_pcim.screen import run_screen
 
@@ -182,6 +182,21 @@ def test_a_field_more_recomputes_nothing_where_windows_are_given(screen, windows
 
 
 @pytest.mark.parametrize("scale", ["percentiles", "zscore"])
+def test_images_of_several_types_have_no_window_in_common(screen, scale):
+    write_field(screen / "images" / "P1", "B02", "1", pixels(9).astype(np.uint16) * 200)
+    every = config(screen, windows={"scale": scale})
+    assert set(failures_of(run_screen(every))) == {
+        "plate P1: the images hold uint16, uint8, which have no window in common: measure over "
+        "each image, or keep them apart"
+    }
+    assert run_screen(config(screen, windows={"scale": scale, "over": "image"})).failures == {}
+
+
+def failures_of(summary):
+    return [reason.removeprefix("ImageError: ") for reason in summary.failures.values()]
+
+
+@pytest.mark.parametrize("scale", ["percentiles", "zscore"])
 def test_measured_windows_are_written_as_a_table_that_can_be_given(screen, scale):
     run_screen(config(screen, windows={"scale": scale}))
     expected = window_columns(rows(screen))
@@ -191,6 +206,14 @@ def test_measured_windows_are_written_as_a_table_that_can_be_given(screen, scale
     run_screen(config(screen, windows={"table": str(table)}))
     for one, other in zip(window_columns(rows(screen)), expected, strict=False):
         assert one == pytest.approx(other)
+
+
+def test_a_table_with_semicolons_is_read_and_one_that_is_no_text_is_refused(tmp_path):
+    path = write_table(tmp_path / "windows.csv", "Stain;Low;High", "DNA;0;100")
+    assert WindowTable(path).of("P1", ["DNA"]) == [Window(0, 100)]
+    (tmp_path / "windows.csv").write_bytes("Stain,Low,High\nä,0,1\n".encode("latin-1"))
+    with pytest.raises(ImageError, match="no CSV file in UTF-8"):
+        WindowTable(path)
 
 
 def test_a_new_row_of_another_plate_recomputes_nothing(screen):

@@ -20,7 +20,7 @@ def tiff(path, numbers, **options):
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", ">u4", "i2", "i4", "i8", "f4", "f8"])
 def test_whole_numbers_of_any_type_are_kept(tmp_path, dtype):
-    largest = 100 if dtype[-1] == "1" else 30000 if dtype[-1] == "2" else 2**24
+    largest = 100 if dtype[-1] == "1" else 30000 if dtype[-1] == "2" else 2**24 - 1
     numbers = NUMBERS.astype(dtype)
     numbers[1, 1] = largest
     read = read_labels(tiff(tmp_path / "a.tif", numbers))
@@ -33,9 +33,12 @@ def test_a_number_up_to_two_to_the_53_is_exact(number):
     assert object_numbers(np.array([[number]], np.uint64)).item() == number
 
 
-def test_a_number_that_a_table_would_round_is_refused():
-    with pytest.raises(ImageError, match="too large for a table"):
-        object_numbers(np.array([[2**53 + 1]], np.uint64))
+@pytest.mark.parametrize(
+    ("number", "dtype"), [(2**53 + 1, "u8"), (2**53, "f8"), (2**24 + 1, "f4"), (2049, "f2")]
+)
+def test_a_number_that_was_or_would_be_rounded_is_refused(number, dtype):
+    with pytest.raises(ImageError, match="too large to be exact"):
+        object_numbers(np.array([[number]]).astype(dtype))
 
 
 def test_a_palettes_indices_are_the_objects_not_its_colours(tmp_path):
@@ -68,6 +71,9 @@ def test_a_jpeg_is_refused(tmp_path):
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "a.jpg")
     with pytest.raises(ImageError, match="a JPEG changes object numbers"):
         read_labels(tmp_path / "a.jpg")
+    path = tiff(tmp_path / "a.tif", np.zeros((16, 16), np.uint8), compression="jpeg")
+    with pytest.raises(ImageError, match="JPEG changes object numbers"):
+        read_labels(path)
 
 
 @pytest.mark.parametrize(

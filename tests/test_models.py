@@ -208,6 +208,39 @@ def test_what_cannot_be_loaded_is_a_clear_error(files, monkeypatch, model, state
         load_model(model, state_dict)
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            "def build():\n    raise KeyError('depth')\n",
+            "gives no network: KeyError: 'depth'.*line 2",
+        ),
+        ("def build(size):\n    pass\n", "gives no network: TypeError: .*missing 1 required"),
+        ("x = 1 / 0\n", "cannot be imported: ZeroDivisionError: .*line 1"),
+        ("def build(:\n", "cannot be imported: SyntaxError"),
+    ],
+)
+def test_an_error_of_the_callers_code_is_told_with_its_line(tmp_path, monkeypatch, code, said):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"{tmp_path.name}.py").write_text(code)
+    with pytest.raises(ModelError, match=f"model: .*{said}"):
+        load_model(f"{tmp_path.name}:build")
+
+
+def test_of_a_checkpoint_it_is_said_what_to_save(files, tmp_path, network):
+    torch.save({"epoch": 3, "state_dict": network.state_dict()}, tmp_path / "last.ckpt")
+    with pytest.raises(ModelError, match=r"got \['epoch', 'state_dict'\]; of a checkpoint save"):
+        load_model("pcim_test_networks:Classifier", str(tmp_path / "last.ckpt"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the device is there")
+def test_a_network_without_weights_goes_to_no_device_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"{tmp_path.name}.py").write_text("from torch.nn import Flatten\n")
+    with pytest.raises(ModelError, match="device: 'cuda' cannot be used"):
+        load_model(f"{tmp_path.name}:Flatten", device="cuda")
+
+
 @pytest.mark.parametrize("name", ["script.pt", "net.onnx", "pcim_test_networks:Classifier"])
 def test_a_device_that_is_not_there_is_a_clear_error(files, monkeypatch, name):
     monkeypatch.chdir(files)

@@ -159,6 +159,22 @@ def test_a_plate_map_tells_what_was_done_to_a_well():
     assert wells["Metadata_Dose"].tolist() == [0, 7]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_plate_map_of_any_spreadsheet_is_read(tmp_path, separator, mark):
+    rows = [["well", "treatment"], ["A01", "1,5 mM"], ["B02", "DMSO"]]
+    text = "\r\n".join(separator.join(f'"{cell}"' for cell in row) for row in rows)
+    (tmp_path / "map.csv").write_text(mark + text, encoding="utf-8", newline="")
+    found = profiles.read_plate_map(tmp_path / "map.csv")
+    assert found["Metadata_treatment"].tolist() == ["1,5 mM", "DMSO"]
+
+
+def test_a_plate_map_in_another_encoding_says_what_to_do(tmp_path):
+    (tmp_path / "map.csv").write_bytes("well,treatment\nA01,ä\n".encode("latin-1"))
+    with pytest.raises(ProfileError, match="save it as UTF-8"):
+        profiles.read_plate_map(tmp_path / "map.csv")
+
+
 def test_a_plate_map_of_several_plates_goes_by_plate_and_well():
     images = pandas.concat([images_table(), images_table(Metadata_Plate="P2")])
     plate_map = pandas.DataFrame(

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from screen_plates import config, tables, write_toml
+from screen_plates import config, tables, write_plate, write_toml
 
 from captum_pcim import (
     PCIM,
@@ -20,6 +20,8 @@ from captum_pcim import (
 )
 from captum_pcim.screen import ConfigError, ScreenConfig
 from captum_pcim.screen import config as screen_config
+from captum_pcim.screen.identity import make_plan
+from captum_pcim.screen.sources import find_fields, survey_screen
 
 
 def test_toml_paths_are_relative_to_the_file(tmp_path):
@@ -33,6 +35,22 @@ def test_toml_paths_are_relative_to_the_file(tmp_path):
     assert found.images.path == str(tmp_path / "in")
     assert found.output.path == str(tmp_path / "out")
     assert found.model.path == ""
+
+
+def test_home_and_environment_variables_in_paths_are_filled_in(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCRATCH", str(tmp_path / "scratch"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    images, output = {"path": "~/plates"}, {"path": "$SCRATCH/results"}
+    found = config(tmp_path, images=images, output=output)
+    assert found.images.path == str(tmp_path / "home" / "plates")
+    assert found.output.path == str(tmp_path / "scratch" / "results")
+
+
+@pytest.mark.parametrize("entry", ["images.path", "output.path", "model.path", "windows.table"])
+def test_a_path_that_is_elsewhere_is_refused_before_a_folder_is_made_of_it(tmp_path, entry):
+    table, _, name = entry.partition(".")
+    with pytest.raises(ConfigError, match=f"{entry}: expected a path on this machine.*'s3://b/a'"):
+        config(tmp_path, **{table: {name: "s3://b/a"}})
 
 
 def test_toml_and_dictionary_give_the_same_configuration(tmp_path):
@@ -51,6 +69,7 @@ def test_toml_and_dictionary_give_the_same_configuration(tmp_path):
         ("images", "stains", ["DNA", "DNA"], "images.stains"),
         ("images", "channels", ["1"], "images.channels"),
         ("windows", "percentiles", [50, 10], "windows.percentiles"),
+        ("windows", "percentiles", [0.01, 0.99], "windows.percentiles"),
         ("windows", "fixed", {"DNA": [5, 1]}, "windows.fixed.DNA"),
         ("windows", "fixed", {"Mito": [0, 1]}, "windows.fixed"),
         ("windows", "fixed", {"DNA": [0, 1]}, "'ER'"),
@@ -70,6 +89,7 @@ def test_toml_and_dictionary_give_the_same_configuration(tmp_path):
         ("output", "table", "xlsx", "output.table"),
         ("controls", "reference", "median", "controls.reference"),
         ("attribution", "isolation", "cells", "attribution.isolation"),
+        ("attribution", "n_steps", 1, "attribution.n_steps"),
     ],
 )
 def test_a_wrong_entry_is_named(tmp_path, table, entry, value, said):
@@ -144,6 +164,46 @@ def test_broken_toml_names_the_file(tmp_path):
     path.write_text("[images\n")
     with pytest.raises(ConfigError, match=r"screen\.toml"):
         ScreenConfig.from_toml(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
+def test_line_ends_and_byte_order_marks_of_windows_are_read(tmp_path, encoding):
+    path = write_toml(tmp_path)
+    expected = ScreenConfig.from_toml(path)
+    path.write_text(path.read_text().replace("\n", "\r\n"), encoding=encoding, newline="")
+    assert ScreenConfig.from_toml(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'pattern = "\\w\\d"', r"line 1.*in single quotes a backslash is itself"),
+        (b'path = "C:\\data"', r"line 1.*in single quotes a backslash is itself"),
+        ("# ä".encode("latin-1"), "save it as UTF-8"),
+    ],
+)
+def test_broken_toml_says_what_to_do(tmp_path, text, said):
+    (tmp_path / "screen.toml").write_bytes(text)
+    with pytest.raises(ConfigError, match=said):
+        ScreenConfig.from_toml(tmp_path / "screen.toml")
+
+
+def test_results_never_go_among_the_images_themselves(tmp_path):
+    with pytest.raises(ConfigError, match=r"output\.path: expected another folder than images"):
+        config(tmp_path, output={"path": str(tmp_path / "images" / "")})
+
+
+def test_a_control_that_is_no_well_is_named(tmp_path):
+    write_plate(tmp_path / "images", wells=("A01",), sites=1)
+    with pytest.raises(ConfigError, match=r"controls\.wells: expected a well .*'foo'"):
+        survey_screen(config(tmp_path, controls={"wells": ["A1", "foo"]}))
+
+
+def test_a_table_of_windows_that_is_not_there_is_named(tmp_path):
+    write_plate(tmp_path / "images", wells=("A01",), sites=1)
+    found = config(tmp_path, windows={"table": str(tmp_path / "absent.csv")})
+    with pytest.raises(ConfigError, match=r"windows\.table: .*absent\.csv"):
+        make_plan(found, find_fields(found.images), (0, 1))
 
 
 def test_where_and_how_the_work_is_done_leaves_the_digest_alone(tmp_path):

@@ -27,7 +27,7 @@ def test_a_listing_says_what_would_be_done_and_does_nothing(screen, capsys):
         "channels found: DNA, ER",
         "plates: 1",
         "plate P1: wells 3 (A01 to B01), fields 6, z 1, t 1, label images 6",
-        "first image, P1 A01 field 1: 2 stains of 24 x 24, uint8, 2 objects",
+        "first image, P1 A01 field 1: 2 stains of 24 x 24, uint8, intensities 1 to 200, 2 objects",
         "windows of plate P1: DNA 10 to 50, ER 0 to 200",
     ]
     assert not (screen / "results").exists()

@@ -1,8 +1,5 @@
 """Fields of view found in folders and load files."""
 
-import csv
-import gzip
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,10 +28,13 @@ def test_a_row_number_becomes_its_letter():
     assert well_name("16", "24") == "P24"
 
 
-@pytest.mark.parametrize("text", ["", "7", "ABC1", "A123", "A"])
+@pytest.mark.parametrize("text", ["", "7", "ABC1", "A123", "A", "A00", "B0"])
 def test_what_is_no_well_is_refused(text):
     with pytest.raises(ConfigError, match="well"):
         well_name(text)
+
+
+LEICA = "image--L0000--S00--U11--V02--J08--E00--O00--X01--Y00"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,12 @@ def test_what_is_no_well_is_refused(text):
         ("imagexpress", "P1/x_B03_s1E78EB128-BD0D-4D94-A6AD-3FF28BB1B105.tif", "B03", "1", ""),
         ("imagexpress", "P1/x_B03_s12_w10E78EB128-BD0D-4D94.tif", "B03", "12", "10"),
         ("scanr", "x/data/B3--W00015--P00002--Z00000--T00000--DAPI.tif", "", "00002", "DAPI"),
+        ("plain", "P1/A012_DNA.tif", "A12", "1", "DNA"),
+        ("columbus", "P1/002012-3-001002004.tif", "B12", "3", "004"),
+        ("cytation", "P1/A1_01_2_3_Texas Red_001.tif", "A01", "3", "Texas Red"),
+        ("cytation", "P1/AF48_02_1_1_CY5_001.tif", "AF48", "1", "CY5"),
+        ("squid", "P1/0/B2_1_0_Fluorescence_405_nm_Ex.tiff", "B02", "1", "Fluorescence_405_nm_Ex"),
+        ("leica", f"{LEICA}--T0000--Z00--C01.ome.tif", "C12", "X01--Y00", "01"),
         ("cellomics", "x/AS_09125_050116030001_B03f05d2.TIF", "B03", "05", "2"),
     ],
 )
@@ -70,6 +76,9 @@ def test_vendors_names_are_read(vendor, path, well, field, channel):
         ("incell", "B - 3(fld 05 wv Cy3 - Cy3 z 12).tif", 12, None),
         ("scanr", "--W00015--P00002--Z00003--T00001--DAPI.tif", 3, 1),
         ("plain", "B03_f1_t2_z3_DNA.tif", 3, 2),
+        ("columbus", "002012-3-001002004.tif", 2, 1),
+        ("squid", "5/B2_1_7_BF_LED.tiff", 7, 5),
+        ("leica", f"{LEICA}--T0002--Z03--C01.tif", 3, 2),
     ],
 )
 def test_planes_and_time_points_are_read_from_names(vendor, path, z, t):
@@ -127,6 +136,18 @@ def test_the_days_numbers_and_steps_of_imagexpress_are_no_plates(tmp_path):
         pattern="imagexpress",
     )
     assert [field.plate for field in found.fields] == ["P1", "P2"]
+
+
+def test_the_chambers_and_fields_of_leica_are_no_plates(tmp_path):
+    inside = "P1/slide--S00/chamber--U11--V02/field--X01--Y00"
+    found = folder(tmp_path, f"{inside}/{LEICA}--T0000--Z00--C01.tif", pattern="leica")
+    assert [(field.plate, field.well) for field in found.fields] == [("P1", "C12")]
+
+
+def test_a_channel_may_be_two_stains(tmp_path):
+    found = folder(tmp_path, "A01_f1_1.tif", stains=STAINS, channels=["1", "1"])
+    (field,) = found.fields
+    assert field.files == ((str(tmp_path / "A01_f1_1.tif"),),) * 2
 
 
 def test_plates_in_one_folder_are_told_apart_by_what_their_names_begin_with(tmp_path):
@@ -350,10 +371,71 @@ def test_two_files_for_one_plane_are_refused(tmp_path):
         find_fields(ImageSettings(str(tmp_path), ["DNA"]))
 
 
-@pytest.mark.parametrize("pattern", ["(", r"(?P<well>\w+)\.tif", r"(?P<row>\d)(?P<field>\d)"])
-def test_a_useless_pattern_is_refused(tmp_path, pattern):
-    with pytest.raises(ConfigError, match=r"images\.pattern"):
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("(", "no regular expression"),
+        (r"(?P<well>\w+)\.tif", r"groups field and well .*got \['well'\]"),
+        (r"(?P<row>\d)(?P<field>\d)", "groups field and well"),
+        ("operetta", "ready-made pattern among .*got 'operetta'"),
+        (r"(?P<well>\w)(?P<field>\d)(?P<chanel>\w)", r"'channel'.*got \['chanel'\]"),
+    ],
+)
+def test_a_useless_pattern_is_refused(tmp_path, pattern, said):
+    with pytest.raises(ConfigError, match=rf"images\.pattern: .*{said}"):
         find_fields(ImageSettings(str(tmp_path), STAINS, pattern=pattern))
+
+
+@pytest.mark.parametrize(
+    ("name", "lacks"),
+    [
+        ("_f1_z1.tif", "no well"),
+        ("A00_f1_z1.tif", "no well"),
+        ("A123_f1_z1.tif", "no well"),
+        ("A01_f1_zb.tif", "no number by the group z"),
+    ],
+)
+def test_a_name_that_fits_but_says_nothing_is_counted_as_missing(tmp_path, name, lacks):
+    pattern = r"(?P<well>\w+)?_f(?P<field>\d)_z(?P<z>\w)\.tif"
+    found = folder(tmp_path, name, "B02_f1_z1.tif", pattern=pattern)
+    assert [field.well for field in found.fields] == ["B02"]
+    assert remarks(found) == {f"images whose names fit the pattern but tell {lacks}": (1, True)}
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("x_A01_s1_w1.tif", "images.pattern = 'imagexpress' would fit"),
+        ("002012-3-001002004.tif", "images.pattern = 'columbus' would fit"),
+        ("cells.tif", "describe the names by a regular expression"),
+    ],
+)
+def test_where_no_name_fits_it_is_said_which_pattern_would(tmp_path, name, advice):
+    with pytest.raises(ConfigError, match=advice):
+        folder(tmp_path, name, pattern="opera")
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"source": "load_file", "pattern": "opera"}, "images.pattern: .*'folder'.*'load_file'"),
+        ({"illumination": "divide"}, "images.illumination: .*'load_file'.*'folder'"),
+        ({"acquisition": 1}, "images.acquisition: .*'ome_zarr'.*'folder'"),
+        ({"objects": ""}, "images.objects: expected a name, got ''"),
+        ({"stains": ["DNA", ""]}, r"images.stains: expected names, got \['DNA', ''\]"),
+    ],
+)
+def test_an_entry_that_would_be_passed_over_is_refused(entries, said):
+    with pytest.raises(ConfigError, match=said):
+        ImageSettings(**{"path": "plate", "stains": STAINS, **entries})
+
+
+@pytest.mark.parametrize("source", ["folder", "load_file", "ome_zarr"])
+def test_a_path_of_the_wrong_kind_is_named(tmp_path, source):
+    path = tmp_path if source == "load_file" else tmp_path / "load.csv"
+    (tmp_path / "load.csv").touch()
+    with pytest.raises(ConfigError, match=rf"images\.path: .* source = '{source}' takes a"):
+        survey(ImageSettings(str(path), STAINS, source=source))
 
 
 def test_an_empty_folder_is_refused(tmp_path):
@@ -364,131 +446,3 @@ def test_an_empty_folder_is_refused(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         find_fields(ImageSettings(str(tmp_path / "nowhere"), STAINS))
-
-
-ROWS = [
-    {
-        "Metadata_Plate": "P9",
-        "Metadata_Well": "b2",
-        "Metadata_Site": str(site),
-        "FileName_OrigDNA": f"d{site}.tif",
-        "PathName_OrigDNA": "raw",
-        "URL_OrigER": f"file:/data/e{site}.tif",
-        "ObjectsFileName_Cells": f"c{site}.png",
-        "ObjectsPathName_Cells": "/labels",
-    }
-    for site in (1, 2)
-]
-LOAD_FILE = {
-    "source": "load_file",
-    "stains": STAINS,
-    "channels": ["OrigDNA", "OrigER"],
-    "labels": "Cells",
-}
-
-
-def write_csv(path, rows):
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return str(path)
-
-
-@pytest.mark.parametrize("prefix", ["", "Image_"])
-def test_a_load_file_is_read_in_cellprofilers_columns(tmp_path, prefix):
-    rows = [
-        {key if key.startswith("Metadata") else prefix + key: value for key, value in row.items()}
-        for row in ROWS
-    ]
-    fields = find_fields(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
-    assert [(f.plate, f.well, f.site) for f in fields] == [("P9", "B02", "1"), ("P9", "B02", "2")]
-    assert fields[0].files == ((str(tmp_path / "raw" / "d1.tif"),), ("/data/e1.tif",))
-    assert fields[0].labels == "/labels/c1.png"
-
-
-def test_a_parquet_load_file_gives_the_same_fields_as_csv(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    parquet.write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / "load.parquet")
-    assert find_fields(ImageSettings(str(tmp_path / "load.parquet"), **LOAD_FILE)) == find_fields(
-        ImageSettings(write_csv(tmp_path / "load.csv", ROWS), **LOAD_FILE)
-    )
-
-
-def test_a_load_file_without_a_column_names_line_and_column(tmp_path):
-    rows = [{**ROWS[0]}, {**ROWS[1], "Metadata_Well": ""}]
-    with pytest.raises(ConfigError, match=r"line 3: .*Metadata_Well"):
-        find_fields(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
-
-
-def test_a_load_file_without_the_stains_says_what_it_expected(tmp_path):
-    images = ImageSettings(write_csv(tmp_path / "load.csv", ROWS), ["Mito"], source="load_file")
-    with pytest.raises(
-        ConfigError, match=r"FileName_Mito; the channels are \['OrigDNA', 'OrigER'\]"
-    ):
-        find_fields(images)
-
-
-def test_a_rows_number_is_kept_in_whatever_order_the_fields_come(tmp_path):
-    rows = [{**ROWS[0], "Metadata_Well": well} for well in ("C03", "A01", "B02")]
-    fields = find_fields(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
-    assert [(field.well, field.number) for field in fields] == [("A01", 2), ("B02", 3), ("C03", 1)]
-
-
-@pytest.mark.parametrize("url", ["file:///data/a%20b%25.tif", "file:/data/a%20b%25.tif"])
-def test_urls_are_decoded(tmp_path, url):
-    rows = [{**ROWS[0], "URL_OrigER": url}]
-    (field,) = find_fields(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
-    assert field.files[1] == ("/data/a b%.tif",)
-
-
-def test_an_empty_cell_fails_its_row_alone(tmp_path):
-    rows = [{**ROWS[0], "FileName_OrigDNA": ""}, ROWS[1]]
-    fields = find_fields(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
-    assert [field.problem for field in fields] == ["no file for stain DNA", ""]
-
-
-@pytest.mark.parametrize(
-    ("path", "place"),
-    [("s3://bucket/images", "s3://bucket"), ("file://server/share", "file://server")],
-)
-def test_files_elsewhere_are_told_once_and_clearly(tmp_path, path, place):
-    rows = [{**row, "PathName_OrigDNA": path} for row in ROWS]
-    found = survey(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))
-    (remark,) = found.remarks
-    assert remark.count == 2 and remark.missing
-    assert f"not on this machine but at {place}: copy them" in str(remark)
-
-
-def test_other_metadata_columns_are_kept(tmp_path):
-    rows = [{**row, "Metadata_Batch": "7", "Metadata_Compound": "DMSO"} for row in ROWS]
-    field = find_fields(ImageSettings(write_csv(tmp_path / "load.csv", rows), **LOAD_FILE))[0]
-    assert field.metadata == (("Metadata_Batch", "7"), ("Metadata_Compound", "DMSO"))
-
-
-def test_a_compressed_load_file_gives_the_same_fields(tmp_path):
-    write_csv(tmp_path / "load.csv", ROWS)
-    packed = tmp_path / "load.csv.gz"
-    packed.write_bytes(gzip.compress((tmp_path / "load.csv").read_bytes()))
-    assert find_fields(ImageSettings(str(packed), **LOAD_FILE)) == find_fields(
-        ImageSettings(str(tmp_path / "load.csv"), **LOAD_FILE)
-    )
-
-
-def test_illumination_images_are_never_passed_over_in_silence(tmp_path):
-    path = write_csv(tmp_path / "load.csv", [{**ROWS[0], "FileName_IllumDNA": "dna.npy"}])
-    with pytest.raises(ConfigError, match=r"images.illumination: .*'divide' or 'subtract'"):
-        find_fields(ImageSettings(path, **LOAD_FILE))
-    (field,) = find_fields(ImageSettings(path, **LOAD_FILE, illumination="none"))
-    assert (field.illumination, field.problem) == ((), "")
-    (field,) = find_fields(ImageSettings(path, **LOAD_FILE, illumination="divide"))
-    assert field.problem == "no illumination image for stain ER"
-
-
-@pytest.mark.parametrize("name", ["load.csv", "load.parquet"])
-def test_a_load_file_that_is_none_is_refused(tmp_path, name):
-    pytest.importorskip("pyarrow")
-    (tmp_path / name).write_bytes(b"\x89PNG\xff\xfe\0")
-    with pytest.raises(ConfigError, match=f"{name} is no"):
-        find_fields(ImageSettings(str(tmp_path / name), **LOAD_FILE))

@@ -1,6 +1,7 @@
 """OME-Zarr plates in, OME-Zarr maps out."""
 
 import os
+import re
 import shutil
 
 import numpy as np
@@ -111,6 +112,51 @@ def test_a_missing_channel_is_named(screen):
     summary = run_screen(zarr_config(screen))
     assert len(summary.failures) == 4
     assert all("no channel ER" in reason for reason in summary.failures.values())
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("names", [["ER", "DNA"], ["X", "Y", "ER", "DNA"]])
+def test_names_that_are_not_as_many_as_the_channels_are_never_guessed_from(
+    tmp_path, version, names
+):
+    array = np.zeros((3, 4, 5), np.uint16)
+    path = array_image(tmp_path / "image.zarr", array, typed("cyx"), names, version)
+    with pytest.raises(ImageError, match="which channel is which is not told: 3 channels"):
+        read_field(path, STAINS)
+
+
+def test_an_image_whose_chunks_are_not_there_is_not_black(tmp_path):
+    array = np.ones((2, 4, 5), np.uint16)
+    path = array_image(tmp_path / "image.zarr", array, typed("cyx"))
+    shutil.rmtree(tmp_path / "image.zarr" / "0" / "c")
+    with pytest.raises(ImageError, match="none of its chunks is there"):
+        read_field(path, STAINS)
+
+
+@pytest.mark.parametrize("inside", ["A/1", "A/1/0"])
+def test_metadata_that_are_damaged_are_a_row_of_their_own(screen, inside):
+    write_zarr_plate(screen / "plate.zarr")
+    (screen / "plate.zarr" / inside / "zarr.json").write_text("{")
+    summary = run_screen(zarr_config(screen))
+    reasons = {key.field.well: reason for key, reason in summary.failures.items()}
+    assert list(reasons) == ["A01"] and "its metadata cannot be read" in reasons["A01"]
+
+
+@pytest.mark.parametrize("text", ["{", '{"zarr_format": 3, "node_type": "group", "attributes": {}}',
+    '{"zarr_format": 3, "node_type": "group", "attributes": {"ome": {"plate": [1]}}}'])  # fmt: skip
+def test_a_plate_whose_metadata_are_none_is_named(screen, text):
+    write_zarr_plate(screen / "plate.zarr")
+    (screen / "plate.zarr" / "zarr.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"images\.path: .*plate\.zarr.* metadata"):
+        find_fields(zarr_config(screen).images)
+
+
+def test_label_images_of_another_name_are_told_where_the_asked_for_are_missing(screen):
+    write_zarr_plate(screen / "plate.zarr")
+    found = survey(zarr_config(screen, images={"labels": "nuclei"}).images)
+    told = {remark.what: remark for remark in found.remarks}
+    assert told["fields without a label image"].missing
+    assert str(told["label images that are not called 'nuclei'"].example).endswith("1/0: cells")
 
 
 def test_a_changed_chunk_changes_the_stamp_and_changed_labels_the_labels(screen):
@@ -262,6 +308,15 @@ def two_acquisitions(path):
     for well in WELLS:
         images = [{"path": str(i), "acquisition": i} for i in (0, 1)]
         zarr.open_group(path / well).attrs["ome"] = {"version": "0.5", "well": {"images": images}}
+
+
+def test_an_acquisition_may_have_a_word_for_its_number(screen):
+    two_acquisitions(screen / "plate.zarr")
+    for path in (screen / "plate.zarr").rglob("zarr.json"):
+        text = path.read_text()
+        path.write_text(re.sub(r'("(?:id|acquisition)": )(\d)', r'\1"cycle\2"', text))
+    fields = find_fields(zarr_config(screen, acquisition="cycle1").images)
+    assert {field.site for field in fields} == {"1"}
 
 
 @pytest.mark.parametrize("acquisition", [1, "second"])

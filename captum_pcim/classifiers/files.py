@@ -7,6 +7,7 @@ import importlib
 import os
 import re
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -138,14 +139,24 @@ def _build(name: str, state_dict: str | None) -> Module:
         sys.path.insert(0, os.getcwd())
     try:
         factory = getattr(importlib.import_module(module_name), factory_name)
-    except (ImportError, AttributeError) as error:
-        raise ModelError(f"model: {name!r} cannot be imported: {error}") from error
-    module = factory()
+    except Exception as error:  # the caller's code raises whatever it likes
+        raise ModelError(f"model: {name!r} cannot be imported: {_told(error)}") from error
+    try:
+        module = factory()
+    except Exception as error:
+        raise ModelError(f"model: {name!r} gives no network: {_told(error)}") from error
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"model: {name!r} must give a torch.nn.Module, got {type(module)}")
     if state_dict is not None:
         _load_weights(module, state_dict)
     return module
+
+
+def _told(error: Exception) -> str:
+    """An error of the caller's code, and where in it."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = Path(last.filename)
+    return f"{describe(error)} ({where.name}, line {last.lineno})"
 
 
 def _load_weights(module: Module, path: str) -> None:
@@ -177,7 +188,11 @@ def _read_weights(path: str) -> dict[str, Tensor]:
         isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in weights.items()
     )
     if not named:
-        raise ModelError(f"state_dict: {path!r} must hold names and tensors, got {type(weights)}")
+        parts = list(weights)[:9] if isinstance(weights, dict) else type(weights)
+        raise ModelError(
+            f"state_dict: {path!r} must hold names and tensors, got {parts}; of a checkpoint save "
+            "the weights alone, torch.save(checkpoint['state_dict'], file)"
+        )
     return weights
 
 
@@ -192,7 +207,10 @@ def _read_safetensors(path: str) -> dict[str, Tensor]:
 
 
 def _ready(module: Module, device: str) -> Module:
+    import torch
+
     try:
+        torch.empty(0, device=device)  # a network without weights would go anywhere
         module = module.to(device)
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"device: {device!r} cannot be used: {describe(error)}") from error

@@ -13,10 +13,10 @@ from captum_pcim.classifiers.files import Classifier, ModelError, load_model
 from captum_pcim.classifiers.tables import class_columns
 from captum_pcim.cli.intensities import Intensities
 from captum_pcim.cli.options import DEFAULT_FORWARDS, INTENSITIES, add_options
-from captum_pcim.images.folders import ImageFiles, find_images
+from captum_pcim.images.folders import ImageFiles, find_images, passed_over, require_images
 from captum_pcim.images.intensities import Window, applied, scale, window_columns
 from captum_pcim.images.labels import read_labels
-from captum_pcim.images.read import SUFFIXES, ImageError, read_image
+from captum_pcim.images.read import ImageError, read_image
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -123,11 +123,12 @@ def _run(args: argparse.Namespace) -> None:
 def _images(args: argparse.Namespace) -> list[ImageFiles]:
     try:
         found = find_images(args.images, args.stains, exclude=args.out)
+        require_images(found, args.images)
     except ValueError as error:
         raise UsageError(str(error)) from error
+    if others := passed_over(found):
+        print(f"captum-pcim compare: {others}", file=sys.stderr)
     images = [image for image in found if image.is_image]
-    if not images:
-        raise UsageError(f"images: no images in {str(args.images)!r} ({' '.join(SUFFIXES)})")
     for image in images:
         if image.problem is not None:
             raise UsageError(f"images: {image.name!r}: {image.problem}")
@@ -164,11 +165,13 @@ def _stacked(pixels: Mapping[str, Tensor], device: str) -> Tensor:
 def _masks(folder: Path, images: list[ImageFiles], inputs: Tensor) -> Tensor:
     import torch
 
-    by_stem = {
-        Path(mask.name).with_suffix("").as_posix(): mask.paths[0]
-        for mask in find_images(folder)
-        if mask.is_image and mask.problem is None
-    }
+    by_stem: dict[str, Path] = {}
+    for file in find_images(folder):
+        if file.is_image and file.problem is None:
+            stem = Path(file.name).with_suffix("").as_posix()
+            if stem in by_stem:
+                raise UsageError(f"masks: two are called {stem!r}: {file.name!r} and another")
+            by_stem[stem] = file.paths[0]
     masks = []
     for image in images:
         stem = Path(image.name).with_suffix("").as_posix()

@@ -19,9 +19,9 @@ from captum_pcim.classifiers.tables import notes_of_network
 from captum_pcim.cli.intensities import Intensities
 from captum_pcim.cli.options import INTENSITIES, add_options, positive
 from captum_pcim.cli.out_folder import MAP_SUFFIXES, OutFolder, OutputError
-from captum_pcim.images.folders import ImageFiles, find_images
+from captum_pcim.images.folders import ImageFiles, find_images, passed_over, require_images
 from captum_pcim.images.intensities import Window, applied, scale, window_columns
-from captum_pcim.images.read import SUFFIXES, ImageError, read_image
+from captum_pcim.images.read import ImageError, read_image
 
 if TYPE_CHECKING:
     from captum_pcim.core.run_progress import Progress
@@ -86,8 +86,7 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError("out: must not be the folder of the images")
     intensities = Intensities.of(args)
     images = find_images(args.images, args.stains, exclude=args.out)
-    if not any(image.is_image for image in images):
-        raise ValueError(f"images: no images in {str(args.images)!r} ({' '.join(SUFFIXES)})")
+    require_images(images, args.images)
     if args.map_format == "tiff":
         import tifffile  # noqa: F401  (missing, it is missed now rather than after the first image)
     model = load_model(args.model, args.state_dict, args.device, args.trust)
@@ -114,6 +113,8 @@ def _run(args: argparse.Namespace) -> int:
             _explain(explainer, batch, out, args.stains[1:], told, progress)
             out.write_tables()
     out.write_tables()
+    if others := passed_over(images):
+        print(f"captum-pcim explain: {others}", file=sys.stderr)
     return _report(out)
 
 

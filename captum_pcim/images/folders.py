@@ -59,6 +59,26 @@ def find_images(
     return sorted(_group_stains(found, match, stains[1:]), key=lambda image: image.name)
 
 
+def require_images(found: Sequence[ImageFiles], folder: Path) -> None:
+    """See that there is an image.
+
+    Raises:
+        ValueError: If there is none; it says what there is instead.
+    """
+    if not any(image.is_image for image in found):
+        instead = f": {passed_over(found)}" if found else f" ({' '.join(SUFFIXES)})"
+        raise ValueError(f"images: no images in {str(folder)!r}{instead}")
+
+
+def passed_over(found: Sequence[ImageFiles]) -> str:
+    """How many files are no images, and why one of them is none; empty where there are none."""
+    others = [file for file in found if not file.is_image]
+    if not others:
+        return ""
+    example = f"{others[0].name!r}: {others[0].problem}"
+    return f"files that are no images: {len(others)}, for example {example}"
+
+
 def _checked(path: Path, reason: str, folder: Path) -> ImageFiles:
     name = path.relative_to(folder).as_posix()
     if reason:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from captum_pcim._files import delimiter
 from captum_pcim.images.stack import ImageError
 
 if TYPE_CHECKING:
@@ -59,8 +60,10 @@ class Window:
         """Refuse a window that is empty or not a number."""
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise ValueError(f"window: LOW must be below HIGH, got {self.low} and {self.high}")
-        if self.percent and not (self.low >= 0 and self.high <= 100):
-            raise ValueError(f"window: percentiles lie in 0..100, got {self.low} and {self.high}")
+        if self.percent and not (self.low >= 0 and 1 < self.high <= 100):
+            raise ValueError(
+                f"window: percentiles lie in 0..100, not in 0..1, got {self.low} and {self.high}"
+            )
 
     @classmethod
     def parse(cls, low: str, high: str) -> Window:
@@ -158,17 +161,23 @@ def measure(windows: Sequence[Window], images: Iterable[Pixels]) -> list[Window]
         there is nothing to see in it.
 
     Raises:
-        ImageError: There is no image, they differ in their number of stains, or the number of
-            windows does not fit.
+        ImageError: There is no image, they differ in their type or in their number of stains, or
+            the number of windows does not fit.
     """
     import numpy as np
 
-    seen = []
+    seen, kinds = [], set()
     for pixels in images:
+        kinds.add(str(pixels.dtype))
         flat = pixels.reshape(len(pixels), -1)
         seen.append(flat[:, :: max(1, flat.shape[1] // PIXELS_PER_IMAGE)])
     if not seen:
         raise ImageError("no image to measure the windows on can be read")
+    if len(kinds) > 1:
+        raise ImageError(
+            f"the images hold {', '.join(sorted(kinds))}, which have no window in common: measure "
+            "over each image, or keep them apart"
+        )
     if len({len(flat) for flat in seen}) > 1:
         raise ImageError(f"the images have {sorted({len(flat) for flat in seen})} stains")
     if len(windows) not in (1, len(seen[0])):
@@ -196,9 +205,14 @@ class WindowTable:
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [{_column(name): value for name, value in row.items()}
-                    for row in csv.DictReader(file)]  # fmt: skip
+        try:
+            with open(path, newline="", encoding="utf-8-sig") as file:
+                separator = delimiter(file.readline())
+                file.seek(0)
+                rows = [{_column(name): value for name, value in row.items()}
+                        for row in csv.DictReader(file, delimiter=separator)]  # fmt: skip
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ImageError(f"{self.path} is no CSV file in UTF-8: {error}") from error
         self.windows: dict[tuple[str, str], Window] = {}
         for number, row in enumerate(rows, start=1):
             place = row.get("plate") or "", row.get("stain") or ""

@@ -64,14 +64,16 @@ def object_numbers(pixels: Pixels) -> Labels:
 
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8)
+    largest = LARGEST
     if pixels.dtype.kind == "f" and np.isfinite(pixels).all() and (pixels == pixels.round()).all():
+        largest = 2 ** (np.finfo(pixels.dtype).nmant + 1) - 1  # above it, numbers were rounded
         pixels = pixels.astype(np.int64)
     if pixels.dtype.kind not in "ui":
         raise ImageError(f"object numbers are whole, these are {pixels.dtype}")
     if pixels.size and pixels.min() < 0:
         raise ImageError(f"object numbers are not negative, one is {pixels.min()}")
-    if pixels.size and pixels.max() > LARGEST:
-        raise ImageError(f"the object number {pixels.max()} is too large for a table")
+    if pixels.size and pixels.max() > largest:
+        raise ImageError(f"the object number {pixels.max()} is too large to be exact")
     return pixels.astype(np.int64)
 
 

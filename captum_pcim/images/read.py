@@ -121,6 +121,8 @@ def _decode(data: bytes) -> Pixels:
     with open_picture(data) as image:
         if image.format == "PNG":
             _refuse_lossy_png(data)
+            if getattr(image, "n_frames", 1) > 1:
+                raise ImageError(f"{image.n_frames} pictures in one PNG: save each as a file")
         image.load()
         if image.mode not in ("L", "I;16", "I"):
             # Palette, bilevel, alpha and CMYK images: their grey or their three colours.

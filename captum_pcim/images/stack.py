@@ -34,7 +34,7 @@ class Stack:
         stains: Number of stains.
         depth: Number of planes along z.
         plane: Reads the (H, W) pixels of a time point, stain and plane, each counted from 0.
-        names: Names of the stains, or empty.
+        names: Names of the stains, or empty. As many as there are stains, or none can be asked for.
         strict: Whether a stain that is asked for must be among the names. Otherwise names that
             do not fit are passed over, and the stains are taken in order.
         unsaid: Whether nothing says that the stains are stains: pages of a file without axes.
@@ -91,6 +91,11 @@ class Stack:
         everything = list(range(self.stains))
         if not channels:
             return everything
+        if any(self.names) and len(self.names) != self.stains:
+            raise ImageError(
+                f"which channel is which is not told: {self.stains} channels, but the names "
+                f"{list(self.names)}"
+            )
         absent = [name for name in channels if name not in self.names]
         twice = [name for name in channels if self.names.count(name) > 1]
         if self.names and not absent and not twice:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from captum_pcim.images.stack import Pixels
 
 # TIFF 6.0, sections 3, 5, 18 and 22: PhotometricInterpretation, ExtraSamples, Compression.
-WHITE_IS_ZERO, PALETTE, SEPARATED, CIELAB = 0, 3, 5, 8
+WHITE_IS_ZERO, PALETTE, SEPARATED, YCBCR, CIELAB = 0, 3, 5, 6, 8
 ALPHA = (1, 2)
 JPEG, JPEG_END = (6, 7), b"\xff\xd9"
 
@@ -59,6 +59,10 @@ def _stack(file: Any, series: Any, labels: bool) -> Stack:
     leading, sizes = _leading(series, file.is_imagej)
     samples = _samples(series.keyframe)
     kept = _kept(series.keyframe, labels)
+    _require_exact(series.keyframe, labels)
+    unsaid = any(axis in series.axes for axis in "IQ") and "Z" not in leading
+    if unsaid and len(kept) > 1:  # colours are the stains, so further pages are none
+        leading, unsaid = leading.replace("C", "Z"), False
     lookup = {"T": 1, "C": 1, "Z": 1} | dict(zip(leading, sizes, strict=True))
     read = _page_reader(file, series, math.prod(sizes))
 
@@ -74,8 +78,6 @@ def _stack(file: Any, series: Any, labels: bool) -> Stack:
 
     stains = lookup["C"] * len(kept)
     names = _names(file, leading, sizes) if len(kept) == 1 else ()
-    names = names if len(names) == stains else ()
-    unsaid = any(axis in series.axes for axis in "IQ") and not file.is_imagej
     return Stack(lookup["T"], stains, lookup["Z"], plane, names, bool(file.is_ome), unsaid)
 
 
@@ -97,6 +99,14 @@ def _only_series(file: Any) -> Any:
         raise ImageError(f"the pages differ in size: {sorted(str(one.shape) for one in found)}")
     if any(page is None for page in found[0].pages):
         raise ImageError(f"its OME-XML tells of planes that the file does not have: {n_pages}")
+    told = {
+        page.index for one in file.series for level in one.levels for page in level.pages if page
+    }
+    if left := [number for number in range(n_pages) if number not in told]:
+        raise ImageError(
+            f"its description tells of {n_pages - len(left)} pages, the file has {n_pages}: which "
+            "of them are the image is not told"
+        )
     return found[0]
 
 
@@ -211,7 +221,8 @@ def _samples(page: Any) -> int | None:
 
 def _kept(page: Any, labels: bool) -> list[int]:
     """The samples of a pixel that are stains: neither alpha nor another colour space's."""
-    if page.photometric in (SEPARATED, CIELAB):
+    encoded = page.photometric == YCBCR and page.compression not in JPEG  # JPEG decodes to RGB
+    if page.photometric in (SEPARATED, CIELAB) or encoded:
         raise ImageError("colours that are neither RGB nor stains: save the image as RGB")
     if page.photometric == PALETTE and not labels:
         return [0] if _palette_is_grey(page) else [0, 1, 2]
@@ -221,6 +232,15 @@ def _kept(page: Any, labels: bool) -> list[int]:
     extra = [int(kind) for kind in page.extrasamples]
     alpha = [n_samples - len(extra) + i for i, kind in enumerate(extra) if kind in ALPHA]
     return [i for i in range(n_samples) if i not in alpha]
+
+
+def _require_exact(page: Any, labels: bool) -> None:
+    if labels and page.compression in JPEG:
+        raise ImageError("JPEG changes object numbers: save labels uncompressed, or as PNG")
+    if not labels and page.photometric == WHITE_IS_ZERO and page.dtype.kind not in "bu":
+        raise ImageError(
+            f"black on white in {page.dtype}, which has no white: save the image with 0 as black"
+        )
 
 
 def _palette_is_grey(page: Any) -> bool:
@@ -234,10 +254,11 @@ def _intensities(pixels: Pixels, page: Any, stain: int) -> Pixels:
 
     if page.photometric == PALETTE:
         return np.asarray((page.colormap[stain] >> 8).astype(np.uint8)[pixels])
+    white = 2**page.bitspersample - 1  # 12 bits are stored in 16
+    if page.photometric == WHITE_IS_ZERO:
+        pixels = ~pixels if pixels.dtype == bool else pixels.dtype.type(white) - pixels
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * np.uint8(255)
     elif page.bitspersample in (2, 4):
-        pixels = pixels * np.uint8(255 // (2**page.bitspersample - 1))
-    if page.photometric == WHITE_IS_ZERO and np.issubdtype(pixels.dtype, np.unsignedinteger):
-        pixels = np.iinfo(pixels.dtype).max - pixels
+        pixels = pixels * np.uint8(255 // white)
     return pixels

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captum_pcim._files import write_bytes
+from captum_pcim._files import delimiter, write_bytes
 from captum_pcim.profiles.positions import well_name
 
 if TYPE_CHECKING:
@@ -111,8 +111,14 @@ def read_plate_map(path: str | Path) -> pd.DataFrame:
     """
     pandas = needed("pandas")
     path = Path(path)
+    if path.suffix == ".parquet":
+        return as_plate_map(read_table(path))
     try:
-        read = read_table(path) if path.suffix == ".parquet" else pandas.read_csv(path, dtype=str)
+        with open(path, encoding="utf-8-sig") as file:
+            separator = delimiter(file.readline())
+        read = pandas.read_csv(path, dtype=str, sep=separator)
+    except UnicodeDecodeError as error:
+        raise ProfileError(f"plate_map: {str(path)!r}: {error}; save it as UTF-8") from error
     except (OSError, ValueError) as error:
         raise ProfileError(f"plate_map: {str(path)!r} cannot be read: {error}") from error
     return as_plate_map(read)

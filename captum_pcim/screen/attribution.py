@@ -71,7 +71,8 @@ class AttributionSettings(Table):
 
     def __post_init__(self) -> None:
         """Checks the entries, by making of them what they stand for."""
-        check(self.n_steps >= 0, "attribution.n_steps", "0 or more", self.n_steps)
+        steps = self.n_steps == 0 or self.n_steps >= 2
+        check(steps, "attribution.n_steps", "2 or more, or 0 for PCIM's own", self.n_steps)
         for name in ("n_forwards", "perturbations_per_eval"):
             value = getattr(self, name)
             check(value >= 1, f"attribution.{name}", "1 or more", value)

@@ -137,22 +137,33 @@ class ScreenConfig(Table):
 
     @classmethod
     def from_toml(cls, path: str | Path) -> ScreenConfig:
-        """Reads a TOML file; its paths are relative to the file's own folder."""
+        """Reads a TOML file; its paths are relative to the file's own folder.
+
+        ``~`` and environment variables (``$SCRATCH``) in paths are filled in.
+        """
         return cls.from_dict(read_toml(path), Path(path).parent)
 
     def _located(self, folder: Path) -> ScreenConfig:
-        def absolute(part: Any, name: str = "path") -> Any:
-            if not getattr(part, name):
+        def absolute(part: Any, entry: str) -> Any:
+            name = entry.partition(".")[2]
+            said = getattr(part, name)
+            if not said:
                 return part
-            return dataclasses.replace(part, **{name: os.path.join(folder, getattr(part, name))})
+            here = "a path on this machine: mount or copy what is elsewhere"
+            check("://" not in said, entry, here, said)
+            path = os.path.expandvars(os.path.expanduser(said))
+            return dataclasses.replace(part, **{name: os.path.join(folder, path)})
 
-        return dataclasses.replace(
+        located = dataclasses.replace(
             self,
-            images=absolute(self.images),
-            model=absolute(self.model),
-            output=absolute(self.output),
-            windows=absolute(self.windows, "table"),
+            images=absolute(self.images, "images.path"),
+            model=absolute(self.model, "model.path"),
+            output=absolute(self.output, "output.path"),
+            windows=absolute(self.windows, "windows.table"),
         )
+        apart = os.path.realpath(located.output.path) != os.path.realpath(located.images.path)
+        check(apart, "output.path", "another folder than images.path", located.output.path)
+        return located
 
     @property
     def wanted(self) -> tuple[str, ...]:

@@ -24,6 +24,8 @@ from captum_pcim.screen.plate_names import (
     plate_key,
 )
 
+UNFIT = "images whose names do not fit the pattern"
+
 
 def survey_folder(images: ImageSettings, exclude: str = "") -> Survey:
     """Lists the fields below a folder but not below one to exclude, and what is passed over."""
@@ -70,25 +72,29 @@ def _sorted_out(
         inner = path.relative_to(images.path).as_posix()
         if reason:
             found.remark(f"passed over ({reason})", inner, missing=reason == ELSEWHERE)
-        elif labels and (shot := _shot(found, labels, base, path, inner)):
-            masks.append(shot)
-        elif shot := _shot(found, layout, base, path, inner):
+            continue
+        try:
+            mask = _shot(labels, base, path, inner) if labels else None
+            shot = None if mask else _shot(layout, base, path, inner)
+        except ConfigError as error:
+            what = f"images whose names fit the pattern but {error}"
+            found.remark(what, inner, missing=True)
+            continue
+        if mask:
+            masks.append(mask)
+        elif shot:
             shots.append(shot)
         elif is_instrument_file(path.name):
             instrument_files.append(str(path))
         elif path.suffix.lower() in SUFFIXES:
-            found.remark("images whose names do not fit the pattern", inner)
+            found.remark(UNFIT, inner)
         else:
             found.remark("files that are no images", inner)
     return shots, masks, instrument_files
 
 
-def _shot(found: Survey, layout: Layout, base: str, path: Path, inner: str) -> Shot | None:
-    try:
-        name = layout.read(inner)
-    except ConfigError:
-        found.remark("images whose names fit the pattern but tell no well", inner)
-        return None
+def _shot(layout: Layout, base: str, path: Path, inner: str) -> Shot | None:
+    name = layout.read(inner)
     if name is None:
         return None
     above = f"{base}/{name.above}" if name.above else base
@@ -157,9 +163,8 @@ def _with_stains(
         wanted = list(enumerate(images.channels))
         fits = [i for i, name in wanted if name in (channel, called)]
         fits = fits or [i for i, name in wanted if _same_number(name, channel)]
-        if fits:
-            known.append(replace(shot, stain=fits[0]))
-        else:
+        known += [replace(shot, stain=stain) for stain in fits]
+        if not fits:
             inner = os.path.relpath(shot.path, images.path)
             found.remark("images of channels that are not asked for", inner)
     return known

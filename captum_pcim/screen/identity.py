@@ -135,7 +135,7 @@ def _given_windows(config: ScreenConfig, plate: str) -> str:
         return ""
     try:
         table = WindowTable(config.windows.table)
-    except ImageError as error:
+    except (ImageError, OSError) as error:
         raise ConfigError(f"windows.table: {error}") from error
     try:
         return repr(table.of(plate, config.images.stains))

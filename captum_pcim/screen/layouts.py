@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from captum_pcim.screen.config import ConfigError
 from captum_pcim.screen.plate import well_name
+from captum_pcim.screen.toml import check
 
 GUID = r"(?:[0-9A-F]{8}-[0-9A-F-]*)?"
 
 PATTERNS = {
-    "plain": r"(?P<well>[A-Z]{1,2}\d{1,2})(?:_[fs]?(?P<field>\d+))?(?:_t(?P<t>\d+))?"
+    "plain": r"(?P<well>[A-Z]{1,2}\d{1,3})(?:_[fs]?(?P<field>\d+))?(?:_t(?P<t>\d+))?"
     r"(?:_z(?P<z>\d+))?_(?P<channel>[^/_.]+)\.(?:png|tiff?)",
     "opera": r"r(?P<row>\d+)c(?P<col>\d+)f(?P<field>\d+)p(?P<z>\d+)-ch(?P<channel>\d+)"
     r"sk(?P<t>\d+)fk\d+fl\d+\.tiff?",
@@ -23,15 +24,29 @@ PATTERNS = {
     r"(?: wv (?P<channel>[^)]+?))?(?: z (?P<z>\d+))?(?: time (?P<t>\d+)[^)]*)?\)\.tiff?",
     "scanr": r"(?P<prefix>[^/]*)--W(?P<index>\d+)--P(?P<field>\d+)--Z(?P<z>\d+)--T(?P<t>\d+)"
     r"--(?P<channel>[^/]+)\.tiff?",
+    "columbus": r"(?P<row>\d{3})(?P<col>\d{3})-(?P<field>\d+)-(?P<t>\d{3})(?P<z>\d{3})"
+    r"(?P<channel>\d{3})\.tiff?",
+    "cytation": r"(?P<well>[A-Z]{1,2}\d{1,2})_\d+_\d+_(?P<field>\d+)_(?P<channel>[^/_]+)"
+    r"_(?P<t>\d{3})\.tiff?",
+    "squid": r"(?:(?P<t>\d+)/)?(?P<well>[A-Z]{1,2}\d{1,2})_(?P<field>\d+)_(?P<z>\d+)"
+    r"_(?P<channel>[^/.\d][^/.]*)\.tiff?",
+    "leica": r"image--L\d+--S\d+--U(?P<col0>\d+)--V(?P<row0>\d+)--J\d+--E\d+--O\d+"
+    r"--(?P<field>X\d+--Y\d+)--T(?P<t>\d+)--Z(?P<z>\d+)--C(?P<channel>\d+)(?:\.ome)?\.tiff?",
     "cellomics": r"(?P<plate>[^/]+)_(?P<well>[A-Z]{1,2}\d{2})f(?P<field>\d+)d(?P<channel>\d+)"
     r"\.tiff?",
 }
 """Patterns of file names: this package's own plain one and common vendors' (Opera and Operetta,
-ImageXpress, CellVoyager, IN Cell, ScanR, Cellomics). They are matched at the end of a path, in any
-case of letters."""
+ImageXpress, CellVoyager, IN Cell, ScanR, Columbus, Cytation, Squid, Leica's
+Matrix Screener, Cellomics). They are matched at the end of a path, in any case of letters."""
 
-# Folders between a plate's own and its images: Harmony, ImageXpress (day/number), ScanR.
-FOLDERS = r"/(?:images?|tiffs?)|/\d{4}-\d\d-\d\d/\d+|/timepoint_\d+|/zstep_\d+"
+NUMBERS = ("index", "z", "t", "row0", "col0")
+GROUPS = ("plate", "prefix", "well", "row", "col", "field", "channel", *NUMBERS)
+
+# Folders between a plate's own and its images: Harmony, ImageXpress (day/number), Leica, ScanR.
+FOLDERS = (
+    r"/(?:images?|tiffs?)|/\d{4}-\d\d-\d\d/\d+|/timepoint_\d+|/zstep_\d+"
+    r"|/slide--s\d+|/chamber--u\d+--v\d+|/field--x\d+--y\d+"
+)
 INSIDE = re.compile(rf"(?i)(?:{FOLDERS})$")
 INSIDE_SCANR = re.compile(rf"(?i)(?:{FOLDERS}|/data)$")
 MEASUREMENT = re.compile(r"(?i)(.+?)__\d{4}-\d\d-\d\dT[\d_]+-Measurement ?\d+[a-z]?")
@@ -86,12 +101,13 @@ class Layout:
 
     Args:
         pattern: A name in :data:`PATTERNS` or a regular expression with the groups ``well`` (or
-            ``row`` and ``col``) and ``field``, and where there are any ``plate``, ``channel``,
+            ``row`` and ``col``, or ``row0`` and ``col0``, which count from 0) and ``field``, and
+            where there are any ``plate``, ``channel``,
             ``z`` and ``t``.
         entry: What the pattern is called in the configuration.
 
     Raises:
-        ConfigError: It is no regular expression, or a group is missing.
+        ConfigError: It is no regular expression, or a group is missing or unknown.
     """
 
     def __init__(self, pattern: str, entry: str = "images.pattern") -> None:
@@ -103,35 +119,41 @@ class Layout:
         except re.error as error:
             raise ConfigError(f"{entry}: {pattern!r} is no regular expression: {error}") from error
         groups = set(self.compiled.groupindex)
-        well = "well" in groups or "index" in groups or {"row", "col"} <= groups
+        unknown = sorted(groups - set(GROUPS))
+        check(not unknown, entry, f"groups among {GROUPS}", unknown)
+        pairs = {"row", "col"}, {"row0", "col0"}
+        well = "well" in groups or "index" in groups or any(pair <= groups for pair in pairs)
         if "field" not in groups or not well:
-            raise ConfigError(
-                f"{entry}: expected the groups field and well (or row and col), "
-                f"got {sorted(groups)}; ready-made patterns: {sorted(PATTERNS)}"
-            )
+            expected = "the groups field and well (or row and col), or a ready-made pattern among"
+            check(False, entry, f"{expected} {sorted(PATTERNS)}", sorted(groups) or pattern)
 
     def read(self, path: str) -> Name | None:
         """Reads a path below the root, with forward slashes; None if it does not fit.
 
         Raises:
-            ConfigError: It fits, but its well is none.
+            ConfigError: It fits, but its well is none, or a number of its is none.
         """
         match = self.compiled.match(path)
         if match is None:
             return None
         groups = {name: text or "" for name, text in match.groupdict().items()}
-        index = int(groups.get("index") or 0)
-        well = groups.get("well") or groups.get("row", "")
+        numbers = {name: _number(name, groups.get(name)) for name in NUMBERS}
+        index = numbers["index"] or 0
+        well, column = groups.get("well") or groups.get("row", ""), groups.get("col", "")
+        if numbers["row0"] is not None and numbers["col0"] is not None:
+            well, column = str(numbers["row0"] + 1), str(numbers["col0"] + 1)
+        if not (index or well):
+            raise ConfigError("tell no well")
         first = min(match.start(name) for name, text in match.groupdict().items() if text)
         return Name(
             above=path[:first].rpartition("/")[0],
             plate=groups.get("plate", ""),
             prefix=groups.get("prefix", ""),
-            well="" if index else well_name(well, groups.get("col", "")),
+            well="" if index else _well(well, column),
             field=groups["field"] or "1",
             channel=groups.get("channel", ""),
-            z=_number(groups.get("z")),
-            t=_number(groups.get("t")),
+            z=numbers["z"],
+            t=numbers["t"],
             index=index,
         )
 
@@ -153,5 +175,14 @@ def plate_name(folder: str) -> str:
     return match[1] if match else folder
 
 
-def _number(text: str | None) -> int | None:
+def _well(row: str, column: str) -> str:
+    try:
+        return well_name(row, column)
+    except ConfigError:
+        raise ConfigError("tell no well") from None
+
+
+def _number(group: str, text: str | None) -> int | None:
+    if text and not text.isdecimal():
+        raise ConfigError(f"tell no number by the group {group}")
     return int(text) if text else None

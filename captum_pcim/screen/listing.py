@@ -69,6 +69,7 @@ def _first_image(config: ScreenConfig, fields: Sequence[Field]) -> Iterator[str]
         pixels = read_pixels(field, config.images)
         height, width = pixels.shape[1:]
         text = f"first image, {field}: {len(pixels)} stains of {height} x {width}, {pixels.dtype}"
+        text += f", intensities {pixels.min():g} to {pixels.max():g}"
         if field.labels:
             labels = read_object_numbers(field, pixels.shape[1:])
             text += f", {len(set(labels[labels > 0].tolist()))} objects"

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import gzip
+import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from captum_pcim._files import delimiter
 from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.plate import Field, Survey, well_name
 
 Row = dict[str, Any]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C: is a drive
+WINDOWS = re.compile(r"/?[A-Za-z]:[\\/]|\\\\[^\\/]+")  # a drive, in a URL too, or a server's share
 SITES = ("Metadata_Site", "Metadata_Field", "Metadata_FieldID")
 REMOTE = "its files are not on this machine but at {}: copy them and change the paths"
 
@@ -33,12 +36,17 @@ def survey_load_file(images: ImageSettings) -> Survey:
         ConfigError: It is no such file, or does not say where a row belongs.
     """
     found = Survey()
-    for number, row in enumerate(_rows(images.path), start=1):
-        row = {key.removeprefix("Image_"): value for key, value in row.items() if key}
+    for number, (line, row) in enumerate(_rows(images.path), start=1):
+        row = {key.removeprefix("Image_"): value for key, value in row.items()}
         if number == 1:
             _check_columns(images, row, found)
-        where = f"{images.path}, line {number + 1}"
-        found.fields.append(_field(images, row, number, where))
+        if any(map(_text, row.values())):  # a row without a value counts, but is no image
+            found.fields.append(_field(images, row, number, f"{images.path}, line {line}"))
+    if not found.fields:
+        raise ConfigError(
+            f"images.path: {images.path} is no load file with a row: expected columns such as "
+            "FileName_DNA, Metadata_Plate and Metadata_Well, and a row for each field"
+        )
     return found
 
 
@@ -61,7 +69,7 @@ def _field(images: ImageSettings, row: Row, number: int, where: str) -> Field:
     told = ("Metadata_Plate", "Metadata_Well", site, "Metadata_Z", "Metadata_T")
     return Field(
         plate=_cell(row, "Metadata_Plate", where),
-        well=well_name(_cell(row, "Metadata_Well", where)),
+        well=_well(row, where),
         site=_cell(row, site, where) if site else "1",
         files=tuple((path,) if path else () for path in files),
         labels=labels,
@@ -100,21 +108,50 @@ def _check_columns(images: ImageSettings, row: Row, found: Survey) -> None:
                 "for images that are corrected already"
             )
 
+    objects = {name.partition("_")[2] for name in row if name.startswith("Objects")}
+    if images.labels and images.labels not in objects:
+        raise ConfigError(
+            f"images.labels: {images.path} has no column ObjectsFileName_{images.labels}; its "
+            f"label images are {sorted(objects)}"
+        )
+
 
 def _illumination(channel: str) -> str:
     return f"Illum{channel.removeprefix('Orig')}"
 
 
-def _rows(path: str) -> Iterator[Row]:
-    if path.endswith((".parquet", ".pq")):
-        yield from _parquet_rows(path)
+def _rows(path: str) -> Iterator[tuple[int, Row]]:
+    """The rows of a file, each with its line."""
+    if path.lower().endswith((".parquet", ".pq")):
+        yield from enumerate(_parquet_rows(path), start=2)
         return
-    opened = gzip.open if path.endswith(".gz") else open
     try:
-        with opened(path, "rt", newline="", encoding="utf-8-sig") as file:
-            yield from csv.DictReader(file)
-    except (UnicodeDecodeError, csv.Error, EOFError, gzip.BadGzipFile) as error:
+        yield from _csv_rows(path)
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"images.path: {path} is no CSV file in UTF-8: {error}; save it as UTF-8"
+        ) from error
+    except (csv.Error, EOFError, gzip.BadGzipFile) as error:
         raise ConfigError(f"images.path: {path} is no CSV file: {error}") from error
+
+
+def _csv_rows(path: str) -> Iterator[tuple[int, Row]]:
+    opened = gzip.open if path.lower().endswith(".gz") else open
+    with opened(path, "rt", newline="", encoding="utf-8-sig") as file:
+        separator = delimiter(file.readline())
+        file.seek(0)
+        reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
+        names = [name.strip() for name in next(reader, [])]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigError(f"images.path: {path} has columns twice: {twice}")
+        for cells in filter(None, reader):
+            if len(cells) > len(names):
+                raise ConfigError(
+                    f"{path}, line {reader.line_num}: expected {len(names)} cells, got "
+                    f"{len(cells)}; quote what holds {separator!r}"
+                )
+            values = [cell.strip() for cell in cells]
+            yield reader.line_num, dict(itertools.zip_longest(names, values, fillvalue=""))
 
 
 def _parquet_rows(path: str) -> Iterator[Row]:
@@ -132,7 +169,12 @@ def _parquet_rows(path: str) -> Iterator[Row]:
 
 
 def _text(value: Any) -> str:
-    """A cell as text; empty where it holds nothing, as pandas' NaN does."""
+    """A cell as text; empty where it holds nothing, as pandas' NaN does.
+
+    Where a column lacks a number, pandas makes floats of the others.
+    """
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return "" if value is None or value != value else str(value)
 
 
@@ -143,6 +185,14 @@ def _cell(row: Row, column: str, where: str) -> str:
             f"{where}: expected a value in column {column}, got none; the columns are {list(row)}"
         )
     return value
+
+
+def _well(row: Row, where: str) -> str:
+    well = _cell(row, "Metadata_Well", where)
+    try:
+        return well_name(well)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _file(row: Row, kind: str, name: str, folder: str) -> str:
@@ -160,16 +210,20 @@ def _located(text: str, folder: str) -> str:
 
     RFC 8089 writes a file's URL ``file:///path`` or ``file:/path``, RFC 3986 its blanks as ``%20``.
     """
+    if WINDOWS.match(text):
+        return text
     scheme = SCHEME.match(text)
     parts = urlsplit(text)
     if scheme and scheme[1].lower() == "file" and parts.netloc in ("", "localhost"):
         return unquote(parts.path)
-    return text if scheme else os.path.join(folder, text)
+    return text if scheme else os.path.join(folder, text.replace("\\", "/"))
 
 
 def _elsewhere(paths: Sequence[str]) -> str:
-    """Where files are that are not on this machine, as far as their bucket or server."""
+    """Where files are that are not on this machine, as far as their bucket, server or drive."""
     for path in paths:
+        if drive := WINDOWS.match(path):
+            return drive[0].lstrip("/")
         if scheme := SCHEME.match(path):
             return f"{scheme[0]}//{urlsplit(path).netloc}"
     return ""

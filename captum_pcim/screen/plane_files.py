@@ -73,8 +73,11 @@ class FieldFiles:
         known = planes.setdefault(z, shot.path)
         if known != shot.path and os.path.realpath(known) != os.path.realpath(shot.path):
             channel = shot.name.channel
+            where = f"{place[0]} {place[1]} field {place[2]}"
             raise ConfigError(
-                f"two files are channel {channel!r} of {place}: {known} and {shot.path}"
+                f"two files are channel {channel!r} of {where}: {known} and {shot.path}; what "
+                "tells them apart has no group in images.pattern (plate, well, field, channel, "
+                "z or t), or one of them should not be there"
             )
         if z is not None:
             self.there[place[0], shot.stain].add(z)

@@ -11,7 +11,7 @@ from captum_pcim.screen.config import ConfigError
 
 UNREADABLE = "fields that cannot be read"
 Place = tuple[str, str, str]  # plate, well, field
-WELL = re.compile(r"([A-Za-z]{1,2})[ -]*0*(\d{1,2})")
+WELL = re.compile(r"([A-Za-z]{1,2})[ -]*0*([1-9]\d?)")  # columns count from 1
 
 
 @dataclass(frozen=True, order=True)

@@ -41,9 +41,10 @@ class ImageSettings(Table):
         channels: What the file names, load-file columns, OME-TIFF or OME-Zarr channels call these
             stains, in the same order. Empty means the same names.
         pattern: For folders: a name in :data:`captum_pcim.screen.layouts.PATTERNS` or a regular
-            expression with the groups ``well`` (or ``row`` and ``col``) and ``field``, and where
-            names tell them ``plate``, ``channel``, ``z`` and ``t``. Without ``channel`` one file
-            holds all stains; if it names them, they are found by their names.
+            expression with the groups ``well`` (or ``row`` and ``col``, or ``row0`` and ``col0``,
+            which count from 0) and ``field``, and where names tell them ``plate``, ``channel``,
+            ``z`` and ``t``. Without ``channel`` one file holds all stains; if it names them, they
+            are found by their names.
         labels: Label images of the objects: for folders a regular expression like ``pattern``,
             for load files and OME-Zarr the name of the label image. Empty means none.
         objects: What the labelled objects are called in the table (CellProfiler's object name).
@@ -71,10 +72,11 @@ class ImageSettings(Table):
     def __post_init__(self) -> None:
         """Checks the entries."""
         check(bool(self.path), "images.path", "a path", self.path)
-        check(bool(self.stains), "images.stains", "names", self.stains)
+        check(bool(self.stains) and all(self.stains), "images.stains", "names", self.stains)
         check(
             len(set(self.stains)) == len(self.stains), "images.stains", "no name twice", self.stains
         )
+        check(bool(self.objects), "images.objects", "a name", self.objects)
         if not self.channels:
             object.__setattr__(self, "channels", list(self.stains))
         check(
@@ -90,6 +92,13 @@ class ImageSettings(Table):
             self.z,
         )
         check(self.t is None or _counted(self.t), "images.t", "a number from 1", self.t)
+        for entry, source, said in (
+            ("pattern", "folder", self.pattern != "plain"),
+            ("illumination", "load_file", self.illumination not in (None, "none")),
+            ("acquisition", "ome_zarr", self.acquisition is not None),
+        ):
+            expected = f"source = {source!r}, as no other source takes it"
+            check(not said or self.source == source, f"images.{entry}", expected, self.source)
 
 
 @dataclass(frozen=True)
@@ -122,9 +131,9 @@ class WindowSettings(Table):
             check(_rising(window), entry, "[low, high] with low < high", window)
         ends = self.percentiles
         check(
-            not ends or (_rising(ends) and ends[0] >= 0 and ends[1] <= 100),
+            not ends or (_rising(ends) and ends[0] >= 0 and 1 < ends[1] <= 100),
             "windows.percentiles",
-            "[low, high] with 0 <= low < high <= 100",
+            "[low, high] in percent, with 0 <= low < high <= 100 and high above 1",
             ends,
         )
         check(self.fields >= 1, "windows.fields", "at least 1", self.fields)

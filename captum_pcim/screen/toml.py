@@ -47,11 +47,15 @@ def read_toml(path: str | Path) -> dict[str, Any]:
                 "reading TOML files before Python 3.11 needs tomli: "
                 "pip install 'captum-pcim[screen]'"
             ) from error
-    with open(path, "rb") as file:
-        try:
-            return tomllib.load(file)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: {error}") from error
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")  # Windows' editors write a mark before it
+        return tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: {error}; save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        escaped = "Unescaped" in str(error) or "escape" in str(error).lower()
+        advice = "; in single quotes a backslash is itself" if escaped else ""
+        raise ConfigError(f"{path}: {error}{advice}") from error
 
 
 def from_tables(kind: type[Tables], tables: Mapping[str, Any]) -> Tables:

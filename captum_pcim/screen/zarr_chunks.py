@@ -14,6 +14,7 @@ from typing import Any
 from captum_pcim.images.stack import ImageError
 
 HEADER, LENGTH_AT = 16, slice(12, 16)  # bytes, of Blosc 1, whose last four are the length
+METADATA = ("zarr.json", ".zarray", ".zattrs")
 BLOSC = ("Blosc", "BloscCodec")  # of Zarr's second format and of its third
 
 
@@ -41,6 +42,17 @@ def check_chunks(folder: Path, array: Any, selection: Sequence[int | slice]) -> 
         file = folder / array.metadata.encode_chunk_key(place)
         if file.is_file():  # what is not there holds the fill value
             _check(file)
+
+
+def require_chunks(folder: Path) -> None:
+    """See that an array that reads as zeros has a chunk: Zarr fills in what is not there.
+
+    Raises:
+        ImageError: It has none, as when a plate is not copied yet.
+    """
+    files = (entry for entry in folder.rglob("*") if entry.is_file())
+    if all(file.name in METADATA for file in files):
+        raise ImageError("cannot be read: none of its chunks is there")
 
 
 def _check(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from captum_pcim.images.read import decoding
 from captum_pcim.images.stack import ImageError, Plane, Stack
 from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.plate import Field, Survey, well_name
-from captum_pcim.screen.zarr_chunks import check_chunks
+from captum_pcim.screen.zarr_chunks import check_chunks, require_chunks
 
 if TYPE_CHECKING:
     from captum_pcim.images.labels import Labels
@@ -48,10 +49,13 @@ def survey_zarr(images: ImageSettings) -> Survey:
     plates = [root] if _is_group(root) else list(_stores(root))
     known: set[str] = set()
     for path in plates:
-        plate = _metadata(path).get("plate")
-        if plate is None and path == root:
+        try:
+            plate = _metadata(path).get("plate")
+        except ImageError as error:
+            raise ConfigError(f"images.path: {path}: {error}") from error
+        if not isinstance(plate, dict) and path == root:
             raise ConfigError(f"images.path: {path} is no OME-Zarr plate: it has no plate metadata")
-        if plate is None:
+        if not isinstance(plate, dict):
             found.remark("Zarr stores that are no plate", path)
             continue
         name = str(plate.get("name") or path.name.removesuffix(SUFFIX))
@@ -60,9 +64,12 @@ def survey_zarr(images: ImageSettings) -> Survey:
         acquisition = _acquisition(plate, images.acquisition, path)
         for well in _paths(plate, "wells", path):
             _add_well(found, images, name, path / well["path"], acquisition)
-    if found.fields:
-        first = next((f for f in found.fields if not f.problem), found.fields[0])
-        found.channels.update(dict.fromkeys(_channel_names(Path(first.files[0][0]))))
+    for one in found.fields:
+        if not one.problem:
+            with contextlib.suppress(ImageError):  # told where the image is read
+                names = _channel_names(_metadata(Path(one.files[0][0])))
+                found.channels.update(dict.fromkeys(names))
+            break
     return found
 
 
@@ -76,14 +83,14 @@ def _stores(folder: Path) -> Iterator[Path]:
             yield from _stores(entry)
 
 
-def _acquisition(plate: dict[str, Any], wanted: int | str | None, path: Path) -> int | None:
+def _acquisition(plate: dict[str, Any], wanted: int | str | None, path: Path) -> Any:
     """The acquisition that is asked for, by its number or name; None where there is only one."""
     listed = {a.get("id"): a.get("name", a.get("id")) for a in plate.get("acquisitions") or []}
     if len(listed) < 2 and wanted is None:
         return None
     for number, name in listed.items():
         if wanted is not None and wanted in (number, name):
-            return int(number)
+            return number
     told = ", ".join(f"{number} ({name})" for number, name in listed.items()) or "none"
     came = "none was chosen" if wanted is None else f"got {wanted!r}"
     raise ConfigError(
@@ -92,18 +99,14 @@ def _acquisition(plate: dict[str, Any], wanted: int | str | None, path: Path) ->
 
 
 def _add_well(
-    found: Survey, images: ImageSettings, plate: str, folder: Path, acquisition: int | None
+    found: Survey, images: ImageSettings, plate: str, folder: Path, acquisition: Any
 ) -> None:
-    well = well_name(folder.parent.name, folder.name)
-    if not folder.is_dir():
-        problem = "the plate lists the well, but it has no folder"
-        found.fields.append(
-            Field(plate, well, "", ((str(folder),),), together=True, problem=problem)
-        )
-        return
-    metadata = _metadata(folder).get("well")
-    if not isinstance(metadata, dict) or "images" not in metadata:
-        problem = "the well does not list its images"
+    try:
+        well = well_name(folder.parent.name, folder.name)
+    except ConfigError as error:
+        raise ConfigError(f"images.path: {folder}: {error}") from error
+    metadata, problem = _well_metadata(folder)
+    if problem:
         found.fields.append(
             Field(plate, well, "", ((str(folder),),), together=True, problem=problem)
         )
@@ -116,6 +119,9 @@ def _add_well(
             continue
         path = folder / image["path"]
         labels = path / "labels" / images.labels if images.labels else None
+        if labels and not labels.is_dir() and labels.parent.is_dir():
+            others = ", ".join(sorted(e.name for e in labels.parent.iterdir() if e.is_dir()))
+            found.remark(f"label images that are not called {images.labels!r}", f"{path}: {others}")
         found.fields.append(
             Field(
                 plate,
@@ -131,6 +137,19 @@ def _add_well(
                 problem="" if path.is_dir() else "the well lists the image, but it has no folder",
             )
         )
+
+
+def _well_metadata(folder: Path) -> tuple[dict[str, Any], str]:
+    """What a well says of its images, and why it says nothing."""
+    if not folder.is_dir():
+        return {}, "the plate lists the well, but it has no folder"
+    try:
+        metadata = _metadata(folder).get("well")
+    except ImageError as error:
+        return {}, str(error)
+    if not isinstance(metadata, dict) or "images" not in metadata:
+        return {}, "the well does not list its images"
+    return metadata, ""
 
 
 def _paths(metadata: Any, name: str, folder: Path) -> list[dict[str, Any]]:
@@ -169,6 +188,8 @@ def read_field(path: str, channels: Sequence[str], z: Plane = None, t: int | Non
     """
     with decoding():
         pixels = open_zarr(Path(path)).image(z, t, channels)
+    if not pixels.any():
+        require_chunks(Path(path) / _multiscale(_metadata(Path(path)))["datasets"][0]["path"])
     if not np.isfinite(pixels).all():
         raise ImageError("the image holds values that are not finite")
     return pixels
@@ -210,11 +231,8 @@ def open_zarr(path: Path) -> Stack:
         pixels = np.asarray(array[selection])
         return pixels if axes.index("Y") < axes.index("X") else pixels.T
 
-    names = tuple(_channel_names(path))
-    size = sizes.get("C", 1)
-    return Stack(
-        sizes.get("T", 1), size, sizes.get("Z", 1), plane, names if len(names) == size else ()
-    )
+    counts = [sizes.get(axis, 1) for axis in "TCZ"]
+    return Stack(counts[0], counts[1], counts[2], plane, tuple(_channel_names(metadata)))
 
 
 def _axes(axes: Sequence[Any]) -> list[str]:
@@ -228,8 +246,8 @@ def _axes(axes: Sequence[Any]) -> list[str]:
     return [next(space) if letter == "space" else letter for letter in letters]
 
 
-def _channel_names(path: Path) -> list[str]:
-    channels = (_metadata(path).get("omero") or {}).get("channels") or []
+def _channel_names(metadata: dict[str, Any]) -> list[str]:
+    channels = (metadata.get("omero") or {}).get("channels") or []
     names = [str(channel.get("label") or "") for channel in channels]
     return names if any(names) else []
 
@@ -272,6 +290,8 @@ def _metadata(path: Path) -> dict[str, Any]:
         attributes = dict(zarr_library().open_group(path, mode="r").attrs)
     except FileNotFoundError:
         return {}
+    except ValueError as error:  # JSON that is none
+        raise ImageError(f"its metadata cannot be read: {error}") from error
     return dict(attributes.get("ome", attributes))
 
 
