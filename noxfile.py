@@ -15,6 +15,13 @@ METHOD = (  # what the package is about; the rest needs newer releases of option
     "references", "scores", "smoothing", "solver", "threads",
 )  # fmt: skip
 
+COMPANIONS = {  # what is installed, and the tests that need it
+    "iohub": (["iohub>=0.3"], ["screen_zarr_libraries"]),
+    "fractal": (["fractal-tasks-core>=2"], ["screen_zarr_libraries"]),
+    "napari": (["napari", "napari-ome-zarr", "ome-zarr"], ["maps_elsewhere", "recipes"]),
+    "pycytominer": (["pycytominer"], ["profiles"]),
+}
+
 
 @nox.session(python=["3.10", "3.11", "3.12", "3.13"])
 def tests(session: nox.Session) -> None:
@@ -33,14 +40,13 @@ def minimum(session: nox.Session) -> None:
 
 
 @nox.session(python="3.13")
-@nox.parametrize("program", ["iohub", "fractal-tasks-core", "napari-ome-zarr", "pycytominer"])
+@nox.parametrize("program", list(COMPANIONS))
 def companions(session: nox.Session, program: str) -> None:
     """Run the tests made with a program that needs an environment of its own."""
-    names = {"pycytominer": ["profiles"], "napari-ome-zarr": ["maps_elsewhere", "recipes"]}
-    files = [f"tests/test_{name}.py" for name in names.get(program, ["screen_zarr_libraries"])]
-    needed = ("pytest", "pyyaml", program, *(["napari"] if "napari" in program else []))
-    session.install("-c", "constraints.txt", "-e", ".[screen,zarr,tiff,profiles]", *needed)
-    session.run("pytest", *files, *session.posargs)
+    packages, names = COMPANIONS[program]
+    extras = ".[screen,zarr,tiff,profiles]"
+    session.install("-c", "constraints.txt", "-e", extras, "pytest", "pyyaml", *packages)
+    session.run("pytest", *(f"tests/test_{name}.py" for name in names), *session.posargs)
 
 
 @nox.session(python="3.11")
