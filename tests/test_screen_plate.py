@@ -28,7 +28,7 @@ def test_a_row_number_becomes_its_letter():
     assert well_name("16", "24") == "P24"
 
 
-@pytest.mark.parametrize("text", ["", "7", "ABC1", "A123", "A", "A00", "B0"])
+@pytest.mark.parametrize("text", ["", "7", "ABC1", "A123", "A", "A00", "B0", "AW01", "A73", "ZZ99"])
 def test_what_is_no_well_is_refused(text):
     with pytest.raises(ConfigError, match="well"):
         well_name(text)
