@@ -32,6 +32,24 @@ def minimum(session: nox.Session) -> None:
     session.run("pytest", *(f"tests/test_{name}.py" for name in METHOD), *session.posargs)
 
 
+@nox.session(python="3.13")
+@nox.parametrize("program", ["iohub", "fractal-tasks-core", "napari-ome-zarr", "pycytominer"])
+def companions(session: nox.Session, program: str) -> None:
+    """Run the tests made with a program that needs an environment of its own."""
+    names = {"pycytominer": ["profiles"], "napari-ome-zarr": ["maps_elsewhere", "recipes"]}
+    files = [f"tests/test_{name}.py" for name in names.get(program, ["screen_zarr_libraries"])]
+    needed = ("pytest", "pyyaml", program, *(["napari"] if "napari" in program else []))
+    session.install("-c", "constraints.txt", "-e", ".[screen,zarr,tiff,profiles]", *needed)
+    session.run("pytest", *files, *session.posargs)
+
+
+@nox.session(python="3.11")
+def recipe(session: nox.Session) -> None:
+    """Read and render the recipe for conda as rattler-build does; nothing is built."""
+    session.install("pytest", "py-rattler-build")
+    session.run("pytest", "--noconftest", "tests/test_recipe.py", *session.posargs)
+
+
 @nox.session(python="3.11")
 @nox.parametrize("walk", ["captum_user", "biologist", "reviewer"])
 def walks(session: nox.Session, walk: str) -> None:

@@ -29,7 +29,10 @@ from benchmarks.results import Spread, names, read
 ROOT = Path(__file__).parents[1]
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{n}.md" for n in ("benchmarks", "scaling", "testing", "what_differs")),
+    *(
+        ROOT / "docs" / f"{n}.md"
+        for n in ("benchmarks", "choosing_references", "scaling", "testing", "what_differs")
+    ),
 )
 BLOCK = re.compile(r"(<!-- results: (.*?)-->\n).*?(<!-- end results -->)", re.DOTALL)
 INLINE = re.compile(r"(<!-- result: ([^>]*?) -->).*?(<!-- end -->)")

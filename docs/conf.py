@@ -5,6 +5,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from docutils.nodes import SkipNode
+from latex2mathml.converter import convert
+
 from captum_pcim import __version__
 
 DOCS = Path(__file__).parent
@@ -28,7 +31,6 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
 ]
 exclude_patterns = ["_build", "jupyter_execute", "**/.ipynb_checkpoints"]
@@ -37,6 +39,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_copyright = False
 html_title = f"captum_pcim {release}"
+html_math_renderer = "mathml"
 
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
@@ -61,6 +64,19 @@ def escape_marks(app, what, name, obj, options, lines):
         lines[i] = _BAR.sub(r"\\|", line) if "metrics" in name else line
 
 
+def formula(translator, node):
+    """A formula as MathML: browsers draw it without a script from elsewhere."""
+    translator.body.append(convert(node.astext()))
+    raise SkipNode
+
+
+def display_formula(translator, node):
+    """The same on a line of its own."""
+    translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    raise SkipNode
+
+
 def setup(app):
     """Run after napoleon, which turns sections into fields."""
     app.connect("autodoc-process-docstring", escape_marks, priority=900)
+    app.add_html_math_renderer("mathml", (formula, None), (display_formula, None))

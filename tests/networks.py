@@ -3,6 +3,14 @@
 import torch
 from torch import Tensor, nn
 
+from captum_pcim import SharedOverStains, Smoothing
+from captum_pcim.core.channels import PixelChannels
+from captum_pcim.core.network import CallArguments, Network
+from captum_pcim.core.objective import default_objective
+from captum_pcim.core.problem import Images, Problem
+from captum_pcim.core.scores import Calibration, read_scores
+from captum_pcim.core.stakes import Stakes
+
 
 def seeded(build, seed: int = 0):
     """Build a module with weights drawn from a seed, leaving the global state alone."""
@@ -59,3 +67,20 @@ def bright_images(n: int = 2, size: int = 16, seed: int = 1) -> Tensor:
     inputs = 0.1 * images(n, 3, size, seed)
     inputs[:, 0, 4:10, 4:10] += 0.9
     return inputs
+
+
+def prepared(forward_func, inputs: Tensor, target: int = 1) -> tuple[Problem, Images]:
+    """Return a problem and its images against a reference of zero, as a call prepares them."""
+    n_images = len(inputs)
+    classes, ones = torch.full((n_images,), target), torch.ones(n_images, 1)
+    full = read_scores(forward_func(inputs), classes, "logits")
+    chunk = Images(
+        inputs=(inputs,),
+        references=[(torch.zeros_like(inputs),)],
+        arguments=CallArguments.of(target, (), n_images, inputs.device),
+        channels=PixelChannels((inputs,), SharedOverStains(), Smoothing()),
+        full=full,
+        calibration=Calibration(0 * ones, ones),
+        stakes=Stakes.between(-4 * ones, full.log_odds),
+    )
+    return Problem(Network(forward_func, (inputs.dtype,)), default_objective(), "logits"), chunk

@@ -3,7 +3,7 @@
 import pytest
 
 from captum_pcim import PCIMWarning
-from captum_pcim.core.chunks import in_chunks
+from captum_pcim.core.chunks import in_chunks, is_out_of_memory
 
 
 def test_every_row_is_done_once_and_in_order():
@@ -40,3 +40,47 @@ def test_other_errors_are_not_tried_again():
     with pytest.raises(RuntimeError, match="shapes"):
         in_chunks(4, 4, broken)
     assert tried == [(0, 4)]
+
+
+def test_of_two_rows_that_do_not_fit_each_is_tried_alone():
+    tried = []
+
+    def work(start, stop):
+        tried.append((start, stop))
+        if stop - start > 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return start
+
+    with pytest.warns(PCIMWarning, match="2 images at once; going on with 1 "):
+        assert in_chunks(2, 2, work) == [0, 1]
+    assert tried == [(0, 2), (0, 1), (1, 2)]
+
+
+def test_a_smaller_chunk_is_kept_for_the_rows_that_follow():
+    tried = []
+
+    def work(start, stop):
+        tried.append((start, stop))
+        if stop - start > 3:
+            raise MemoryError
+
+    with pytest.warns(PCIMWarning, match="7 images at once; going on with 3 "):
+        in_chunks(8, 7, work)
+    assert tried == [(0, 7), (0, 3), (3, 6), (6, 8)]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("CUDA out of memory."), True),
+        (RuntimeError("not enough memory: you tried to allocate"), True),
+        (RuntimeError("can't allocate memory"), True),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDNN_STATUS_BAD_PARAM"), False),
+        (ValueError("memory"), False),
+    ],
+)
+def test_errors_of_memory_are_told_from_others(error, is_memory):
+    assert is_out_of_memory(error) == is_memory

@@ -149,3 +149,15 @@ def test_a_copy_of_the_explainer_begins_anew(again):
     with other._copies.lent() as copies:
         assert copies.pairs == []
     assert torch.equal(_explain(other), expected)
+
+
+@pytest.mark.parametrize("place", [0, 7, 8, 15, 16, 18])
+def test_a_change_of_any_byte_is_seen(place):
+    buffer = torch.zeros(19, dtype=torch.uint8)
+    network = nn.Module()
+    network.register_buffer("buffer", buffer)
+    copies = Copies()
+    _view(network, copies)
+    assert len(copies.unchanged()) == 1
+    buffer[place] = 1
+    assert copies.unchanged() == {}

@@ -109,3 +109,12 @@ def test_of_many_images_the_first_are_shown_and_the_others_counted(diagnostics):
     many = Diagnostics.concatenate([diagnostics] * 20)
     assert repr(many).splitlines()[-1] == "and 30 more images"
     assert many._repr_html_().endswith("<p>and 30 more images</p>")
+
+
+@pytest.mark.parametrize(("n_images", "left_out"), [(50, 0), (51, 1)])
+def test_fifty_images_are_shown(diagnostics, n_images, left_out):
+    many = Diagnostics.concatenate([diagnostics] * 13)[:n_images]
+    _, _, *rows = repr(many).splitlines()
+    assert [row.split()[0] for row in rows[:50]] == [str(number) for number in range(50)]
+    assert rows[50:] == [f"and {left_out} more images"] * left_out
+    assert many._repr_html_().count("<tr>") == 51

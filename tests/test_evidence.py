@@ -34,3 +34,9 @@ def test_less_than_half_a_nat_is_little_except_of_a_quantity():
     difference = torch.tensor([0.4, 0.6])
     assert is_little(difference, "logits").tolist() == [True, False]
     assert is_little(difference, "regression").tolist() == [False, False]
+
+
+def test_limits_belong_to_what_is_nothing_and_not_to_what_is_little():
+    limit = torch.tensor([NOTHING])
+    assert is_nothing(limit, torch.zeros(1), "logits").tolist() == [True]
+    assert is_little(torch.tensor([0.5]), "logits").tolist() == [False]

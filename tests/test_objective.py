@@ -194,3 +194,19 @@ def test_own_terms_take_part():
     )
     left, right = attributions.chunk(2, dim=-1)
     assert left.mean() > 10 * right.mean()
+
+
+@pytest.mark.parametrize("make", [lambda: Area(0, 0), lambda: LogArea(0, 1e-9)])
+def test_area_may_cost_nothing(make):
+    assert make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Area(-1e-9, 1), lambda: Area(1, -1e-9), lambda: Area(math.inf), lambda: LogArea(-1e-9),
+     lambda: Area(1, math.inf), lambda: LogArea(math.inf), lambda: LogArea(1, 0),
+     lambda: LogArea(1, math.inf)],
+)  # fmt: skip
+def test_no_other_price_is_taken(make):
+    with pytest.raises(ValueError, match=r"^objective: (Area|LogArea) expected"):
+        make()

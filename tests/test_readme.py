@@ -4,10 +4,9 @@ import configparser
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
+import fresh
 import pytest
 import torch
 from PIL import Image
@@ -19,7 +18,6 @@ from captum_pcim.synthetic import load_cnn, synthetic_fluorescence
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
-PREAMBLE = "import matplotlib, torch\nmatplotlib.use('Agg')\ntorch.set_num_threads(1)\n"
 
 
 def blocks(page, language):
@@ -55,14 +53,9 @@ def test_pages_with_python_are_found():
 
 @pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.name)
 def test_the_python_of_a_page_runs(page, tmp_path):
-    code = python_blocks(TEXTS[page])
-    # Compiled under the page's name, so that a traceback points into the page.
-    script = f"{PREAMBLE}exec(compile(open('page.py').read(), {page.name!r}, 'exec'))"
-    (tmp_path / "page.py").write_text(code, encoding="utf-8")
-    run = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
+    # Under the page's name, so that a traceback points into the page.
+    status, output = fresh.run(python_blocks(TEXTS[page]), page.name, tmp_path)
+    assert status == 0, output
 
 
 def commands(page):

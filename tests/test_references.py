@@ -1,5 +1,6 @@
 """References: what stands where nothing is mixed in."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -265,3 +266,56 @@ def test_each_image_has_its_own_baseline_whatever_the_chunks():
     alone = [explain(inputs[i : i + 1], baselines[i : i + 1], 1, n_steps=5) for i in range(3)]
     assert_close(together, chunked, rtol=0, atol=1e-5)
     assert_close(together, torch.cat(alone), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "reference",
+    [
+        Constant(0.1),
+        Constant((0.1, 0.7)),
+        Background(),
+        Background(0.3),
+        Blur(1.0),
+        ShuffledPatches(2),
+        PhaseNoise(),
+        ControlImages(torch.rand(2, 2, 8, 8)),
+    ],
+    ids=repr,
+)
+def test_a_reference_has_the_precision_of_the_images(reference, dtype):
+    assert reference(torch.rand(3, 2, 8, 8, dtype=torch.float64).to(dtype)).dtype == dtype
+
+
+def test_a_constant_keeps_the_digits_of_double_precision():
+    value = Constant((0.1, 0.7))(torch.zeros(1, 2, 3, dtype=torch.float64))
+    assert value[0, 0, :, 0].tolist() == [0.1, 0.7]
+
+
+@pytest.mark.parametrize("quantile", [-0.01, 1.01, math.inf])
+def test_a_share_of_pixels_lies_between_none_and_all(quantile):
+    assert Background(0) and Background(1)
+    with pytest.raises(ValueError, match="quantile: expected a share"):
+        Background(quantile)
+
+
+def test_patches_are_shuffled_along_each_axis_by_the_seed():
+    inputs = torch.arange(36.0).view(1, 1, 6, 6)
+    generator = torch.Generator().manual_seed(5)
+    expected = inputs
+    for axis in (2, 3):
+        order = torch.randperm(3, generator=generator).tolist()
+        pieces = expected.split(2, axis)
+        expected = torch.cat([pieces[i] for i in order], axis)
+    assert torch.equal(ShuffledPatches(3, seed=5)(inputs)[0], expected)
+    assert torch.equal(ShuffledPatches(9)(inputs[..., :1])[0].sort(2).values, inputs[..., :1])
+
+
+def test_phase_noise_has_the_spectrum_and_the_mean_of_its_image():
+    inputs = torch.rand(2, 2, 7, 6, dtype=torch.float64)
+    noise = PhaseNoise(seed=3)(inputs)[0]
+    assert_close(noise.mean((2, 3)), inputs.mean((2, 3)))
+    before, after = (torch.fft.fftn(x, dim=(2, 3)).abs() for x in (inputs, noise))
+    inner = (..., slice(1, 3))  # the real transform keeps no phase in its outer columns
+    assert_close(after[inner], before[inner], rtol=1e-6, atol=1e-9)
+    assert not torch.equal(noise, PhaseNoise(seed=4)(inputs)[0])

@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from captum_pcim.core.scores import (
     MAX_LOG_ODDS,
     Calibration,
     between,
+    check_meaning,
+    is_rounded_up,
     read_scores,
     select_classes,
     tempered,
@@ -234,3 +237,90 @@ def test_log_odds_of_more_than_float32_holds_are_still_finite():
     scores = torch.tensor([[3e38, -3e38]])
     calibrated = read_scores(scores, torch.tensor([0]), "logits", tempered(odds))
     assert math.isfinite(float(calibrated.log_odds))
+
+
+TINY, EPS = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).eps
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "rounded"),
+    [
+        ([[1.0, 0.0, 0.0], [1.0, TINY / 2, TINY / 2], [0.0, 1.0, 0.0]], "probabilities", [1, 0, 0]),
+        ([[1.0, 0.0], [1.0, TINY], [1.0, TINY / 2]], "probabilities", [1, 0, 1]),
+        ([[1.0], [1 - 4 * EPS], [1 - 3 * EPS]], "probabilities", [1, 0, 1]),
+        ([[1.0, 1.0], [1 - 4 * EPS, 1.0], [1 - 3 * EPS, 0.5]], "binary_probabilities", [1, 0, 1]),
+        ([[1.0, 0.0], [90.0, 0.0], [1.0, 1.0]], "logits", [0, 0, 0]),
+        ([[1.0], [90.0], [1.0]], "binary_logits", [0, 0, 0]),
+        ([[1.0], [90.0], [1.0]], "regression", [0, 0, 0]),
+    ],
+)
+def test_a_probability_is_rounded_up_where_what_it_lacks_is_lost(rows, kind, rounded):
+    classes = torch.zeros(3, dtype=torch.int64)
+    assert is_rounded_up(torch.tensor(rows), classes, kind).int().tolist() == rounded
+
+
+LOOKS_LIKE = [
+    ("logits", [[0.2, 0.8], [0.5, 0.505]], "probabilities (in [0, 1], summing to 1)"),
+    ("logits", [[0.2, 0.8], [0.5, 0.52]], "probabilities (all in [0, 1])"),
+    ("logits", [[0.0], [1.0]], "probabilities (all in [0, 1])"),
+    ("logits", [[0.0, 0.0], [0.0, 0.0]], ""),
+    ("logits", [[0.2, 0.8], [0.5, 1.01]], ""),
+    ("logits", [[-0.01, 0.8], [0.5, 0.9]], ""),
+    ("logits", [[20.0, 80.0], [50.5, 50.0]], "percentages (summing to 100)"),
+    ("logits", [[20.0, 81.5], [50.0, 50.0]], "percentages (all in [0, 100])"),
+    ("logits", [[0.0, 50.0]], "percentages (all in [0, 100])"),
+    ("logits", [[0.0, 49.0]], ""),
+    ("logits", [[0.0, 101.0]], ""),
+    ("logits", [[-20.0, 120.0]], ""),
+    ("logits", [[30.0], [100.0]], "percentages (all in [0, 100])"),
+    ("binary_logits", [[0.2, 0.9], [0.5, 0.7]], "probabilities (all in [0, 1])"),
+    ("binary_logits", [[20.0, 80.0], [50.0, 50.0]], "percentages (summing to 100)"),
+    ("binary_logits", [[0.2, 1.1]], ""),
+    ("probabilities", [[0.2, 0.8], [0.5, 0.505]], ""),
+    ("probabilities", [[0.2], [1.0009]], ""),
+    ("probabilities", [[-0.0009], [1.0]], ""),
+    ("binary_probabilities", [[0.2, 0.2], [0.9, 0.9]], ""),
+    ("regression", [[20.0, 80.0]], ""),
+    ("regression", [[0.2, 0.8]], ""),
+]
+
+
+@pytest.mark.parametrize(("kind", "rows", "looks_like"), LOOKS_LIKE)
+def test_scores_that_look_like_another_kind_are_told(kind, rows, looks_like):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_meaning(torch.tensor(rows), kind)
+    told = [str(w.message).partition("the scores look like ")[2] for w in caught]
+    assert [text.startswith(f"{looks_like};") for text in told] == [True] * bool(looks_like)
+
+
+@pytest.mark.parametrize(
+    ("rows", "means"),
+    [
+        ([[30.0], [100.0]], 'use score="probabilities" and scores divided by 100'),
+        ([[0.0, 50.0]], 'use score="binary_probabilities" and scores divided by 100'),
+        ([[0.0], [1.0]], 'use score="probabilities"'),
+        ([[0.2, 0.2]] * 2, ""),
+        ([[0.2, 0.3]] * 2, 'use score="binary_probabilities"'),
+    ],
+)
+def test_the_kind_that_fits_is_named(rows, means):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_meaning(torch.tensor(rows), "logits")
+    assert [str(w.message).endswith(means) for w in caught] == [True] * bool(means)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "told"),
+    [
+        ("probabilities", [[0.2], [1.002]], 'use score="logits"'),
+        ("probabilities", [[-0.002], [1.0]], 'use score="logits"'),
+        ("binary_probabilities", [[0.2, 1.002]], 'use score="logits"'),
+        ("probabilities", [[20.0, 80.0]], "divide them by 100"),
+        ("probabilities", [[0.5, 0.52]], "do not sum to 1"),
+    ],
+)
+def test_scores_that_are_no_probabilities_are_refused(kind, rows, told):
+    with pytest.raises(ValueError, match=f"^score: .*{told}"):
+        check_meaning(torch.tensor(rows), kind)

@@ -1,4 +1,7 @@
-"""OME-Zarr plates that other libraries write, read as they meant them."""
+"""OME-Zarr plates that other libraries write, read as they meant them.
+
+iohub and Fractal's tasks need releases of their own: `nox --session companions`.
+"""
 
 import numpy as np
 import pytest
@@ -88,3 +91,58 @@ def test_a_plate_of_ngio(tmp_path, version):
     for number, name in enumerate(("first", "second")):
         check(path, [("P1", "B03", f"0_{name}")], acquisition=number)
         check(path, [("P1", "B03", f"0_{name}")], acquisition=name)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_plate_of_iohub(tmp_path, version):
+    ngff = pytest.importorskip("iohub.ngff", reason="no iohub: nox --session companions")
+    from iohub.ngff.models import TransformationMeta
+
+    path = tmp_path / "P1.zarr"
+    options = {"layout": "hcs", "mode": "w", "channel_names": ["DNA", "ER"], "version": version}
+    with ngff.open_ome_zarr(path, **options) as plate:
+        for row, column in (("A", "1"), ("H", "12")):
+            position = plate.create_position(row, column, "0")
+            scale = TransformationMeta(type="scale", scale=[1, 1, 2.0, 0.6, 0.5])
+            position.create_image("0", PIXELS[None], transform=[scale])  # t, c, z, y, x
+            position.create_label("nuclei", np.broadcast_to(LABELS, (1, 3, 64, 64)).copy())
+    check(path, [("P1", "A01", "0"), ("P1", "H12", "0")])
+
+
+def test_a_plate_that_fractal_projected_and_segmented(tmp_path):
+    reason = "no fractal-tasks-core: nox --session companions"
+    pytest.importorskip("fractal_tasks_core", minversion="2", reason=reason)
+    import ngio
+    from fractal_tasks_core.compute_projection_hcs import compute_projection_hcs
+    from fractal_tasks_core.init_projection_hcs import init_projection_hcs
+    from fractal_tasks_core.threshold_segmentation import InputChannel, threshold_segmentation
+
+    wells, pixels = (("B", "03"), ("C", "11")), PIXELS // 8
+    pixels[0, 1, LABELS > 0] = 4000  # nuclei in the plane in the middle
+    listed = [ngio.ImageInWellPath(row=row, column=column, path="0") for row, column in wells]
+    ngio.create_empty_plate(tmp_path / "P1.zarr", "P1", listed)
+    urls = [str(tmp_path / "P1.zarr" / row / column / "0") for row, column in wells]
+    for url in urls:
+        ngio.create_ome_zarr_from_array(
+            url, pixels, pixelsize=(0.6, 0.5), z_spacing=2.0, axes_names="czyx",
+            channels_meta=["DNA", "ER"], levels=2,
+        )  # fmt: skip
+
+    tasks = init_projection_hcs(zarr_urls=urls, zarr_dir=str(tmp_path))["parallelization_list"]
+    for task in tasks:
+        compute_projection_hcs(**task)
+        threshold_segmentation(
+            zarr_url=task["zarr_url"], channel=InputChannel(identifier="DNA"),
+            output_label_name="nuclei",
+        )  # fmt: skip
+
+    settings = images(tmp_path / "P1_mip.zarr", z=None)
+    fields = survey(settings).fields
+    assert [(field.well, field.site) for field in fields] == [("B03", "0"), ("C11", "0")]
+    for field in fields:
+        found = read_pixels(field, settings)
+        np.testing.assert_array_equal(found, pixels[[1, 0]].max(axis=1))
+        numbers = read_object_numbers(field, found.shape[1:])
+        np.testing.assert_array_equal(numbers > 0, LABELS > 0)
+        assert len(np.unique(numbers)) == 3
+        assert scale_of(field.files[0][0]) == [0.6, 0.5]

@@ -107,3 +107,33 @@ def test_more_smoothing_makes_smoother_maps():
         return float(attributions.diff(dim=-1).abs().mean() / attributions.std())
 
     assert roughness(0) > roughness(1.5) > roughness(5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"sigma": 0}, {"spacing": 3}, {"n_bins": 0}, {"n_bins": 2}, {"n_bins": 64},
+     {"scales": ((1e-9, 1e-9),)}],
+)  # fmt: skip
+def test_smoothing_is_taken_up_to_its_limits(settings):
+    assert Smoothing(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"sigma": -1e-9}, {"sigma": math.inf}, {"spacing": 0}, {"spacing": 3.01}, {"n_bins": 1},
+     {"n_bins": 65}, {"n_bins": -1}, {"scales": ()}, {"scales": ((1.0, 0.0),)},
+     {"scales": ((1.0, 1.0), (math.inf, 1.0))}],
+)  # fmt: skip
+def test_smoothing_is_refused_beyond_them(settings):
+    (name,) = settings
+    with pytest.raises(ValueError, match=rf"^{name}: expected"):
+        Smoothing(**settings)
+
+
+def test_images_are_smoothed_from_16_pixels_on_by_less_than_their_side():
+    assert Smoothing().pixels((16, 40)) == 0.5
+    assert Smoothing().pixels((15, 40)) == 0.0
+    assert Smoothing(3.9).pixels((4, 40)) == 3.9
+    assert Smoothing(5.0).pixels((1, 1)) == 5.0
+    with pytest.raises(ValueError, match=r"^smoothing: expected sigma below"):
+        Smoothing(4.0).pixels((4, 40))

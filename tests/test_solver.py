@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from networks import BrightSquare, bright_images, images, small_cnn
+from networks import BrightSquare, bright_images, images, prepared, small_cnn
 from torch import nn
 from torch.testing import assert_close
 
@@ -22,7 +22,8 @@ from captum_pcim import (
 )
 from captum_pcim.core.blending import blend
 from captum_pcim.core.objective import mean_weight
-from captum_pcim.core.problem import HELD_SHARE
+from captum_pcim.core.problem import HELD_SHARE, Settings
+from captum_pcim.core.solver import solve
 
 STEPS = 20
 ROUND_OFF = 1e-5
@@ -320,3 +321,17 @@ def test_smoothing_and_chunks_do_not_interact():
     whole = pcim.attribute(images(n=4), target=0, n_steps=5)
     chunked = pcim.attribute(images(n=4), target=0, n_steps=5, internal_batch_size=2)
     assert_close(whole, chunked, rtol=0, atol=ROUND_OFF)
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "tolerance", "told"), [(7, 0.0, 7), (7, 1e-9, 7), (12, 0.999, 5), (2, 0.999, 2)]
+)
+def test_every_step_that_is_taken_is_told(n_steps, tolerance, told):
+    steps = []
+    problem, chunk = prepared(BrightSquare(), bright_images())
+    settings = Settings(n_steps, 0.5, tolerance)
+    solution = solve(problem, chunk, settings, lambda: steps.append(len(steps)))
+    assert len(steps) == told
+    assert solution.n_steps.tolist() == [told] * 2
+    assert solution.n_forwards.tolist() == [2 * told] * 2
+    assert solution.loss_history.isfinite().sum(1).tolist() == [told] * 2

@@ -1,5 +1,6 @@
 """A class is given, or chosen by what the network scores."""
 
+import numpy as np
 import pytest
 import torch
 from captum.attr import NoiseTunnel
@@ -8,6 +9,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from captum_pcim import PCIM, ForwardOnly
+from captum_pcim.core.targets import check_class_range, check_target, check_trailing_range
 
 network = small_cnn(n_classes=3)
 inputs = images(4)
@@ -76,3 +78,40 @@ def test_noise_tunnel_asks_every_noisy_image_for_its_class():
 def test_what_is_no_class_is_refused_with_what_to_pass(forward_func, target, arguments, message):
     with pytest.raises((TypeError, ValueError), match=message):
         PCIM(forward_func, **arguments).attribute(inputs, target=target, n_steps=2)
+
+
+@pytest.mark.parametrize(
+    ("target", "means"),
+    [
+        (None, None),
+        (0, 0),
+        (2**63 - 1, 2**63 - 1),
+        ((1, 0), (1, 0)),
+        (np.int32(3), 3),
+        ([4], 4),
+        (torch.tensor(2), 2),
+        (torch.tensor([[2]]), 2),
+    ],
+)
+def test_a_target_for_all_images_is_a_number_or_a_tuple(target, means):
+    found = check_target(target, 1)
+    assert (found.tolist() if isinstance(found, torch.Tensor) else found) in (means, [means])
+
+
+@pytest.mark.parametrize("target", [-1, 2**63, (0, -1), [0, -1], torch.tensor([0, -1])])
+def test_classes_begin_at_zero_and_end(target):
+    with pytest.raises(IndexError, match=r"^target: expected classes from 0"):
+        check_target(target, 2)
+
+
+def test_classes_are_below_their_number():
+    check_class_range(torch.tensor([0, 2]), 3)
+    with pytest.raises(IndexError, match=r"^target: expected classes from 0 to 2, got 3"):
+        check_class_range(torch.tensor([0, 3]), 3)
+
+
+def test_places_are_within_the_output():
+    output = torch.zeros(2, 3, 5)
+    check_trailing_range(torch.tensor([[2, 4], [0, 0]]), output)
+    with pytest.raises(IndexError, match=r"^target: expected numbers below \(3, 5\), got \(2, 5\)"):
+        check_trailing_range(torch.tensor([[2, 4], [2, 5]]), output)

@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from captum_pcim.comparison.trivial import (
+    _otsu_threshold,
     centre_gaussian,
     edges,
     foreground,
@@ -71,3 +74,31 @@ def test_foreground_threshold_is_otsus():
     threshold = skimage_filters.threshold_otsu(values.numpy())
     disagree = foreground(values).bool() ^ (values > threshold)
     assert disagree.float().mean() < 0.005  # the two bin the histogram slightly differently
+
+
+@pytest.mark.parametrize(
+    ("values", "above"),
+    [
+        ([5.0] + 5 * [6.0] + 4 * [7.0], 4),  # a single dark pixel is no class of its own
+        ([5.0] + 4 * [6.0] + 4 * [7.0] + [8.0], 5),  # nor is a single bright one
+        (9 * [1.0] + [2.0], 1),
+        ([1.0] + 9 * [2.0], 9),
+    ],
+)
+def test_the_threshold_parts_classes_of_least_variance_by_hand(values, above):
+    image = torch.tensor(values)
+    assert int((image > _otsu_threshold(image)).sum()) == above
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=20).filter(lambda v: len(set(v)) > 1))
+def test_the_threshold_parts_classes_of_least_variance(values):
+    image = torch.tensor(values, dtype=torch.float64)
+    ordered = image.unique()
+    within = [
+        float(((part - part.mean()) ** 2).sum() + ((rest - rest.mean()) ** 2).sum())
+        for part, rest in ((image[image <= cut], image[image > cut]) for cut in ordered[:-1])
+    ]
+    threshold = _otsu_threshold(image)
+    part, rest = image[image <= threshold], image[image > threshold]
+    own = float(((part - part.mean()) ** 2).sum() + ((rest - rest.mean()) ** 2).sum())
+    assert own == pytest.approx(min(within))

@@ -40,3 +40,13 @@ def test_images_are_told_by_their_place_in_the_call_whatever_the_chunks():
 def test_a_warning_outlives_its_process():
     told = pickle.loads(pickle.dumps(PCIMWarning("inputs: odd", [2], "odd")))
     assert (str(told), told.images, told.note) == ("inputs: odd", (2,), "odd")
+
+
+@pytest.mark.parametrize(
+    ("n", "shown"), [(1, "[0]"), (5, "[0, 1, 2, 3, 4]"), (6, "[0, 1, 2, 3, 4, ...]")]
+)
+def test_up_to_five_images_are_listed(n, shown):
+    with pytest.warns(PCIMWarning) as caught:
+        warn("inputs: {images}", images=range(n))
+    assert str(caught[0].message) == f"inputs: images {shown}"
+    assert caught[0].message.images == tuple(range(n))

@@ -54,6 +54,30 @@ class Two(nn.Module):
         return self.image(image) + factor[:, None] * self.features(features)
 
 
+class Square(nn.Module):
+    """The log-odds of the second of three classes rise with the brightness of a square.
+
+    Args:
+        sign: -1: they fall with it.
+    """
+
+    def __init__(self, sign: float = 1.0) -> None:
+        super().__init__()
+        self.sign = sign
+
+    def forward(self, x: Tensor) -> Tensor:
+        odds = 30 * self.sign * (x[:, 0, 6:18, 8:20].mean((1, 2)) - 0.5)
+        return torch.stack([-odds / 2, odds, -odds], dim=1)
+
+
+def squares() -> Tensor:
+    """Return dim images with the square of `Square` ever brighter, and one that is flat."""
+    x = 0.3 * images(5, 2, 40, 36)
+    x[:, 0, 6:18, 8:20] += torch.tensor([0.3, 0.45, 0.6, 0.8, 0.0]).view(-1, 1, 1)
+    x[4] = 0.2
+    return x
+
+
 def images(*shape: int) -> Tensor:
     """Return smooth random images."""
     generator = torch.Generator().manual_seed(sum(shape))
@@ -147,3 +171,69 @@ def cases() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "forward only, integers", call(
         network=lambda z: two(z / 255).detach(), pcim__gradients=ForwardOnly(100),
         inputs=(255 * x).byte())  # fmt: skip
+    yield from _cases_of_evidence(call)
+
+
+def _cases_of_evidence(call: Callable[..., Callable[[], Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield modes whose images show a class, more or less, where it is known."""
+    square, x = Square(), squares()
+
+    def over_places(z: Tensor) -> Tensor:
+        return torch.stack([square(z), square(z.flip(0)), -square(z)], dim=2)
+
+    def by_chance(z: Tensor) -> Tensor:
+        return square(z) + 0.3 * torch.randn(len(z), 3, device=z.device)
+
+    def half_hidden(z: Tensor) -> Tensor:
+        return square(z) + square(z.detach())
+
+    def steep(z: Tensor) -> Tensor:
+        return square(z.sqrt() * (z > 0.1))
+
+    seen = {"inputs": x, "target": 1, "n_steps": 30}
+    yield "evidence", call(network=square, **seen)
+    yield "evidence, two steps", call(network=square, **seen | {"n_steps": 2})
+    yield "evidence, early stop", call(network=square, tolerance=0.05, **seen)
+    yield "evidence, one image", call(network=square, **seen | {"inputs": x[2:3]})
+    yield (
+        "evidence, half precision",
+        call(network=lambda z: square(z.float()), **seen | {"inputs": x.half()}),
+    )
+    yield "predicted", call(network=square, **seen | {"target": "predicted"})
+    yield "contrast", call(network=square, contrast=2, **seen)
+    yield (
+        "contrast per image",
+        call(network=square, contrast=torch.tensor([0, 2, 0, 2, 0]), internal_batch_size=4, **seen),
+    )
+    yield "place", call(network=over_places, **seen | {"target": (1, 0)})
+    places = [(1, 0), (0, 1), (1, 2), (2, 2), (0, 0)]
+    yield "place per image", call(network=over_places, **seen | {"target": places})
+    yield "dark", call(network=Square(-1.0), **seen)
+    yield (
+        "sure",
+        call(network=lambda z: (20 * square(z)).softmax(1), pcim__score="probabilities", **seen),
+    )
+    yield (
+        "sigmoids",
+        call(network=lambda z: square(z).sigmoid(), pcim__score="binary_probabilities", **seen),
+    )
+    yield "chance", call(network=by_chance, **seen)
+    yield "hidden", call(network=half_hidden, **seen)
+    yield "steep", call(network=steep, **seen)
+    yield (
+        "price",
+        call(network=square, pcim__objective=(Preservation(), Removal(), Area(0.5, 2000)), **seen),
+    )
+    yield "flat", call(network=square, baselines=x, **seen)
+    yield (
+        "quantity",
+        call(
+            network=lambda z: square(z)[:, 1], pcim__score="regression", **seen | {"target": None}
+        ),
+    )
+    yield (
+        "forward only, evidence",
+        call(
+            network=square, pcim__gradients=ForwardOnly(121), pcim__isolation=Factorised(), **seen
+        ),
+    )

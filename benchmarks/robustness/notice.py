@@ -29,13 +29,16 @@ FILES = ("captum_pcim", "tests", "pyproject.toml", "setup.cfg")
 # more time than they tell.
 ROOMS = {
     "core": (
-        "golden", "solver", "constants", "pcim", "forward_only", "adam", "blending", "isolation",
-        "references", "objective", "scores", "smoothing", "numerics", "networks", "bad_input",
-        "captum_conformance", "model_untouched", "planted", "properties", "threads", "compat",
-        "grids", "readout", "diagnostics", "silent_faults",
+        "golden", "elsewhere", "default_state", "solver", "constants", "pcim", "forward_only",
+        "adam", "blending", "isolation", "references", "objective", "scores", "smoothing",
+        "numerics", "networks", "bad_input", "captum_conformance", "model_untouched", "planted",
+        "properties", "threads", "compat", "grids", "readout", "diagnostics", "silent_faults",
     ),
-    "comparison": ("compare", "compare_files", "trivial"),
+    "comparison": (
+        "golden_measures", "elsewhere", "default_state", "compare", "compare_files", "trivial",
+    ),
     "metrics": (
+        "golden_measures", "elsewhere", "default_state",
         "metrics_fidelity", "metrics_localisation", "metrics_road", "metrics_sanity",
         "metrics_complexity", "metrics_captum_settings", "compare",
     ),

@@ -9,32 +9,18 @@ of torch, so both runs belong on one machine.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import hashlib
 import json
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import captum_pcim
+from benchmarks.robustness.measures import tensors_in
 from benchmarks.robustness.modes import cases
-
-
-def tensors(result: Any) -> Iterator[Tensor]:
-    """Yield every tensor of maps, tuples and diagnostics."""
-    if isinstance(result, Tensor):
-        yield result
-    elif isinstance(result, (tuple, list)):
-        for part in result:
-            yield from tensors(part)
-    elif dataclasses.is_dataclass(result):
-        for field in dataclasses.fields(result):
-            yield from tensors(getattr(result, field.name))
 
 
 def digest(result: Any) -> list[str]:
@@ -42,7 +28,7 @@ def digest(result: Any) -> list[str]:
     return [
         hashlib.sha256(f"{tuple(t.shape)} {t.dtype} ".encode() + t.contiguous().numpy().tobytes())
         .hexdigest()[:16]
-        for t in tensors(result)
+        for t in tensors_in(result)
     ]  # fmt: skip
 
 

@@ -28,7 +28,8 @@ def random_map(inputs: Tensor, target: Any = None) -> Tensor:
     Returns:
         Maps of shape (N, 1, H, W), in [0, 1].
     """
-    return torch.rand(len(inputs), 1, *inputs.shape[2:]).to(inputs)
+    shape = len(inputs), 1, *inputs.shape[2:]
+    return torch.rand(shape, dtype=torch.float32).to(inputs)
 
 
 def centre_gaussian(inputs: Tensor, target: Any = None) -> Tensor:
@@ -41,7 +42,9 @@ def centre_gaussian(inputs: Tensor, target: Any = None) -> Tensor:
     Returns:
         Maps of shape (N, 1, H, W), in [0, 1].
     """
-    rows, columns = (torch.linspace(-1, 1, size).to(inputs) for size in inputs.shape[2:])
+    rows, columns = (
+        torch.linspace(-1, 1, size, dtype=torch.float32).to(inputs) for size in inputs.shape[2:]
+    )
     squared_distance = rows[:, None] ** 2 + columns**2
     # A quarter of the side is half a unit in these coordinates.
     gaussian = torch.exp(-squared_distance / (2 * 0.5**2))

@@ -53,7 +53,7 @@ class Ranking:
     def add(self, factors: Sequence[Tensor], share: Tensor) -> None:
         """Average the factors of one step in, with its share from :func:`ranking_shares`."""
         for average, factor in zip(self.average, factors, strict=True):
-            average.lerp_(factor, share)
+            average.lerp_(factor, share.to(average.dtype))  # of inputs of several dtypes
 
     def add_gradients(self, gradients: Sequence[Tensor]) -> None:
         """Add the objective's gradient with respect to the factors of one step."""

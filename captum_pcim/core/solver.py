@@ -171,7 +171,7 @@ class _Run:
         self.sizes = [len(own) for own in factors]  # the number of factors of each input
         flat = [factor for own in factors for factor in own]
         self.ranking, self.holding = Ranking(flat), Holding(flat, n_references)
-        self.moments = _moments(settings.n_steps, like)
+        self.moments = _moments(settings.n_steps, self.trained.flat)
         self.against = [images.against(reference) for reference in range(n_references)]
         self.history = _History(len(images), settings.n_steps, like)
         self.rows = torch.arange(len(images), device=like.device)

@@ -147,8 +147,9 @@ def image_sensitivity_max(
 
     def perturb(images: Tensor) -> Tensor:
         n_draws = len(images) // len(inputs)
-        draws = [torch.rand(inputs.shape[1:], generator=generator) for _ in range(n_draws)]
-        field = (2 * torch.stack(draws) - 1).to(inputs).repeat(len(inputs), 1, 1, 1)
+        shape = (n_draws, *inputs.shape[1:])
+        draws = torch.rand(shape, generator=generator, dtype=torch.float32).to(inputs)
+        field = (2 * draws - 1).repeat(len(inputs), 1, 1, 1)
         return images + spread.repeat_interleave(n_draws, 0) * field
 
     def explain(images: Any, **arguments: Any) -> Any:
@@ -178,9 +179,9 @@ def _draw(
     height, width = inputs.shape[2:]
     # One square more than fits, so that the grid can be shifted.
     grid = (1, 1, height // patch_size + 2, width // patch_size + 2)
-    cells = (torch.rand(grid, generator=generator) < fraction).float()
+    cells = (torch.rand(grid, generator=generator, dtype=torch.float32) < fraction).float()
     squares = F.interpolate(cells, scale_factor=patch_size, mode="nearest") > 0
     top, left = torch.randint(patch_size, (2,), generator=generator).tolist()
-    field = torch.randn((1, *inputs.shape[1:]), generator=generator)
+    field = torch.randn((1, *inputs.shape[1:]), generator=generator, dtype=torch.float32)
     removed = squares[..., top : top + height, left : left + width]
     return removed.to(inputs.device), field.to(inputs)

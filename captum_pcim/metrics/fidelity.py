@@ -224,8 +224,8 @@ def _replacement_curve(
         raise ValueError(f"n_points must be at least 2, got {n_points}")
     require_same_images(ranks, start)
     n_ranks = int(ranks.max()) + 1
-    thresholds = torch.linspace(0, n_ranks, n_points, device=start.device).round()
-    thresholds = torch.unique_consecutive(thresholds)
+    points = torch.linspace(0, n_ranks, n_points, dtype=torch.float32, device=start.device)
+    thresholds = torch.unique_consecutive(points.round())
     scores = replacement_scores(
         forward_func,
         blend_by_rank(ranks, thresholds, end, start, perturbations_per_eval),

@@ -77,7 +77,8 @@ def relevance_rank_accuracy(attributions: Tensor, masks: Tensor) -> Tensor:
     last = descending.gather(1, (size - 1).clamp(min=0))
     above, tied = relevance > last, relevance == last
     # The pixels tied at rank K fill the places that are left in proportion.
-    places = (size - above.sum(1, keepdim=True)) / tied.sum(1, keepdim=True)
+    left = (size - above.sum(1, keepdim=True)).to(relevance.dtype)
+    places = left / tied.sum(1, keepdim=True)
     hits = (inside * (above + tied * places)).sum(1)
     return _nan_where(size[:, 0] == 0, hits / size[:, 0])
 
@@ -133,7 +134,7 @@ def auroc(attributions: Tensor, masks: Tensor) -> Tensor:
     # Double precision: sums of ranks reach 1e12 on large images.
     positions = middle_ranks(relevance)
     n_inside, n_outside = inside.sum(1), (~inside).sum(1)
-    smallest = n_inside * (n_inside - 1) / 2
+    smallest = n_inside * (n_inside - 1) // 2
     wins = (positions * inside).sum(1) - smallest
     area = (wins / (n_inside * n_outside)).to(relevance.dtype)
     return _nan_where((n_inside == 0) | (n_outside == 0), area)
@@ -161,8 +162,8 @@ def pointing_game(attributions: Tensor, masks: Tensor) -> Tensor:
     """
     relevance, inside = _flat(attributions, masks)
     peak = relevance == relevance.amax(1, keepdim=True)
-    hits = (peak & inside).sum(1) / peak.sum(1)
-    return _nan_where(~inside.any(1), hits.to(relevance.dtype))
+    hits = (peak & inside).sum(1).to(relevance.dtype)
+    return _nan_where(~inside.any(1), hits / peak.sum(1))
 
 
 @torch.no_grad()
@@ -231,7 +232,8 @@ def chance_levels(masks: Tensor) -> dict[str, Tensor]:
         map or (for average precision in the limit of many pixels) a random one, shape (N,). NaN
         where the measure has no answer.
     """
-    relevance = torch.ones(len(masks), *masks.shape[-2:], device=masks.device)
+    shape = len(masks), *masks.shape[-2:]
+    relevance = torch.ones(shape, dtype=torch.float32, device=masks.device)
     inside = as_masks(masks, relevance).flatten(1)
     area = inside.to(relevance.dtype).mean(1)
     share = _nan_where(area == 0, area)

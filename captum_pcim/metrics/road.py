@@ -186,4 +186,5 @@ def _pixel_counts(percentages: Sequence[float], n_pixels: int) -> Tensor:
 
 def _noise(inputs: Tensor, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(inputs.shape[1:], generator=generator).to(inputs)
+    noise = torch.randn(inputs.shape[1:], generator=generator, dtype=torch.float32)
+    return noise.to(inputs)

@@ -81,8 +81,8 @@ def smooth_mprt(
         generator = torch.Generator().manual_seed(seed)
         total = torch.zeros_like(inputs[:, 0])
         for _ in range(n_samples):
-            field = torch.randn(inputs.shape[1:], generator=generator).to(inputs)
-            noisy = (inputs + spread * field).detach()
+            field = torch.randn(inputs.shape[1:], generator=generator, dtype=torch.float32)
+            noisy = (inputs + spread * field.to(inputs)).detach()
             total = total + pixel_relevance(attribute_func(some_model, noisy, target))
         return total
 

@@ -28,7 +28,7 @@ def coarse_masks(like: Logits, generator: Generator) -> Logits:
     """Return the logits of one random mask that knows nothing, for all images, of one row each."""
 
     def weights(shape: Sequence[int]) -> Tensor:
-        return (torch.rand(*shape, generator=generator) < COARSE_SHARE).float()
+        return (_uniform(*shape, generator=generator) < COARSE_SHARE).float()
 
     fields = [[_field(p, COARSE_CELLS, weights, generator) for p in own] for own in like]
     return [tuple(f.clamp(FAINTEST, 1 - FAINTEST).logit() for f in own) for own in fields]
@@ -47,10 +47,10 @@ def masks_around(evidence: Logits, generator: Generator) -> Logits:
     """
 
     def noise(shape: Sequence[int]) -> Tensor:
-        return torch.randn(*shape, generator=generator)
+        return torch.randn(*shape, generator=generator, dtype=torch.float32)
 
-    low, high = torch.tensor(SHARES).log()
-    share = float(torch.exp(low + (high - low) * torch.rand((), generator=generator)))
+    low, high = torch.tensor(SHARES, dtype=torch.float32).log()
+    share = float(torch.exp(low + (high - low) * _uniform(generator=generator)))
     ranking = [
         tuple(e + NOISE * _field(e, FINE_CELLS, noise, generator).to(e) for e in own)
         for own in evidence
@@ -88,12 +88,17 @@ def _field(like: Tensor, n_cells: int, draw: Draw, generator: Generator) -> Tens
     values = draw((1, like.shape[1], *grid))
     for axis, size in enumerate(nodes, start=2):
         if size > n_cells + 2:
-            matrix = _interpolation(size, n_cells, float(torch.rand((), generator=generator)))
+            matrix = _interpolation(size, n_cells, float(_uniform(generator=generator)))
             values = torch.movedim(torch.movedim(values, axis, -1) @ matrix.T, -1, axis)
     return values.to(like)
 
 
+def _uniform(*shape: int, generator: Generator) -> Tensor:
+    """Draw from [0, 1); the same numbers whatever torch's default dtype is."""
+    return torch.rand(shape, generator=generator, dtype=torch.float32)
+
+
 def _interpolation(size: int, n_cells: int, shift: float) -> Tensor:
     """Return the (size, n_cells + 2) matrix of linear interpolation on a grid that is shifted."""
-    positions = torch.arange(size) * (n_cells / size) + shift
+    positions = torch.arange(size, dtype=torch.float32) * (n_cells / size) + shift
     return (1 - (positions[:, None] - torch.arange(n_cells + 2)).abs()).clamp_min(0)
