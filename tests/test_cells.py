@@ -334,6 +334,7 @@ IMAGES, LABELS = fields()
         ({"scale": 0}, ValueError, "scale: expected a whole number >= 1, got 0"),
         ({"batch_size": 0}, ValueError, "batch_size: expected a whole number >= 1, got 0"),
         ({"stains": ["DNA"]}, ValueError, "stains: expected 3 names, one per stain, got 1"),
+        ({"target": [0, 1]}, TypeError, "target: expected one class for all cells.*got list"),
     ],
 )
 def test_bad_input_is_refused_by_name(changes, error, said):

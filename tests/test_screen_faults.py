@@ -3,6 +3,7 @@
 import os
 import pickle
 import random
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -270,3 +271,28 @@ def test_a_stain_of_another_size_is_listed(screen):
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(screen / "images" / "P1" / "A01_f2_ER.png")
     assert run_screen(config(screen)).computed == 5
     assert list(failures(screen)) == ["A01 2"]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "objects.npy"])
+def test_a_damaged_result_says_what_to_remove_and_is_then_made_anew(screen, capsys, name):
+    toml = write_toml(screen)
+    assert command_line(toml) == 0
+    damaged = sorted((screen / "results" / "done").glob(f"*/*/{name}"))[0]
+    damaged.write_bytes(damaged.read_bytes()[:20])
+    capsys.readouterr()
+    assert command_line(toml) == 2
+    assert f"remove {damaged.parent}, and it is made anew" in capsys.readouterr().err
+    shutil.rmtree(damaged.parent)
+    assert command_line(toml) == 0 and len(finished(screen)) == 6
+
+
+def test_damaged_windows_say_what_to_remove_and_are_then_measured_anew(screen, capsys):
+    toml = write_toml(screen, windows={"percentiles": [1, 99]})
+    assert command_line(toml) == 0
+    shutil.rmtree(screen / "results" / "done")
+    (damaged,) = (screen / "results" / "shared").glob("*.npz")
+    damaged.write_bytes(b"")
+    assert command_line(toml) == 2
+    assert f"remove {damaged}, and it is made anew" in capsys.readouterr().err
+    damaged.unlink()
+    assert command_line(toml) == 0

@@ -28,7 +28,7 @@ def test_a_row_number_becomes_its_letter():
     assert well_name("16", "24") == "P24"
 
 
-@pytest.mark.parametrize("text", ["", "7", "ABC1", "A123", "A", "A00", "B0"])
+@pytest.mark.parametrize("text", ["", "7", "ABC1", "A123", "A", "A00", "B0", "AW01", "A73", "ZZ99"])
 def test_what_is_no_well_is_refused(text):
     with pytest.raises(ConfigError, match="well"):
         well_name(text)
@@ -163,6 +163,27 @@ def test_a_folder_for_each_stain_is_one_plate(tmp_path):
     assert [(field.plate, field.problem) for field in found.fields] == [("P1", ""), ("P2", "")]
 
 
+@pytest.mark.parametrize(
+    "inside", ["{well}", "Well {well}", "{well}/f{field}", "{well}/Site_0{field}"]
+)
+def test_folders_of_wells_and_of_their_fields_are_no_plates(tmp_path, inside):
+    wells, fields = ("A01", "B02"), ("1", "2")
+    names = [
+        f"P1/{inside.format(well=well, field=field)}/{well}_f{field}_1.tif"
+        for well in wells
+        for field in fields
+    ]
+    found = folder(tmp_path, *names)
+    assert [(f.plate, f.well, f.site) for f in found.fields] == [
+        ("P1", well, field) for well in wells for field in fields
+    ]
+
+
+def test_a_plate_that_is_called_as_one_of_its_wells_stays_whole(tmp_path):
+    found = folder(tmp_path, "A01/A01_f1_1.tif", "A01/B02_f1_1.tif", "2/C03_f2_1.tif")
+    assert [field.plate for field in found.fields] == ["2", "A01", "A01"]
+
+
 def test_links_are_followed_within_the_root_and_told_where_they_leave_it(tmp_path):
     for name in ("root/P1/A01_f1_1.tif", "root/store/P2/B02_f1_1.tif", "outside/P3/C03_f1_1.tif"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -283,6 +304,26 @@ def test_masks_that_match_no_image_and_fields_without_a_mask_are_told(tmp_path):
         "fields without a label image": (1, True),
     }
     assert "an image is P1 A01 field 01" in str(found.remarks[0])
+
+
+MASKS_OF_PLANES = r"(?P<well>\w\d\d)_f(?P<field>\d)_t(?P<t>\d)_z(?P<z>\d)_cells\.tif"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_mask_of_the_plane_and_time_point_that_are_asked_for_is_taken(tmp_path, first):
+    every = [f"A01_f1_t{t + first}_z{z + first}" for t in (0, 1) for z in (0, 1)]
+    images, masks = [f"{name}_1.tif" for name in every], [f"{name}_cells.tif" for name in every]
+    found = folder(tmp_path, *images, *masks, labels=MASKS_OF_PLANES, t=2, z=1)
+    (field,) = found.fields
+    assert field.labels == str(tmp_path / f"A01_f1_t{1 + first}_z{first}_cells.tif")
+    assert remarks(found)["label images of other planes or time points"] == (3, False)
+
+
+def test_a_mask_of_another_time_point_is_never_taken(tmp_path):
+    names = ["A01_f1_t1_z1_1.tif", "A01_f1_t2_z1_1.tif", "A01_f1_t1_z1_cells.tif"]
+    found = folder(tmp_path, *names, labels=MASKS_OF_PLANES, t=2)
+    assert [field.labels for field in found.fields] == [""]
+    assert remarks(found)["fields without a label image"] == (1, True)
 
 
 def test_two_masks_of_a_field_are_refused(tmp_path):

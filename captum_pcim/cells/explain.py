@@ -184,6 +184,11 @@ def _explainer(
 ) -> Explainer:
     if not isinstance(pcim, PCIM):
         raise TypeError(f"pcim: expected a PCIM, got {type(pcim).__name__}; pass PCIM(model)")
+    if not isinstance(target, (int, str, type(None))):
+        raise TypeError(
+            "target: expected one class for all cells, its number or its name, got "
+            f"{type(target).__name__}"
+        )
     options = {name: getattr(pcim, name) for name in OPTIONS}
     options["references"] = None if pcim.replaceable else pcim.references
     return Explainer(

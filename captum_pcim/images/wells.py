@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 PLATE_FORMATS = ((8, 12), (16, 24), (32, 48))  # rows and columns of 96, 384 and 1536 wells
+LARGEST = (48, 72)  # of 3456, the largest that are made
 
 
 def row_letters(index: int) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from captum_pcim.images.read import SUFFIXES
+from captum_pcim.images.stack import Plane
 from captum_pcim.images.walk import ELSEWHERE, walk
 from captum_pcim.images.wells import PLATE_FORMATS, row_letters
 from captum_pcim.screen.config import ConfigError, ImageSettings
@@ -21,6 +22,7 @@ from captum_pcim.screen.plate_names import (
     match_masks,
     name_plates,
     one_folder_a_plate,
+    outside_wells,
     plate_key,
 )
 
@@ -35,7 +37,9 @@ def survey_folder(images: ImageSettings, exclude: str = "") -> Survey:
     shots, masks, instrument_files = _sorted_out(
         found, walk(Path(images.path), Path(exclude) if exclude else None), images, layout, labels
     )
-    shots = _counted_from_1(_with_wells(found, shots), layout)
+    named = _with_wells(found, shots)
+    counted = _counted_from_1([*named, *masks], layout)
+    shots, masks = outside_wells(found, counted[: len(named)]), counted[len(named) :]
     instruments = _instruments(instrument_files, layout)
     shots = one_folder_a_plate(found, _with_stains(found, shots, images, instruments))
     plates = name_plates(shots)
@@ -44,6 +48,7 @@ def survey_folder(images: ImageSettings, exclude: str = "") -> Survey:
     for shot in shots:
         fields.add((plates[plate_key(shot)], shot.name.well, shot.name.field), shot)
     where = KnownPlates(shots, plates)
+    masks = _of_plane(found, masks, time or images.t, planes.z)
     mask_of = match_masks(found, masks, where, fields.shots)
     for field in fields:
         folder = where.folder[field.plate]
@@ -132,6 +137,18 @@ def _counted_from_1(shots: Sequence[Shot], layout: Layout) -> list[Shot]:
                 for s in shots
             ]
     return list(shots)
+
+
+def _of_plane(found: Survey, masks: Sequence[Shot], time: int | None, plane: Plane) -> list[Shot]:
+    """The label images of the time point and the plane that are explained, as far as names tell."""
+    kept = []
+    for mask in masks:
+        at_time = time is None or mask.name.t in (None, time)
+        if at_time and (not isinstance(plane, int) or mask.name.z in (None, plane)):
+            kept.append(mask)
+        else:
+            found.remark("label images of other planes or time points", mask.path)
+    return kept
 
 
 # ---- stains --------------------------------------------------------------------------------------

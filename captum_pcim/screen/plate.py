@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from captum_pcim.images.stack import Plane
-from captum_pcim.images.wells import row_letters
+from captum_pcim.images.wells import LARGEST, row_and_column, row_letters
 from captum_pcim.screen.config import ConfigError
 
 UNREADABLE = "fields that cannot be read"
@@ -20,7 +20,7 @@ class Field:
 
     Args:
         plate: Name of the plate.
-        well: ``A01`` to ``AF48``.
+        well: ``A01`` to ``AF48``, on plates of 3456 wells to ``AV72``.
         site: Name of the field within the well.
         files: The files of each stain in the network's order, several where its planes along z are
             files of their own, none where a file is missing. If ``together``, the one file or
@@ -106,8 +106,9 @@ class Survey:
 
 def well_name(text: str, column: str = "") -> str:
     """Writes a well as letters and two digits: ``b2``, ``B 02`` and ``("2", "2")`` are ``B02``."""
-    row = row_letters(int(text) - 1) if text.isdigit() else text
+    row = row_letters(int(text) - 1) if text.isdecimal() else text
     match = WELL.fullmatch(f"{row}{column}")
-    if match is None:
-        raise ConfigError(f"expected a well such as B02, got {text + column!r}")
-    return f"{match[1].upper()}{int(match[2]):02d}"
+    name = f"{match[1].upper()}{int(match[2]):02d}" if match else ""
+    if not name or any(at >= most for at, most in zip(row_and_column(name), LARGEST, strict=True)):
+        raise ConfigError(f"expected a well such as B02, at most AV72, got {text + column!r}")
+    return name

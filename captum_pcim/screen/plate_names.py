@@ -3,13 +3,59 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from captum_pcim.screen.config import ConfigError
 from captum_pcim.screen.layouts import Shot, plate_name
-from captum_pcim.screen.plate import Place, Survey
+from captum_pcim.screen.plate import Place, Survey, well_name
+
+FIELD = re.compile(r"(?i)(?:f|fld|field|s|site|p|pos|position)?[ _-]*0*(\d+)")
+
+
+def outside_wells(found: Survey, shots: Sequence[Shot]) -> list[Shot]:
+    """Where wells, or the fields of wells, have folders of their own, the plate is above them."""
+    wells, fields = _held(shots, "well"), _held(shots, "field")
+    of_fields = {
+        folder: os.path.dirname(folder)
+        for folder, there in fields.items()
+        if {_number(field) for field in there} == {_number(os.path.basename(folder))}
+        and wells[folder] == {_well(os.path.basename(os.path.dirname(folder)))}
+    }
+    inner = [replace(shot, folder=of_fields.get(shot.folder, shot.folder)) for shot in shots]
+    of_wells = {
+        folder: os.path.dirname(folder)
+        for folder, there in _held(inner, "well").items()
+        if there == {_well(os.path.basename(folder))}
+    }
+    for plate in sorted(set(of_wells.values())):
+        found.remark("plates put together of folders that hold a well each", plate)
+    return [
+        replace(shot, folder=of_wells.get(one.folder, shot.folder))
+        for shot, one in zip(shots, inner, strict=True)
+    ]
+
+
+def _held(shots: Sequence[Shot], part: str) -> dict[str, set[str]]:
+    """The wells, or the fields, of the files in each folder."""
+    held: dict[str, set[str]] = defaultdict(set)
+    for shot in shots:
+        held[shot.folder].add(getattr(shot.name, part))
+    return held
+
+
+def _well(folder: str) -> str:
+    try:
+        return well_name(re.sub(r"(?i)^well[ _-]*", "", folder))
+    except ConfigError:
+        return ""
+
+
+def _number(text: str) -> str:
+    match = FIELD.fullmatch(text)
+    return match[1] if match else ""
 
 
 def one_folder_a_plate(found: Survey, shots: Sequence[Shot]) -> list[Shot]:
@@ -104,7 +150,10 @@ def match_masks(
             hint += f"; an image is {near[0]} {near[1]} field {near[2]})" if near else ")"
             found.remark("label images that match no image", mask.path + hint, missing=True)
         elif matched.get(place, mask.path) != mask.path:
-            raise ConfigError(f"two label images for {place}: {matched[place]} and {mask.path}")
+            raise ConfigError(
+                f"two label images for {' '.join(place[:2])} field {place[2]}: {matched[place]} "
+                f"and {mask.path}; a group z or t in images.labels tells planes and times apart"
+            )
         else:
             matched[place] = mask.path
     return matched

@@ -15,7 +15,7 @@ from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
 from captum_pcim.screen.planes import read_object_numbers, read_pixels
 from captum_pcim.screen.plate import Field
-from captum_pcim.screen.store import Store
+from captum_pcim.screen.store import Store, intact
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -91,7 +91,8 @@ class Reader:
             content = io.BytesIO()
             np.savez(content, windows=[astuple(window) for window in windows], mean=mean)
             self.store.keep(name, content.getvalue())
-        with np.load(str(self.store.kept(name)), allow_pickle=False) as kept:
+        path = self.store.path / "shared" / name
+        with intact(path), np.load(path, allow_pickle=False) as kept:
             rows = kept["windows"].tolist()
             windows = [Window(low, high, *map(bool, about)) for low, high, *about in rows]
             return windows, kept["mean"] if mean_wanted else None

@@ -21,10 +21,12 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from captum_pcim._errors import describe
 from captum_pcim._files import write_bytes
 
 try:
@@ -40,7 +42,23 @@ FULL_MAP = "map.zarr"
 
 
 class StoreError(OSError):
-    """The results folder cannot be written: a full disk, a missing permission."""
+    """The results folder cannot be written (a full disk, a permission), or holds damaged files."""
+
+
+@contextlib.contextmanager
+def intact(path: Path) -> Iterator[None]:
+    """Tell which file of the results is damaged, as after an incomplete copy, and what to do.
+
+    Raises:
+        StoreError: What reads the file fails.
+    """
+    try:
+        yield
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        place = path.parent if path.parent.parent.parent.name == "done" else path
+        raise StoreError(
+            f"{path.name} is damaged ({describe(error)}): remove {place}, and it is made anew"
+        ) from error
 
 
 class Store:
@@ -72,8 +90,9 @@ class Store:
 
     def manifest(self, key: str) -> dict[str, Any]:
         """What is known about a finished image."""
-        with open(self.folder(key) / MANIFEST, encoding="utf-8") as file:
-            return dict(json.load(file))
+        path = self.folder(key) / MANIFEST
+        with intact(path):
+            return dict(json.loads(path.read_bytes()))
 
     @contextlib.contextmanager
     def publish(self, key: str, manifest: dict[str, Any]) -> Iterator[Path]:
@@ -118,10 +137,11 @@ class Store:
 
     def failure(self, key: str) -> dict[str, Any] | None:
         """Why a key could not be done, or None."""
-        try:
-            return dict(json.loads((self.path / "failed" / f"{key}.json").read_bytes()))
-        except FileNotFoundError:
+        path = self.path / "failed" / f"{key}.json"
+        if not path.exists():
             return None
+        with intact(path):
+            return dict(json.loads(path.read_bytes()))
 
     def keep(self, name: str, content: bytes) -> None:
         """Writes a shared file."""

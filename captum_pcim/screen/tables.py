@@ -20,7 +20,7 @@ from captum_pcim.images.intensities import Window, window_columns
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan
 from captum_pcim.screen.results import CELLS, OBJECTS, map_names
-from captum_pcim.screen.store import Store
+from captum_pcim.screen.store import Store, intact
 
 PLACE = (
     "Metadata_Plate",
@@ -157,7 +157,9 @@ def _object_rows(plan: ScreenPlan, store: Store, place: Sequence[str]) -> Iterat
     for key in plan.keys:
         path = store.folder(key.sha) / OBJECTS
         if store.done(key.sha) and path.is_file():
-            for measured in np.load(path, allow_pickle=False).tolist():
+            with intact(path):
+                found = np.load(path, allow_pickle=False).tolist()
+            for measured in found:
                 here = place_of(key)
                 yield [*(here.get(name) for name in place), int(measured[0]), *measured[1:]]
 
@@ -202,7 +204,9 @@ def _cell_rows(config: ScreenConfig, plan: ScreenPlan, store: Store) -> Iterator
     for key in plan.keys:
         path = store.folder(key.sha) / CELLS
         if store.done(key.sha) and path.is_file():
-            for cell in json.loads(path.read_text(encoding="utf-8")):
+            with intact(path):
+                cells = json.loads(path.read_text(encoding="utf-8"))
+            for cell in cells:
                 yield {**place_of(key), **CellResult(**cell).row(*named)}
 
 
