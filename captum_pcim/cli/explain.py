@@ -25,7 +25,7 @@ from captum_pcim.images.read import ImageError, read_image
 
 if TYPE_CHECKING:
     from captum_pcim.core.run_progress import Progress
-    from captum_pcim.explainer import Explainer
+    from captum_pcim.explainer import Explainer, Explanation
     from captum_pcim.images.read import FloatPixels
 
 _DESCRIPTION = """\
@@ -221,18 +221,28 @@ def _explain(
     explanations = list(explainer.each([image.pixels for image in images]))
     seconds = (time.perf_counter() - started) / len(images)
     for image, explanation in zip(images, explanations, strict=True):
-        problem = explanation if isinstance(explanation, Exception) else None
-        if not isinstance(explanation, Exception):
-            windows = {k: f"{v:g}" for k, v in window_columns(stains, image.windows).items()}
-            try:
-                out.add(
-                    image.name, image.sha256, image.pixels, explanation, seconds, told | windows
-                )
-            except (OSError, ValueError) as error:  # OutputError, and colours that do not fit
-                problem = error
+        windows = {k: f"{v:g}" for k, v in window_columns(stains, image.windows).items()}
+        problem = _add(out, image, explanation, seconds, told | windows)
         if problem is not None:
             out.add_other(image.name, "error", describe(problem))
         progress.add(failed=problem is not None)
+
+
+def _add(
+    out: OutFolder,
+    image: LoadedImage,
+    explanation: Explanation | Exception,
+    seconds: float,
+    columns: dict[str, str],
+) -> Exception | None:
+    """Write what was found of an image, or return what was in the way."""
+    if isinstance(explanation, Exception):
+        return explanation
+    try:
+        out.add(image.name, image.sha256, image.pixels, explanation, seconds, columns)
+    except (OSError, ValueError) as error:  # OutputError, and colours that do not fit
+        return error
+    return None
 
 
 def _report(out: OutFolder) -> int:
