@@ -45,8 +45,8 @@ ROOMS = {
     ),
 }  # fmt: skip
 OTHERS = (
-    r"benchmark|tutorial|documented|recipes|walks|readme|packaging|screen|cli|demo|cuda|fuzz|quantus|imports|adapters"
-    r"|architecture|contributing|plates|labels|models|images|explainer|names|atomic"
+    r"benchmark|tutorial|documented|recipe|walks|readme|packaging|screen|cli|demo|cuda|fuzz|quantus|imports|adapters"
+    r"|architecture|contributing|plates|labels|models|images|explainer|names|atomic|maps_elsewhere"
 )
 
 
