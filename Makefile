@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 
 # The images and networks of demo and tests are small: more threads than cores wait for each other.
 export OMP_NUM_THREADS ?= 1
+WORKERS ?= 2
 
 .PHONY: demo test coverage check docs tutorials networks package clean test-minimum
 
@@ -18,11 +19,11 @@ demo: $(VENV)/.installed
 	$(BIN)/captum-pcim demo --out demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 # Which lines and branches of the package the tests reach; docs/testing.md takes the sums.
 coverage: $(VENV)/.installed
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered
 	$(BIN)/python docs/covered.py
 
 # The oldest releases that setup.cfg allows, in an environment of their own. Not part of .ci/run:
