@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from captum_pcim.core.readout import in_order_of, lifted, settled
+from captum_pcim.core.readout import Holding, in_order_of, lifted, settled
 
 
 def _rows(*values):
@@ -68,3 +68,20 @@ def test_weights_of_one_half_and_more_and_of_nothing_are_settled_already():
 def test_settling_keeps_the_order(values):
     weights = _rows(values)
     assert torch.equal(settled(weights).argsort(), weights.argsort())
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 1), (2, 3, 1, 1), (2, 3, 1, 1, 1)])
+def test_weights_of_stains_are_neither_lifted_nor_settled(shape):
+    """Of signals, images and stacks: they multiply a map, which is."""
+    stains = torch.full(shape, 0.4)
+    pixels = torch.full((2, 1, *[5 for _ in shape[2:]]), 0.4)
+    values = Holding([pixels, stains], n_references=1).values()
+    assert torch.equal(values[0], settled(lifted(pixels)))
+    assert torch.equal(values[1], stains)
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, 1, 7), (2, 3, 4, 4)])
+def test_weights_of_features_groups_and_pixels_are(shape):
+    weights = torch.full(shape, 0.2)
+    (values,) = Holding([weights], n_references=1).values()
+    assert torch.equal(values, settled(lifted(weights)))
