@@ -142,6 +142,23 @@ def test_noise_is_relative_to_each_stain_and_repeats_with_the_seed():
     assert not torch.equal(imputed(0.1), imputed(0.1, seed=1))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_noise_does_not_depend_on_torchs_default_dtype(dtype):
+    inputs = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(2))
+
+    def imputed():
+        seen = []
+        road(lambda x: seen.append(x) or x.sum((1, 2, 3)), inputs, inputs, score="regression")
+        return torch.cat(seen)
+
+    found = imputed()
+    torch.set_default_dtype(dtype)
+    try:
+        assert torch.equal(imputed(), found)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_scores_do_not_depend_on_batch_or_chunk():
     generator = torch.Generator().manual_seed(3)
     inputs = torch.randn(3, 2, 10, 8, generator=generator)
