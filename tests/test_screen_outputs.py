@@ -42,7 +42,7 @@ def test_objects_lie_at_the_mean_of_their_pixels():
 def test_outlines_are_drawn_of_every_object_and_keep_the_shape_of_the_image(shape):
     labels = np.zeros(shape, np.int64)
     labels[4:24, 4:16], labels[4:24, 16:28] = 1, 5
-    drawn = np.asarray(Image.open(io.BytesIO(outlines_preview(labels))))
+    drawn = np.asarray(Image.open(io.BytesIO(outlines_preview(labels))).convert("RGBA"))
     assert max(drawn.shape) <= OUTLINES_SIDE and drawn.shape[2] == 4
     assert drawn.shape[0] / drawn.shape[1] == pytest.approx(shape[0] / shape[1], rel=0.02)
     scale = drawn.shape[0] / shape[0]
