@@ -282,7 +282,8 @@ def main() -> None:
     torch.set_num_threads(1)
     networks = [part for part in options.parts if part in ("stub", "cnn")]
     if networks:
-        publish("screens/plate", plates(networks, options), options.write)
+        size = f"_{options.wells}" if options.wells else ""
+        publish(f"screens/plate{size}", plates(networks, options), options.write)
     if "engines" in options.parts:
         publish("screens/engines", engines(options), options.write)
 
