@@ -8,7 +8,7 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 _PREFIX = ".tmp-"
 
@@ -47,11 +47,14 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> byte
     return text.getvalue().encode(errors="backslashreplace")  # names need not be UTF-8
 
 
-def delimiter(header: str) -> str:
+def delimiter(file: TextIO) -> str:
     """What separates the cells of a CSV file, by its first line: comma, semicolon or tab.
 
-    Spreadsheets write semicolons where the comma is the decimal point.
+    Spreadsheets write semicolons where the comma is the decimal point. The file is read from its
+    beginning afterwards.
     """
+    header = file.readline()
+    file.seek(0)
     return max(",;\t", key=header.count)
 
 

@@ -151,8 +151,7 @@ class _Explainer:
                 w.expand_as(x).to(x.dtype).contiguous()
                 for w, x in zip(weights, (x[start:stop] for x in self.call.inputs), strict=True)
             )
-            doubts = _doubts(prepared, solution, weights, self.problem.score)
-            doubts = replace(doubts, not_finite=doubts.not_finite | lost)
+            doubts = _doubts(prepared, solution, weights, lost, self.problem.score)
             if not self.call.diagnose:
                 return maps, None, doubts
             diagnostics = self._diagnose(prepared, solution, weights, doubts)
@@ -273,7 +272,9 @@ class _Explainer:
         )
 
 
-def _doubts(prepared: _Prepared, solution: Solution, weights: Maps, kind: ScoreKind) -> Doubts:
+def _doubts(
+    prepared: _Prepared, solution: Solution, weights: Maps, lost: Tensor, kind: ScoreKind
+) -> Doubts:
     """Return what is known of the maps without further passes."""
     images = prepared.images
     steps = torch.arange(solution.loss_history.shape[1], device=solution.n_steps.device)
@@ -287,7 +288,7 @@ def _doubts(prepared: _Prepared, solution: Solution, weights: Maps, kind: ScoreK
         little_evidence=prepared.little,
         rounded_up=prepared.rounded,
         no_gradient=~solution.reached,
-        not_finite=(taken & ~solution.loss_history.isfinite()).any(1),
+        not_finite=(taken & ~solution.loss_history.isfinite()).any(1) | lost,
         not_differentiable=~solution.differentiable,
         reference_shows=shows,
         empty=is_empty(weights),

@@ -207,10 +207,8 @@ class WindowTable:
         self.path = str(path)
         try:
             with open(path, newline="", encoding="utf-8-sig") as file:
-                separator = delimiter(file.readline())
-                file.seek(0)
                 rows = [{_column(name): value for name, value in row.items()}
-                        for row in csv.DictReader(file, delimiter=separator)]  # fmt: skip
+                        for row in csv.DictReader(file, delimiter=delimiter(file))]  # fmt: skip
         except (UnicodeDecodeError, csv.Error) as error:
             raise ImageError(f"{self.path} is no CSV file in UTF-8: {error}") from error
         self.windows: dict[tuple[str, str], Window] = {}

@@ -114,9 +114,8 @@ def read_plate_map(path: str | Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
         return as_plate_map(read_table(path))
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            separator = delimiter(file.readline())
-        read = pandas.read_csv(path, dtype=str, sep=separator)
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            read = pandas.read_csv(file, dtype=str, sep=delimiter(file))
     except UnicodeDecodeError as error:
         raise ProfileError(f"plate_map: {str(path)!r}: {error}; save it as UTF-8") from error
     except (OSError, ValueError) as error:

@@ -138,8 +138,7 @@ def _rows(path: str) -> Iterator[tuple[int, Row]]:
 def _csv_rows(path: str) -> Iterator[tuple[int, Row]]:
     opened = gzip.open if path.lower().endswith(".gz") else open
     with opened(path, "rt", newline="", encoding="utf-8-sig") as file:
-        separator = delimiter(file.readline())
-        file.seek(0)
+        separator = delimiter(file)
         reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
         names = [name.strip() for name in next(reader, [])]
         if twice := sorted({name for name in names if names.count(name) > 1}):
