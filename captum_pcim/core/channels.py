@@ -136,16 +136,17 @@ class PixelChannels:
             for own, grids in zip(factors, self.grids, strict=True)
         ]
 
+    def averaged(self, factors: Factors) -> Factors:
+        """Return what has one value per pixel averaged over neighbours of like brightness."""
+        return [
+            own if grids is None else tuple(grids.averaged(f) if is_map(f) else f for f in own)
+            for own, grids in zip(factors, self.grids, strict=True)
+        ]
+
     def take(self, rows: Tensor) -> "PixelChannels":
         """Return the channels of some of the images."""
         taken = copy(self)
         taken.grids = [grids and grids.take(rows) for grids in self.grids]
-        return taken
-
-    def on_one_grid(self) -> "PixelChannels":
-        """Return the channels with the middle one of the Gaussians alone."""
-        taken = copy(self)
-        taken.grids = [grids and grids.middle() for grids in self.grids]
         return taken
 
 
@@ -190,9 +191,9 @@ class GroupedChannels:
         """Return the factors as they are: groups have no neighbours."""
         return factors
 
-    def on_one_grid(self) -> "GroupedChannels":
-        """Return the channels as they are: groups stand on no grid."""
-        return self
+    def averaged(self, factors: Factors) -> Factors:
+        """Return the factors as they are: groups have no neighbours."""
+        return factors
 
     def take(self, rows: Tensor) -> "GroupedChannels":
         """Return the channels of some of the images."""

@@ -15,7 +15,6 @@ contrast but the network. Scales and bins are ours, not the paper's.
 """
 
 from copy import copy
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -79,9 +78,21 @@ class Grids:
         rows = columns.flatten(0, -2)
         return torch.addmm(of_bins.flatten(0, -2), rows, self.last_axis).view_as(of_bins)
 
-    def middle(self) -> "Grids":
-        """Return the middle one of the Gaussians as the only grid."""
-        return Grids(self.inputs, replace(self.smoothing, scales=((1.0, 1.0),), n_bins=0))
+    def averaged(self, maps: Tensor) -> Tensor:
+        """Average maps over neighbours of like brightness: into the grid in space and intensity
+        and back out of it, as bilateral grids filter.
+
+        Args:
+            maps (Tensor): Of shape (N, maps, *spatial).
+        """
+        into = [matrix.T for matrix in self.bin_matrices]
+        shares = self._shares(maps.shape[1]) if self.n_bins else torch.ones_like(maps).unsqueeze(2)
+
+        def through(values: Tensor) -> Tensor:
+            by_bin = spread(spread(values.flatten(1, 2), into), self.bin_matrices)
+            return (by_bin.view_as(values) * shares).sum(2)
+
+        return through(maps.unsqueeze(2) * shares) / through(shares)
 
     def take(self, rows: Tensor) -> "Grids":
         """Return the grids of some of the images, which share the matrices with all."""

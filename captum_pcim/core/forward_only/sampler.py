@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from captum_pcim.core import solver
-from captum_pcim.core.channels import Logits
+from captum_pcim.core.channels import Factors
 from captum_pcim.core.chunks import is_out_of_memory
 from captum_pcim.core.forward_only.masks import coarse_masks, masks_around, top_of
 from captum_pcim.core.forward_only.surrogate import Observations, evidence, features, learn
@@ -34,7 +34,7 @@ RESULT_EDGE = 0.3  # width of the edges in the result, in standard deviations of
 FEWEST_PAIRS = 8  # per reference
 SAME = 1e-3  # log-odds of one image may differ by this between two calls
 
-DrawMask = Callable[[], Logits]
+DrawMask = Callable[[], Factors]
 
 
 @dataclass(frozen=True)
@@ -133,11 +133,9 @@ def solve(
     Raises:
         ValueError: If there are too few passes, or a blend's score is not finite.
     """
-    # Masks are drawn, and ranked, in the parameters of one grid.
-    images = replace(images, channels=images.channels.on_one_grid())
     sampler = _Sampler(problem, images, plan, on_step)
     generator = torch.Generator().manual_seed(plan.seed)
-    like = images.channels.initial_logits(images.inputs)
+    like = images.channels.factors(images.channels.initial_logits(images.inputs))
     draw: DrawMask = partial(coarse_masks, like, generator)
     sampler.repeat_full_images()
     for n_pairs in sampler.rounds():
@@ -149,7 +147,7 @@ def solve(
     # The solver says how much evidence there is, the surrogate ranks it: trained on a straight
     # line the weights would end near 0 and 1, and rank little beyond that.
     share = mean_weight(images.channels.weights(solution.factors))
-    ranked = images.channels.factors(top_of(evidence(learned), share, RESULT_EDGE))
+    ranked = top_of(evidence(learned), share, RESULT_EDGE)
     n_forwards = torch.full_like(solution.n_steps, sampler.n_forwards)
     return replace(solution, factors=ranked, n_forwards=n_forwards)
 
@@ -214,7 +212,7 @@ class _Sampler:
             )
         return Observations.concatenate(self.parts)
 
-    def _score_batch(self, masks: list[Logits], reference: int) -> None:
+    def _score_batch(self, masks: list[Factors], reference: int) -> None:
         places = torch.arange(len(self.images), device=self.images.inputs[0].device)
         parts = [
             self._scored(masks, reference, rows) for rows in places.split(self.plan.blends_at_once)
@@ -236,14 +234,14 @@ class _Sampler:
         self._count(2 * len(masks))
 
     def _scored(
-        self, masks: list[Logits], reference: int, rows: Tensor
+        self, masks: list[Factors], reference: int, rows: Tensor
     ) -> tuple[tuple[Tensor, Tensor], list[Tensor]]:
         """Return the log-odds of some images with all masks, blends and complements, and the cells.
 
         All are on the CPU and of shape (images, masks, ...).
         """
         images = self.images.take(rows.repeat(len(masks)))
-        weights = images.channels.weights(images.channels.factors(_stacked(masks, rows)))
+        weights = images.channels.weights(_stacked(masks, rows))
         scored = self.problem.scores(images, weights, reference).halves()
 
         def by_image(values: Tensor) -> Tensor:
@@ -251,14 +249,14 @@ class _Sampler:
             return per_mask.transpose(0, 1).cpu()
 
         kept, lost = (by_image(scores.log_odds) for scores in scored)
-        return (kept, lost), [by_image(f) for f in features(images.channels, weights)]
+        return (kept, lost), [by_image(f) for f in features(images, weights, reference)]
 
     def _count(self, n_forwards: int) -> None:
         self.n_forwards += n_forwards
         self.on_step(n_forwards)
 
 
-def _stacked(masks: list[Logits], rows: Tensor) -> Logits:
+def _stacked(masks: list[Factors], rows: Tensor) -> Factors:
     """Put the masks of some images into one batch, mask after mask."""
     return [
         tuple(

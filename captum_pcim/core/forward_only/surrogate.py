@@ -23,13 +23,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from captum_pcim.core.channels import GroupedChannels, Logits, PixelChannels
+from captum_pcim.core.channels import Factors, GroupedChannels, grouped, per_image
 from captum_pcim.core.problem import Images, Problem
 from captum_pcim.core.scores import Scores
 from captum_pcim.core.smoothing import spread
 
 MOST_CELLS = 1024  # of one stain's map
-PRIOR_WIDTH = 1 / 60  # of the image's shorter side: standard deviation of the prior's Gaussian
+FAINT = 0.1  # contrast that is taken for granted, in units of the image's
+PRIOR_WIDTH = 1 / 22  # of the image's shorter side: standard deviation of the prior's Gaussian
 NOISE_VARIANCE = 0.05  # of what the model leaves unexplained, in units of what it explains a priori
 PRESERVED_SHARE = 0.25  # of what blends say in the fit; what their complements say is the rest
 
@@ -104,24 +105,28 @@ class LearnedProblem(Problem):
     def scores(self, images: Images, weights: tuple[Tensor, ...], reference: int) -> Scores:
         """Return the surrogate's scores of the blends, then those of their complements."""
         assert isinstance(images, LearnedImages)
-        cells = torch.cat([f.flatten(1) for f in features(images.channels, weights)], dim=1)
         coefficients = images.coefficients[:, reference]
-        mixed_in = (cells * coefficients).sum(1)
-        empty = images.intercepts[:, reference]
-        left_over = coefficients.sum(1) - mixed_in
+        mixed_in = (_cells(images, weights, reference) * coefficients).sum(1)
+        everything = (_cells(images, _ones(weights), reference) * coefficients).sum(1)
+        empty, left_over = images.intercepts[:, reference], everything - mixed_in
         return _two_classes(torch.cat([empty + mixed_in, empty + left_over]))
 
 
-def features(
-    channels: PixelChannels | GroupedChannels, weights: tuple[Tensor, ...]
-) -> list[Tensor]:
-    """Return weights averaged over cells, (N, C, *cells) per input, or over groups, (N, G).
+def features(images: Images, weights: tuple[Tensor, ...], reference: int) -> list[Tensor]:
+    """Return what weights mix in, averaged over cells.
 
-    Averages are linear in the weights, and those of `1 - weights` are one minus these.
+    Averages are linear in the weights, and those of `1 - weights` are what is left of those of 1.
+
+    Returns:
+        list of Tensor: Of shape (N, C, *cells) per input, or (N, G) of groups.
     """
-    if isinstance(channels, GroupedChannels):
-        return [_group_means(channels, weights)]
-    return [_pooled(w) if w.ndim > 2 else w for w in weights]
+    mixed_in = tuple(
+        w * _contrast(x, r, w)
+        for w, x, r in zip(weights, images.inputs, images.references[reference], strict=True)
+    )
+    if isinstance(images.channels, GroupedChannels):
+        return [_group_means(images.channels, mixed_in)]
+    return [_pooled(m) if m.ndim > 2 else m for m in mixed_in]
 
 
 def learn(problem: Problem, images: Images, seen: Observations) -> tuple[Problem, LearnedImages]:
@@ -133,8 +138,10 @@ def learn(problem: Problem, images: Images, seen: Observations) -> tuple[Problem
         seen (Observations): All masks seen so far.
     """
     kernels = [_kernels(f) for f in seen.features]
+    ones = _ones(images.channels.weights(_untrained(images)))
+    everything = [_cells(images, ones, r).cpu() for r in range(len(images.references))]
     fitted = [
-        [_fit(seen, kernels, image, reference) for reference in range(len(images.references))]
+        [_fit(seen, kernels, whole[image], image, r) for r, whole in enumerate(everything)]
         for image in range(len(images))
     ]
     like = images.inputs[0]
@@ -147,31 +154,28 @@ def learn(problem: Problem, images: Images, seen: Observations) -> tuple[Problem
     return LearnedProblem(problem.network, problem.terms, problem.score), learned
 
 
-def evidence(learned: LearnedImages) -> Logits:
-    """Return what each parameter does to the surrogate's log-odds, of standard deviation 1.
+def evidence(learned: LearnedImages) -> Factors:
+    """Return what each factor does to the surrogate's log-odds, of standard deviation 1.
 
-    This is the gradient at the untrained weights. References count alike, however far apart the
-    log-odds of their blends are.
+    This is the gradient at the untrained weights, averaged over neighbours of like brightness.
+    References count alike, however far apart the log-odds of their blends are.
     """
-    sizes = learned.coefficients.std(2, keepdim=True, correction=0)
-    sizes = sizes.masked_fill(sizes == 0, 1.0)  # a single cell, or cells that are all alike
-    coefficients = (learned.coefficients / sizes).mean(1)
-    logits = [
-        tuple(p.requires_grad_() for p in own)
-        for own in learned.channels.initial_logits(learned.inputs)
-    ]
-    parameters = [p for own in logits for p in own]
-    with torch.enable_grad():
-        factors = learned.channels.factors(logits)
-        cells = features(learned.channels, learned.channels.weights(factors))
-        together = torch.cat([f.flatten(1) for f in cells], dim=1)
-        log_odds = (together * coefficients).sum()
-        gradients = iter(torch.autograd.grad(log_odds, parameters))
-    return [tuple(_standardised(next(gradients)) for _ in own) for own in logits]
+    factors = [tuple(f.requires_grad_() for f in own) for own in _untrained(learned)]
+    flat = [f for own in factors for f in own]
+    by_reference = []
+    for reference in range(len(learned.references)):
+        with torch.enable_grad():
+            cells = _cells(learned, learned.channels.weights(factors), reference)
+            log_odds = (cells * learned.coefficients[:, reference]).sum()
+        gradients = grouped(torch.autograd.grad(log_odds, flat), [len(own) for own in factors])
+        averaged = learned.channels.averaged(gradients)
+        by_reference.append([_standardised(f) for own in averaged for f in own])
+    together = [_standardised(sum(own)) for own in zip(*by_reference, strict=True)]
+    return grouped(together, [len(own) for own in factors])
 
 
 def _fit(
-    seen: Observations, kernels: list[list[Tensor]], image: int, reference: int
+    seen: Observations, kernels: list[list[Tensor]], everything: Tensor, image: int, reference: int
 ) -> tuple[Tensor, Tensor]:
     """Return the intercept and the coefficients (cells,) of one image and reference."""
     preserved, removed = seen.preserved[image].double(), seen.removed[image].double()
@@ -191,11 +195,35 @@ def _fit(
     identity = torch.eye(len(gram), dtype=gram.dtype)
     coefficients = smooth.T @ torch.linalg.solve(gram + noise * identity, contrast)
 
-    both = torch.cat([masks, 1 - masks])
+    both = torch.cat([masks, everything.double() - masks])
     left = torch.cat([preserved, removed]) - both @ coefficients
     line = torch.stack([both[:, 0] ** 0, both.mean(1)], dim=1)
     intercept, slope = _least_squares(line, left.unsqueeze(1)).squeeze(1)
     return intercept, coefficients + slope / len(coefficients)
+
+
+def _contrast(inputs: Tensor, reference: Tensor, weights: Tensor) -> Tensor:
+    """Return by how much what a weight mixes in differs from the reference, about 1 on average."""
+    if inputs.ndim == 2:
+        return torch.ones_like(weights)  # features have units of their own
+    shared = [a for a in range(1, inputs.ndim) if weights.shape[a] < inputs.shape[a]]
+    difference = (inputs - reference).square()
+    difference = difference.mean(shared, keepdim=True) if shared else difference
+    average = difference.flatten(1).mean(1).clamp_min(torch.finfo(inputs.dtype).tiny)
+    return (difference / per_image(average, difference) + FAINT**2).sqrt()
+
+
+def _cells(images: Images, weights: tuple[Tensor, ...], reference: int) -> Tensor:
+    """Return the features of all inputs side by side, of shape (N, cells)."""
+    return torch.cat([f.flatten(1) for f in features(images, weights, reference)], dim=1)
+
+
+def _untrained(images: Images) -> Factors:
+    return images.channels.factors(images.channels.initial_logits(images.inputs))
+
+
+def _ones(weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(torch.ones_like(w) for w in weights)
 
 
 def _smoothed(masks: Tensor, like: list[Tensor], kernels: list[list[Tensor]]) -> Tensor:
