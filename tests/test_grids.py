@@ -134,3 +134,26 @@ def test_taken_images_keep_their_own_brightness(n_maps, used_before):
 def test_settings_that_make_no_grid_are_refused(settings, told):
     with pytest.raises(ValueError, match=told):
         Smoothing(**settings)
+
+
+@pytest.mark.parametrize("spatial", SHAPES)
+@pytest.mark.parametrize("n_maps", [1, 3])
+@pytest.mark.parametrize("settings", [{}, {"n_bins": 0}, {"sigma": 0.0}])
+def test_averages_over_neighbours_leave_constants_alone(spatial, n_maps, settings):
+    grids = _grids(*spatial, **settings)
+    maps = torch.rand(2, n_maps, *[1] * len(spatial), dtype=torch.float64)
+    maps = maps.expand(2, n_maps, *spatial)
+    assert_close(grids.averaged(maps), maps)
+
+
+def test_averages_do_not_reach_over_an_edge_of_brightness():
+    inputs = torch.zeros(1, 1, 32, 32, dtype=torch.float64)
+    inputs[..., 16:] = 1
+    values = torch.rand(1, 1, 32, 32, dtype=torch.float64)
+    changed = values.clone()
+    changed[..., 16:] += 5
+    grids = Grids(inputs, Smoothing(2.0))
+    far = slice(None, 14)  # brightness itself is blurred by half a pixel
+    assert_close(grids.averaged(changed)[..., far], grids.averaged(values)[..., far])
+    blind = Grids(inputs, Smoothing(2.0, n_bins=0))
+    assert not torch.allclose(blind.averaged(changed)[..., far], blind.averaged(values)[..., far])

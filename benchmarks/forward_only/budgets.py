@@ -54,7 +54,7 @@ def main() -> None:
         default=["synthetic fluorescence", "bbbc010 fluorescence"],
     )  # fmt: skip
     parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--budgets", type=int, nargs="+", default=[500, 1000, 4000])
+    parser.add_argument("--budgets", type=int, nargs="+", default=[333, 1000, 4000])
     add_write_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

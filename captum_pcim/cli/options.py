@@ -11,7 +11,7 @@ from captum_pcim.images.read import SUFFIXES
 from captum_pcim.images.stack import PROJECTIONS
 
 PREDICTED = "predicted"
-DEFAULT_FORWARDS = 1000
+DEFAULT_FORWARDS = 333
 
 
 def add_options(parser: argparse.ArgumentParser, *names: str) -> None:

@@ -108,7 +108,7 @@ class ForwardOnly:
     takes_integers: ClassVar[bool] = True
     differentiates: ClassVar[bool] = False
 
-    n_forwards: int = 1000
+    n_forwards: int = 333
     on_error: OnError = "raise"
 
     def __post_init__(self) -> None:

@@ -79,8 +79,11 @@ class Grids:
         return torch.addmm(of_bins.flatten(0, -2), rows, self.last_axis).view_as(of_bins)
 
     def averaged(self, maps: Tensor) -> Tensor:
-        """Average maps over neighbours of like brightness: into the grid in space and intensity
-        and back out of it, as bilateral grids filter.
+        """Average maps over neighbours of like brightness.
+
+        They go into the grid in space and intensity and back out, together with what they are
+        divided by, as in the bilateral grid (Chen, Paris and Durand, SIGGRAPH 2007). Without
+        bins that is a Gaussian, without smoothing nothing.
 
         Args:
             maps (Tensor): Of shape (N, maps, *spatial).

@@ -21,16 +21,15 @@ from torch import Tensor
 from captum_pcim.core import solver
 from captum_pcim.core.channels import Factors
 from captum_pcim.core.chunks import is_out_of_memory
-from captum_pcim.core.forward_only.masks import coarse_masks, masks_around, top_of
+from captum_pcim.core.forward_only.masks import random_masks
 from captum_pcim.core.forward_only.surrogate import Observations, evidence, features, learn
 from captum_pcim.core.network import CallArguments, RunNetwork
-from captum_pcim.core.objective import mean_weight
 from captum_pcim.core.problem import Images, Problem, Settings
+from captum_pcim.core.readout import in_order_of
 from captum_pcim.core.solver import Solution
 from captum_pcim.core.warn import warn
 
 ROUNDS = (0.5, 0.25, 0.25)
-RESULT_EDGE = 0.3  # width of the edges in the result, in standard deviations of the evidence
 FEWEST_PAIRS = 8  # per reference
 SAME = 1e-3  # log-odds of one image may differ by this between two calls
 
@@ -135,19 +134,21 @@ def solve(
     """
     sampler = _Sampler(problem, images, plan, on_step)
     generator = torch.Generator().manual_seed(plan.seed)
-    like = images.channels.factors(images.channels.initial_logits(images.inputs))
-    draw: DrawMask = partial(coarse_masks, like, generator)
+    untrained = images.channels.factors(images.channels.initial_logits(images.inputs))
+    known: Factors = [tuple(torch.zeros_like(f) for f in own) for own in untrained]
     sampler.repeat_full_images()
     for n_pairs in sampler.rounds():
-        sampler.score(draw, n_pairs)
+        sampler.score(partial(random_masks, known, generator), n_pairs)
         learned_problem, learned = learn(problem, images, sampler.seen())
-        draw = partial(masks_around, evidence(learned), generator)
+        known = evidence(learned)
     with torch.enable_grad():
         solution = solver.solve(learned_problem, learned, settings, lambda: None)
-    # The solver says how much evidence there is, the surrogate ranks it: trained on a straight
-    # line the weights would end near 0 and 1, and rank little beyond that.
-    share = mean_weight(images.channels.weights(solution.factors))
-    ranked = top_of(evidence(learned), share, RESULT_EDGE)
+    # The solver says how much is evidence, the surrogate where: trained on a straight line weights
+    # go in or out and know little beyond that.
+    ranked = [
+        tuple(in_order_of(evidence_of, values) for evidence_of, values in zip(*own, strict=True))
+        for own in zip(known, solution.factors, strict=True)
+    ]
     n_forwards = torch.full_like(solution.n_steps, sampler.n_forwards)
     return replace(solution, factors=ranked, n_forwards=n_forwards)
 

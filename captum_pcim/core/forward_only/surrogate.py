@@ -1,15 +1,21 @@
 r"""A linear surrogate of the network's log-odds in the blending weights, learned from masks.
 
-Around one image and one reference :math:`r`, the network's answer to a blend is modelled as
+Around an image :math:`x` and a reference :math:`r`, the network's answer to a blend is modelled as
 
-.. math:: \ell_r(\alpha) = a_r + \phi_r \cdot u(\alpha),
+.. math:: \ell_r(\alpha) = a_r + \phi_r \cdot u_r(\alpha), \quad
+          u_r(\alpha)_k = \operatorname{mean}_{p \in k} \, |x - r|_p \, \alpha_p,
 
-where :math:`u` are the weights averaged over the cells of a coarse grid. The coefficients come
-from all masks seen so far by Bayesian linear regression. Blends and complements are fitted
-together, complements counting more, as what is lost is harder to rank than what is kept; a
-Gaussian prior makes neighbouring cells alike, so that a map with far more cells than masks is well
-determined. What a mask's coverage alone does to the score (the network's answer to ever emptier
-images is not linear) is projected out before, and fitted as a single slope after.
+where :math:`u` is what the weights mix in, averaged over the cells :math:`k` of a coarse grid: a
+pixel that equals its reference changes no blend, so no mask can say anything about it. The
+coefficients come from all masks seen so far by Bayesian linear regression. Blends and complements
+are fitted together, complements counting a little more; a Gaussian prior makes neighbouring cells
+alike, so that a map with far more cells than masks is well determined. What the amount that is
+mixed in does by itself (the network's answer to ever emptier images is not linear) is projected out
+before, and fitted as a single slope after.
+
+What a pixel does is then :math:`|x - r|_p \, \phi_k`, which follows the image wherever its cell
+says anything. Averaged over neighbours of like brightness it says what a neighbourhood of the same
+cell does, and that ranks the pixels.
 
 With the surrogate in the network's place the objective is differentiable again, and the solver
 trains the weights as it does on a network with gradients. The construction is ours.
@@ -29,10 +35,11 @@ from captum_pcim.core.scores import Scores
 from captum_pcim.core.smoothing import spread
 
 MOST_CELLS = 1024  # of one stain's map
-FAINT = 0.1  # contrast that is taken for granted, in units of the image's
+FAINT = 0.1  # contrast that every pixel is granted, in units of the image's
 PRIOR_WIDTH = 1 / 22  # of the image's shorter side: standard deviation of the prior's Gaussian
-NOISE_VARIANCE = 0.05  # of what the model leaves unexplained, in units of what it explains a priori
-PRESERVED_SHARE = 0.25  # of what blends say in the fit; what their complements say is the rest
+NOISE_VARIANCE = 0.1  # of what the model leaves unexplained, in units of what it explains a priori
+TIMES_AVERAGED = 2  # over neighbours of like brightness, before it ranks the pixels
+PRESERVED_SHARE = 0.4  # of what blends say in the fit; what their complements say is the rest
 
 _POOL: dict[int, Callable[..., Tensor]] = {
     1: F.adaptive_avg_pool1d,
@@ -113,9 +120,9 @@ class LearnedProblem(Problem):
 
 
 def features(images: Images, weights: tuple[Tensor, ...], reference: int) -> list[Tensor]:
-    """Return what weights mix in, averaged over cells.
+    """Return what weights mix in, averaged over cells, or over the groups of a feature mask.
 
-    Averages are linear in the weights, and those of `1 - weights` are what is left of those of 1.
+    They are linear in the weights, so a complement has what its blend leaves of the whole image.
 
     Returns:
         list of Tensor: Of shape (N, C, *cells) per input, or (N, G) of groups.
@@ -168,9 +175,10 @@ def evidence(learned: LearnedImages) -> Factors:
             cells = _cells(learned, learned.channels.weights(factors), reference)
             log_odds = (cells * learned.coefficients[:, reference]).sum()
         gradients = grouped(torch.autograd.grad(log_odds, flat), [len(own) for own in factors])
-        averaged = learned.channels.averaged(gradients)
-        by_reference.append([_standardised(f) for own in averaged for f in own])
-    together = [_standardised(sum(own)) for own in zip(*by_reference, strict=True)]
+        for _ in range(TIMES_AVERAGED):
+            gradients = learned.channels.averaged(gradients)
+        by_reference.append([_standardised(f) for own in gradients for f in own])
+    together = [_standardised(torch.stack(own).sum(0)) for own in zip(*by_reference, strict=True)]
     return grouped(together, [len(own) for own in factors])
 
 
@@ -203,14 +211,14 @@ def _fit(
 
 
 def _contrast(inputs: Tensor, reference: Tensor, weights: Tensor) -> Tensor:
-    """Return by how much what a weight mixes in differs from the reference, about 1 on average."""
+    """Return how far what each weight mixes in is from the reference, in units of the image's."""
     if inputs.ndim == 2:
         return torch.ones_like(weights)  # features have units of their own
-    shared = [a for a in range(1, inputs.ndim) if weights.shape[a] < inputs.shape[a]]
-    difference = (inputs - reference).square()
-    difference = difference.mean(shared, keepdim=True) if shared else difference
-    average = difference.flatten(1).mean(1).clamp_min(torch.finfo(inputs.dtype).tiny)
-    return (difference / per_image(average, difference) + FAINT**2).sqrt()
+    shared = [axis for axis in range(1, inputs.ndim) if weights.shape[axis] < inputs.shape[axis]]
+    squares = (inputs - reference).square()
+    squares = squares.mean(shared, keepdim=True) if shared else squares
+    average = squares.flatten(1).mean(1).clamp_min(torch.finfo(squares.dtype).tiny)
+    return (squares / per_image(average, squares) + FAINT**2).sqrt()
 
 
 def _cells(images: Images, weights: tuple[Tensor, ...], reference: int) -> Tensor:
