@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from networks import BrightSquare, bright_images, images, seeded, small_cnn
+from screen_plates import config, rows
 from test_networks import WithLSTM
 from torch.testing import assert_close
 
@@ -79,9 +80,9 @@ def test_recurrent_layers_in_evaluation_mode_are_explained():
 
 
 def test_random_states_of_the_gpu_are_given_back():
+    network = small_cnn().cuda()  # which seeds the GPU too
     torch.rand(1, device="cuda")
     before = torch.cuda.get_rng_state()
-    network = small_cnn().cuda()
     PCIM(lambda x: network(x + 0.1 * torch.randn_like(x))).attribute(
         images().cuda(), target=1, n_steps=STEPS
     )
@@ -146,8 +147,6 @@ VARIANTS = {
     "per stain": {"isolation": PerStain()},
     "factorised": {"isolation": Factorised()},
     "sampled references": {"order": "sample"},
-    "price of the progress": {"objective": [Preservation(), Removal(), Area()]},
-    "price from nothing": {"objective": [Preservation(), Removal(), Area(0, 40)]},
     "one reference": {"references": [Background()]},
 }
 
@@ -165,6 +164,16 @@ def test_replayed_steps_are_those_that_are_launched_one_by_one(exact, variant):
     one_by_one = PCIM(network, **VARIANTS[variant]).attribute(**call)
     replayed = PCIM(network, gradients=GRAPHS, **VARIANTS[variant]).attribute(**call)
     assert torch.equal(replayed, one_by_one)
+
+
+@pytest.mark.parametrize("start", [0, 10])
+def test_replayed_prices_follow_the_progress(exact, start):
+    """Up to rounding: the host has the progress in double precision."""
+    network, inputs = small_cnn().cuda(), images().cuda()
+    terms = [Preservation(), Removal(), Area(start, 40)]
+    one_by_one = PCIM(network, objective=terms).attribute(inputs, target=1, n_steps=20)
+    pcim = PCIM(network, objective=terms, gradients=GRAPHS)
+    assert_close(pcim.attribute(inputs, target=1, n_steps=20), one_by_one, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -256,3 +265,20 @@ def test_graphs_and_autocast_go_together(exact, dtype):
     expected = PCIM(network, autocast_dtype=dtype).attribute(**call)
     pcim = PCIM(network, autocast_dtype=dtype, gradients=GRAPHS)
     assert torch.equal(pcim.attribute(**call), expected)
+
+
+@pytest.mark.parametrize("run", [{"workers": 0}, {"workers": 1}], ids=str)
+@pytest.mark.parametrize("gradients", ["autograd", "cuda_graphs"])
+def test_a_screen_on_the_device_tells_what_one_on_the_cpu_does(screen, gradients, run):
+    pytest.importorskip("pydantic")
+    from captum_pcim.screen import run_screen
+
+    attribution = {"gradients": gradients, "n_steps": 12}
+    told = {}
+    for device in ("cpu", "cuda"):
+        changes = {"output": {"path": str(screen / device / "results")}, "attribution": attribution}
+        summary = run_screen(config(screen, "Linear", run=run | {"device": device}, **changes))
+        assert summary.failures == {}
+        told[device] = [float(row["full_probability"]) for row in rows(screen / device)]
+        told[device] += [float(row["area"]) for row in rows(screen / device)]
+    assert told["cuda"] == pytest.approx(told["cpu"], abs=2e-3)

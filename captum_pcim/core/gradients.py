@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
+import torch
 from torch import nn
 
 from captum_pcim.core import solver
@@ -84,6 +85,14 @@ class Autograd:
     differentiates: ClassVar[bool] = True
 
     cuda_graphs: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse graphs where they cannot be given up safely."""
+        if self.cuda_graphs and not hasattr(torch.Generator, "graphsafe_set_state"):
+            raise ValueError(
+                f"gradients: expected torch 2.4 or newer for cuda_graphs=True, got "
+                f"{torch.__version__}"
+            )
 
     def images_at_once(self, load: Load) -> int:
         """Return how many images fit, at two rows each: all, if nothing was said."""

@@ -62,11 +62,15 @@ class Replay(Generic[Result]):
     def _capture(self, reference: int) -> None:
         """Record the work without doing it."""
         graph = torch.cuda.CUDAGraph()
+        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        random_state = generator.clone_state()
         try:
             with torch.cuda.graph(graph, pool=self.pool):
                 result = self.work(reference, self.moment)
         except RuntimeError as error:
             self.refused = True
+            # The one that was being captured would refuse every later draw.
+            generator.graphsafe_set_state(random_state)
             warn(f"gradients: a step has no CUDA graph and goes on without: {describe(error)}")
         else:
             self.graphs[reference] = graph, result
