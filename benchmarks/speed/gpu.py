@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.results import Cell, Spread, Table
 from benchmarks.speed.cases import Case, Work, steps_within
-from benchmarks.speed.timing import all_in_turn
+from benchmarks.speed.timing import all_in_turn, peak_bytes
 from captum_pcim import Autograd
 from captum_pcim.pcim import DEFAULT_STEPS
 
@@ -19,7 +19,8 @@ HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 NOTE = (
     "Ratios of times, in turn; the bare passes are those of the table of the CPU. Graphs are "
-    "captured anew in every call, and in the bare passes that are replayed too. Where the default "
+    "captured anew in every call, and in the bare passes that are replayed too. Peaks are of the "
+    "memory of tensors beyond network and images. Where the default "
     f"of {DEFAULT_STEPS} steps would take too long, fewer are made, which overstates the ratios to "
     "the bare passes. Convolutions and products of matrices as PyTorch sets them."
 )
@@ -34,7 +35,7 @@ def gpu(arguments: argparse.Namespace) -> Table:
     header = [
         "case", "steps", "images/s", "attribute / bare passes", "with graphs / without",
         "with graphs / bare passes", "with graphs / bare passes as graphs",
-        *(f"{name} / float32" for name in HALF),
+        *(f"{name} / float32" for name in HALF), "peak / bare peak", "peak with graphs / without",
     ]  # fmt: skip
     return Table("On a GPU", header, rows, NOTE)
 
@@ -53,6 +54,14 @@ def _row(case: Case, arguments: argparse.Namespace) -> list[Cell]:
         ],
         arguments.repeats,
     )
+    peaks = [
+        peak_bytes(own, arguments.device)
+        for own in (
+            lambda: work.bare_passes(4),
+            lambda: work.attribute(8),
+            lambda: work.attribute(8, gradients=graphs),
+        )
+    ]
     of_all_steps = DEFAULT_STEPS / n_steps * median(plain)
     return [
         str(case),
@@ -63,6 +72,8 @@ def _row(case: Case, arguments: argparse.Namespace) -> list[Cell]:
         _ratio(replayed, bare),
         _ratio(replayed, bare_as_graphs),
         *(_ratio(half, plain) for half in halves),
+        f"{peaks[1] / peaks[0]:.3f}",
+        f"{peaks[2] / peaks[1]:.3f}",
     ]
 
 

@@ -26,7 +26,7 @@ Result = TypeVar("Result", bound=Copyable)
 
 
 class Replay(Generic[Result]):
-    """Work on tensors that stay where they are, as a graph from the second time on.
+    """Does work on tensors that stay where they are, as a graph from the second time on.
 
     The first time, which settles what the libraries choose and keep, is as without graphs. A graph
     repeats what the device did, not what the host did: its kernels read and write the same memory,
@@ -34,39 +34,41 @@ class Replay(Generic[Result]):
     something and waits, or works on the host in between, it has no graph, and goes on without.
 
     Args:
-        work (Callable): Takes the number of a reference and the moment, and returns what is new.
         like (Moment): One of the moments.
     """
 
-    def __init__(self, work: Callable[[int, Moment], Result], like: Moment) -> None:
-        self.work = work
+    def __init__(self, like: Moment) -> None:
         self.moment = Moment.of(like.row.clone())
+        self.refused = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, with other tensors."""
         self.pool = torch.cuda.graph_pool_handle()
         self.graphs: dict[int, tuple[torch.cuda.CUDAGraph, Result]] = {}
         self.seen: set[int] = set()
-        self.refused = False
 
-    def __call__(self, reference: int, moment: Moment) -> Result:
-        """Do the work once."""
+    def __call__(self, work: Callable[[Moment], Result], reference: int, moment: Moment) -> Result:
+        """Do the work once, the same for each reference every time; return what is new."""
         is_new = reference not in self.seen
         self.seen.add(reference)
         if not is_new and reference not in self.graphs and not self.refused:
-            self._capture(reference)
+            self._capture(work, reference)
         if reference not in self.graphs:
-            return self.work(reference, moment)
+            return work(moment)
         self.moment.row.copy_(moment.row)
         graph, result = self.graphs[reference]
         graph.replay()
         return result.clone()  # the next replay writes over it
 
-    def _capture(self, reference: int) -> None:
+    def _capture(self, work: Callable[[Moment], Result], reference: int) -> None:
         """Record the work without doing it."""
         graph = torch.cuda.CUDAGraph()
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
         random_state = generator.clone_state()
         try:
             with torch.cuda.graph(graph, pool=self.pool):
-                result = self.work(reference, self.moment)
+                result = work(self.moment)
         except RuntimeError as error:
             self.refused = True
             # The one that was being captured would refuse every later draw.

@@ -9,7 +9,7 @@ What is read off its path stands in :mod:`captum_pcim.core.readout`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add, or_
 
 import torch
@@ -165,28 +165,20 @@ class _Run:
         self.rows = torch.arange(len(images), device=like.device)
         self.before = images.channels.weights(factors) if settings.tolerance > 0 else ()
         self.one = like.new_ones(())
-        self.cuda_graphs = cuda_graphs and like.is_cuda
-        self.improve_against = self._improving()
-
-    def _improving(self) -> Callable[[int, Moment], _Step]:
-        """Return what improves these images against one of their references."""
-
-        def improve_against(reference: int, moment: Moment) -> _Step:
-            return self.improve(self.against[reference], moment)
-
-        if self.cuda_graphs:
-            return Replay(improve_against, self.moments[0])
-        return improve_against
+        self.replay = Replay[_Step](self.moments[0]) if cuda_graphs and like.is_cuda else None
 
     def step(self, number: int) -> None:
         """Improve all running images once, and note what a map needs."""
         n_steps, n_references = self.settings.n_steps, len(self.against)
         reference = self.settings.reference_at(number, n_references)
-        moment = self.moments[number]
-        if number + 1 < n_steps:
-            step = self.improve_against(reference, moment)
-        else:  # no step would see what it changes
-            step = self.see(self.against[reference], moment)
+        images, moment = self.against[reference], self.moments[number]
+        improve = partial(self.improve, images)
+        if number + 1 == n_steps:  # no step would see what this one changes
+            step = self.see(images, moment)
+        elif self.replay is None:
+            step = improve(moment)
+        else:
+            step = self.replay(improve, reference, moment)
         self.ranking.add(step.factors, moment.share)
         early = number < SETTLING * n_steps
         self.holding.add(step.factors, step.holds, reference, early=early)
@@ -243,7 +235,8 @@ class _Run:
             self.before = tuple(w[running] for w in weights)
             for part in (self.trained, self.ranking, self.holding):
                 part.take(running)
-            self.improve_against = self._improving()
+            if self.replay is not None:
+                self.replay.forget()
 
     def solution(self) -> Solution:
         """Return what was found for all images, in their order."""

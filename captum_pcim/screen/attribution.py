@@ -42,8 +42,8 @@ class AttributionSettings(Table):
             and arguments: ``["Preservation", {name = "Area", start = 2, end = 20}]``.
         references: Those of :mod:`captum_pcim.core.references`, written likewise.
         order: ``"cycle"`` through the references, or ``"sample"`` one per step.
-        gradients: ``"auto"``, ``"autograd"``, ``"cuda_graphs"`` (the same with its steps replayed on
-            a GPU), or ``"forward_only"``.
+        gradients: ``"auto"``, ``"autograd"``, ``"cuda_graphs"`` (the same with its steps replayed
+            on a GPU), or ``"forward_only"``.
         n_forwards: Passes per image with ``"forward_only"``.
         perturbations_per_eval: With it, masked images per image in one call of the network.
         autocast: Run the network in ``"float16"`` or ``"bfloat16"``; empty: as it is.
