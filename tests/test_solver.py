@@ -355,3 +355,17 @@ def test_a_call_leaves_no_tensor_to_the_garbage_collector(options):
         assert n_tensors() == before
     finally:
         gc.enable()
+
+
+@pytest.mark.skipif(not hasattr(torch.Generator, "graphsafe_set_state"), reason="needs torch 2.4")
+def test_cuda_graphs_change_nothing_on_the_cpu():
+    inputs, target = images(), [0, 1, 2]
+    plain = PCIM(small_cnn()).attribute(inputs, target=target, n_steps=8)
+    pcim = PCIM(small_cnn(), gradients=Autograd(cuda_graphs=True))
+    assert torch.equal(pcim.attribute(inputs, target=target, n_steps=8), plain)
+
+
+def test_cuda_graphs_need_a_torch_that_lets_go_of_a_failed_capture(monkeypatch):
+    monkeypatch.delattr(torch.Generator, "graphsafe_set_state", raising=False)
+    with pytest.raises(ValueError, match="gradients: expected torch 2.4 or newer"):
+        Autograd(cuda_graphs=True)
