@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import nn
+from torch.torch_version import TorchVersion
 
 from captum_pcim.core import solver
 from captum_pcim.core.checks import check_choice, check_positive
@@ -88,7 +89,7 @@ class Autograd:
 
     def __post_init__(self) -> None:
         """Refuse graphs where they cannot be given up safely."""
-        if self.cuda_graphs and not hasattr(torch.Generator, "graphsafe_set_state"):
+        if self.cuda_graphs and TorchVersion(torch.__version__) < "2.4":
             raise ValueError(
                 f"gradients: expected torch 2.4 or newer for cuda_graphs=True, got "
                 f"{torch.__version__}"
