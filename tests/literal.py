@@ -16,13 +16,13 @@ from torch import Tensor
 class Numbers:
     """Every number that the documentation states."""
 
-    n_steps: int = 24
+    n_steps: int = 48
     learning_rate: float = 0.5
-    initial_logit: float = -0.5
+    initial_logit: float = 0.0
     preservation: float = 1.0
     removal: float = 1.0
-    price: float = 5.0
-    steps_of_the_price: int = 24
+    price: float = 3.0
+    steps_of_the_price: int = 48
     floor: float = 0.02
     most_log_odds: float = 8.0
     margin: float = 0.1

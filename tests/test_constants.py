@@ -55,7 +55,7 @@ def _by_hand(name, **other):
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize("steps", [{}, {"n_steps": 12}, {"n_steps": 40}], ids=str)
+@pytest.mark.parametrize("steps", [{}, {"n_steps": 12}, {"n_steps": 60}], ids=str)
 def test_a_map_is_the_one_that_the_documented_method_gives_by_hand(problem, steps):
     by_the_package, by_hand = _by_the_package(problem, **steps), _by_hand(problem, **steps)
     assert_close(by_the_package, by_hand, rtol=0, atol=1e-5)
@@ -64,13 +64,13 @@ def test_a_map_is_the_one_that_the_documented_method_gives_by_hand(problem, step
 @pytest.mark.parametrize(
     "other",
     [
-        {"n_steps": 23},
+        {"n_steps": 47},
         {"learning_rate": 0.51},
-        {"initial_logit": -0.48},
+        {"initial_logit": 0.02},
         {"preservation": 1.02},
         {"removal": 1.02},
-        {"price": 5.1},
-        {"steps_of_the_price": 25},
+        {"price": 3.1},
+        {"steps_of_the_price": 50},
         {"floor": 0.021},
         {"most_log_odds": 8.2},
         {"margin": 0.12},

@@ -153,9 +153,9 @@ class LogArea:
         steps (int): From how many steps on that is the price; in half of them it is twice as high.
     """
 
-    price: float = 5.0
+    price: float = 3.0
     floor: float = 0.02
-    steps: int = 24
+    steps: int = 48
 
     def __post_init__(self) -> None:
         """Check the price where it is given, not where it is used."""
