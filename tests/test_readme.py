@@ -54,8 +54,8 @@ def test_pages_with_python_are_found():
 @pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.name)
 def test_the_python_of_a_page_runs(page, tmp_path):
     # Under the page's name, so that a traceback points into the page.
-    status, output = fresh.run(python_blocks(TEXTS[page]), page.name, tmp_path)
-    assert status == 0, output
+    ended = fresh.run(python_blocks(TEXTS[page]), tmp_path, page.name)
+    assert ended.status == 0, ended.stdout + ended.stderr
 
 
 def commands(page):

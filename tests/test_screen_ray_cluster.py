@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 from screen_plates import config, environment, finished, no_litter, write_plate
+from screen_ray import ray
 
 from captum_pcim.screen import run_screen
 
-os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-ray = pytest.importorskip("ray", minversion="2.55")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 
 N_IMAGES = 24
