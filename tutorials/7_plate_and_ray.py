@@ -50,7 +50,7 @@ os.environ["PYTHONWARNINGS"] = "ignore::FutureWarning"  # in the commands, too
 
 # %%
 folder = Path(tempfile.mkdtemp())
-rows, sites = ("ABC", 1) if FAST else ("ABCDEF", 2)
+rows, sites = ("AB", 1) if FAST else ("ABCDEF", 2)
 places = [
     (f"{row}{column:02d}", site)
     for row in rows
