@@ -24,6 +24,14 @@ def screen(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def small_screen(tmp_path, monkeypatch):
+    """The same with one field a well, for what several commands do to it."""
+    monkeypatch.chdir(TESTS)
+    write_plate(tmp_path / "images", sites=1)
+    return tmp_path
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _little_to_collect():
     """Garbage is collected among what a module's own tests make, not in all that was loaded before.

@@ -7,8 +7,9 @@ import io
 import pytest
 from PIL import Image
 
-from captum_pcim.cli.demo import compare_on
+from captum_pcim.cli.demo import recognised_images
 from captum_pcim.cli.main import main
+from captum_pcim.synthetic import load_cnn
 
 METHODS = [
     "PCIM",
@@ -60,10 +61,10 @@ def test_the_figure_is_an_image(out):
 
 
 def test_only_images_of_a_phenotype_are_explained():
-    case = compare_on("fluorescence", 2).case
-    assert len(case.inputs) == 2
-    assert bool((case.target > 0).all())
-    assert bool(case.masks.flatten(1).any(1).all())
+    images = recognised_images(load_cnn("fluorescence"), "fluorescence", 2)
+    assert len(images) == 2
+    assert bool((images.labels > 0).all())
+    assert bool(images.masks.flatten(1).any(1).all())
 
 
 def test_fewer_than_one_image_is_refused(tmp_path, capsys):
