@@ -17,13 +17,13 @@ from networks import BrightSquare, bright_images, images, small_cnn
 from torch import nn
 from torch.testing import assert_close
 
-from captum_pcim import PCIM
+from captum_pcim import PCIM, ForwardOnly
 from captum_pcim.core.scores import select_classes
 from captum_pcim.core.targets import check_target
 
 matplotlib.use("Agg")
 STEPS = 5
-BLENDS_AT_ONCE = 200  # of networks that forward passes alone explain
+FORWARDS = 200  # of networks that forward passes alone explain
 CAPTUMS_TOLERANCE = 1e-4
 
 
@@ -374,9 +374,14 @@ def _attribute(model, arguments, noise_tunnel):
         attribution = NoiseTunnel(attribution)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1234)
-        return attribution.attribute(
-            **arguments, n_steps=STEPS, perturbations_per_eval=BLENDS_AT_ONCE
-        )
+        return attribution.attribute(**arguments, n_steps=STEPS, perturbations_per_eval=FORWARDS)
+
+
+@pytest.fixture
+def few_forwards(monkeypatch):
+    """PCIM's own choice, with fewer passes than its default as there are fewer steps."""
+    chosen = functools.partial(ForwardOnly, n_forwards=FORWARDS)
+    monkeypatch.setattr("captum_pcim.core.explain.ForwardOnly", chosen)
 
 
 @functools.cache
@@ -400,7 +405,7 @@ def _as_tuple(value):
 
 @pytest.mark.filterwarnings("ignore:score")  # Captum's convolutional model ends in a softmax
 @pytest.mark.parametrize("name", _names())
-def test_captums_configurations_give_each_example_what_it_gets_alone(name):
+def test_captums_configurations_give_each_example_what_it_gets_alone(few_forwards, name):
     model, arguments, noise_tunnel = _configuration(name)
     n = len(_as_tuple(arguments["inputs"])[0])
     together, _ = _explained(name)
@@ -424,7 +429,7 @@ def _n_hooks(model):
 
 @pytest.mark.filterwarnings("ignore:score")
 @pytest.mark.parametrize("name", _names())
-def test_captums_configurations_leave_no_hooks(name):
+def test_captums_configurations_leave_no_hooks(few_forwards, name):
     _, n_hooks = _explained(name)
     assert n_hooks == 0
 
@@ -440,7 +445,7 @@ def test_captums_configurations_leave_no_hooks_after_an_impossible_target(name):
 
 @pytest.mark.filterwarnings("ignore:score")
 @pytest.mark.parametrize("name", _names())
-def test_captums_configurations_give_the_same_under_data_parallel(name):
+def test_captums_configurations_give_the_same_under_data_parallel(few_forwards, name):
     model, arguments, noise_tunnel = _configuration(name)
     alone, _ = _explained(name)
     wrapped = _as_tuple(_attribute(nn.DataParallel(model), arguments, noise_tunnel))
