@@ -34,14 +34,15 @@ class Blended:
         preserved (Scores): The network's scores of the blends.
         removed (Scores): Its scores of the complements.
         full (Scores): Its scores of the full images.
-        progress (float): Share of the steps already done, in [0, 1].
+        progress (float or Tensor): Share of the steps already done, in [0, 1]; a tensor of one
+            number where steps are replayed as CUDA graphs.
     """
 
     weights: tuple[Tensor, ...]
     preserved: Scores
     removed: Scores
     full: Scores
-    progress: float
+    progress: float | Tensor
 
 
 class Term(Protocol):
@@ -123,11 +124,12 @@ class Area:
             if not 0 <= price < math.inf:
                 raise ValueError(f"objective: Area expected {name} >= 0, got {price}")
 
-    def price(self, progress: float) -> float:
+    def price(self, progress: float | Tensor) -> float | Tensor:
         """Return the price at a share of the steps."""
         if self.start == 0:
             return self.end * progress
-        return float(self.start * (self.end / self.start) ** progress)
+        price: float | Tensor = self.start * (self.end / self.start) ** progress
+        return price
 
     def __call__(self, blended: Blended) -> Tensor:
         """Return the price times the mean weight over all pixels of all inputs."""

@@ -141,7 +141,7 @@ class Problem:
         return kept, torch.cat([removed.probability for _, removed in parts])
 
     def loss(
-        self, images: Images, factors: Factors, progress: float
+        self, images: Images, factors: Factors, progress: float | Tensor
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Return the objective of each image, whether its weights hold the class, and the weights.
 
@@ -150,7 +150,7 @@ class Problem:
         Args:
             images (Images): The images, blended against the first of their references.
             factors (list of tuple of Tensor): The factors of the weights of each input.
-            progress (float): Share of the steps already done, in [0, 1].
+            progress (float or Tensor): Share of the steps already done, in [0, 1].
         """
         weights = images.channels.weights(factors)
         mixed = tuple(own.view_as(own) for own in weights)
