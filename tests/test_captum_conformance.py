@@ -17,13 +17,13 @@ from networks import BrightSquare, bright_images, images, small_cnn
 from torch import nn
 from torch.testing import assert_close
 
-from captum_pcim import PCIM, ForwardOnly
+from captum_pcim import PCIM
 from captum_pcim.core.scores import select_classes
 from captum_pcim.core.targets import check_target
 
 matplotlib.use("Agg")
 STEPS = 5
-FORWARDS = 200  # of networks that forward passes alone explain
+BLENDS_AT_ONCE = 200  # of networks that forward passes alone explain
 CAPTUMS_TOLERANCE = 1e-4
 
 
@@ -374,14 +374,9 @@ def _attribute(model, arguments, noise_tunnel):
         attribution = NoiseTunnel(attribution)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1234)
-        return attribution.attribute(**arguments, n_steps=STEPS, perturbations_per_eval=FORWARDS)
-
-
-@pytest.fixture
-def few_forwards(monkeypatch):
-    """PCIM's own choice, with fewer passes than its default as there are fewer steps."""
-    chosen = functools.partial(ForwardOnly, n_forwards=FORWARDS)
-    monkeypatch.setattr("captum_pcim.core.explain.ForwardOnly", chosen)
+        return attribution.attribute(
+            **arguments, n_steps=STEPS, perturbations_per_eval=BLENDS_AT_ONCE
+        )
 
 
 @functools.cache

@@ -156,7 +156,7 @@ def test_a_run_that_is_killed_is_resumed_where_it_was(screen):
     toml = write_toml(screen, "Slow", run={"batch_size": 2})
     chance = random.Random(0)
     survivors = {}
-    for count, workers in ((2, "0"), (8, "2")):
+    for count, workers in ((2, "0"), (8, "1")):
         process = start(toml, "--workers", workers)
         wait_for(screen, count, process)
         time.sleep(chance.random() / 4)
@@ -191,7 +191,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_resume_and_nothing_else(screen):
 
 
 def test_a_run_leaves_no_message_of_the_processes_it_ended(screen):
-    process = start(write_toml(screen, "Slow", run={"batch_size": 2, "workers": 2}))
+    process = start(write_toml(screen, "Slow", run={"batch_size": 2, "workers": 1}))
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0
     assert but_progress(said) == []

@@ -18,7 +18,6 @@ from screen_plates import (
     write_plate,
     write_toml,
 )
-from screen_ray import ray
 
 from captum_pcim.classifiers.files import ModelError
 from captum_pcim.screen import ConfigError, StoreError, WorkerError, run_screen
@@ -36,19 +35,19 @@ class FirstRun(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory):
+def first_run(ray, tmp_path_factory):
     """The run that starts the Ray of this machine, which all others then find running."""
     folder, flag = tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("flags") / "kill"
     write_plate(folder / "images")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEADLY_FLAG", str(flag))
         patch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
-        _run_and_start_ray(config(folder, "Polite", cells={"size": 12}, run=ENGINE))
+        _run_and_start(ray, config(folder, "Polite", cells={"size": 12}, run=ENGINE))
         yield FirstRun(folder, flag, int(flag.read_text()))
         ray.shutdown()
 
 
-def _run_and_start_ray(settings, attempts=5):
+def _run_and_start(ray, settings, attempts=5):
     """Ray gives its own processes 30 seconds to start, too little on a very busy machine."""
     try:
         run_screen(settings)
@@ -56,7 +55,7 @@ def _run_and_start_ray(settings, attempts=5):
         ray.shutdown()
         if attempts == 1:
             raise
-        _run_and_start_ray(settings, attempts - 1)
+        _run_and_start(ray, settings, attempts - 1)
 
 
 @pytest.fixture
@@ -129,7 +128,7 @@ def test_a_network_that_cannot_be_loaded_stops_the_run_with_its_own_error(cluste
         run_screen(config(screen, "Nobody", run={**ENGINE, "workers": 1}))
 
 
-def test_more_actors_than_the_cluster_has_room_for_are_refused(cluster, screen):
+def test_more_actors_than_the_cluster_has_room_for_are_refused(ray, cluster, screen):
     room = int(ray.cluster_resources()["CPU"])
     said = f"{room - 1} Ray actors need {room + 1} CPUs, the cluster has {room}"
     with pytest.raises(ConfigError, match=said):

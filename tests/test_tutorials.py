@@ -25,6 +25,8 @@ NEEDS = {"10_any_model": "transformers"}  # beside what all tutorials need
 def fast_mode(monkeypatch):
     monkeypatch.setenv("PCIM_FAST", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("RAY_enable_worker_prestart", "0")
+    monkeypatch.setenv("RAY_prestart_worker_first_driver", "0")
     monkeypatch.setenv("PYTHONWARNINGS", "ignore::UserWarning")
 
 
