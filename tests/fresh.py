@@ -16,10 +16,10 @@ LIBRARIES = [
 ]  # fmt: skip
 
 if "forkserver" in multiprocessing.get_all_start_methods():
-    _processes = multiprocessing.get_context("forkserver")
-    _processes.set_forkserver_preload(LIBRARIES)
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(LIBRARIES)
 else:
-    _processes = multiprocessing.get_context("spawn")
+    processes = multiprocessing.get_context("spawn")
 
 
 class Ended(NamedTuple):
@@ -43,7 +43,7 @@ def run(code: str, folder: Path, name: str = "<code>") -> Ended:
     """
     with tempfile.TemporaryDirectory() as logs:
         streams = Path(logs) / "stdout", Path(logs) / "stderr"
-        process = _processes.Process(target=_run, args=(code, folder, name, streams))
+        process = processes.Process(target=_run, args=(code, folder, name, streams))
         process.start()
         process.join()
         return Ended(process.exitcode, *(path.read_text(encoding="utf-8") for path in streams))

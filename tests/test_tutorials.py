@@ -6,6 +6,7 @@ Notebooks are run in fast mode: less of everything, the same code and the same a
 from pathlib import Path
 
 import pytest
+from forked_kernel import ForkedKernel
 
 nbformat = pytest.importorskip("nbformat")
 jupytext = pytest.importorskip("jupytext")
@@ -30,12 +31,18 @@ def fast_mode(monkeypatch):
     monkeypatch.setenv("PYTHONWARNINGS", "ignore::UserWarning")
 
 
+@pytest.fixture
+def forked_kernel(monkeypatch):
+    place = "jupyter_client.provisioning.local_provisioner.launch_kernel"
+    monkeypatch.setattr(place, ForkedKernel)
+
+
 def _client(notebook, folder):
     return execute.client_of(notebook, folder, timeout=300)
 
 
 @each_notebook
-def test_a_tutorial_runs_and_its_figures_hold(path, fast_mode, tmp_path):
+def test_a_tutorial_runs_and_its_figures_hold(path, fast_mode, forked_kernel, tmp_path):
     if path.stem in NEEDS:
         pytest.importorskip(NEEDS[path.stem])
     notebook = nbformat.read(path, as_version=4)

@@ -230,7 +230,8 @@ def contents(results):
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
 if HAS_RAY:
-    on_ray = SCREEN.replace('"results"', '"results_ray"') + 'engine = "ray"\nworkers = 2\n'
+    on_ray = SCREEN.replace('"results"', '"results_ray"')
+    on_ray += f'engine = "ray"\nworkers = {1 if FAST else 2}\n'
     (folder / "ray.toml").write_text(on_ray)
     for _attempt in range(3):  # Ray gives itself 30 seconds to start, little on a busy machine
         process = start("ray.toml")
