@@ -219,10 +219,12 @@ def onnx_file(tmp_path):
     return str(path)
 
 
-def test_an_onnx_file_is_explained_in_every_command_and_it_is_said(small_screen, onnx_file, capsys):
+def test_an_onnx_file_is_explained_in_every_command_and_it_is_said(
+    small_screen, onnx_file, few_forwards, capsys
+):
     told = ["--classes", *NAMES]
     found = explain(small_screen, onnx_file, *told)
-    assert {row["n_forwards"] for row in found} == {"1000"}
+    assert {row["n_forwards"] for row in found} == {"200"}
     compared = compare(small_screen, onnx_file, *told, "--methods", "PCIM")
     listed = tables(small_screen, model={"path": onnx_file, "factory": "", "classes": NAMES})
     done = screened(small_screen, "Linear", **listed["model"])

@@ -50,12 +50,6 @@ def test_the_version_is_told_where_there_is_no_fcntl():
     assert without_fcntl("--version").stdout.strip() == __version__
 
 
-def test_the_demo_runs_where_there_is_no_fcntl(tmp_path):
-    ended = without_fcntl("demo", "--images", 1, "--out", tmp_path / "out")
-    assert (ended.status, ended.stderr) == (0, "")
-    assert (tmp_path / "out" / "table.csv").is_file()
-
-
 @pytest.mark.parametrize(
     ("command", "table"),
     [

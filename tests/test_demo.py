@@ -1,11 +1,10 @@
 """The demo: both modalities, every method, table and figure on the disk."""
 
-import contextlib
 import csv
-import io
 
 import pytest
 from PIL import Image
+from test_cli_main import without_fcntl
 
 from captum_pcim.cli.demo import recognised_images
 from captum_pcim.cli.main import main
@@ -23,12 +22,11 @@ METHODS = [
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    """The folder of a demo on one image of each kind, and in printed.txt what it printed."""
+    """The folder of a demo on one image of each kind, as on Windows; in printed.txt its words."""
     folder = tmp_path_factory.mktemp("demo")
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        assert main(["demo", "--images", "1", "--out", str(folder)]) == 0
-    (folder / "printed.txt").write_text(printed.getvalue())
+    ended = without_fcntl("demo", "--images", 1, "--out", folder)
+    assert (ended.status, ended.stderr) == (0, "")
+    (folder / "printed.txt").write_text(ended.stdout)
     return folder
 
 
