@@ -37,7 +37,7 @@ def _problem(name):
 
 
 @cache
-def _by_the_package(name):
+def _by_the_package(name, **arguments):
     image, log_odds = _problem(name)
 
     def network(images):
@@ -45,7 +45,7 @@ def _by_the_package(name):
         return torch.stack([torch.zeros_like(odds), odds], 1)
 
     pcim = PCIM(network, references=[Constant(level) for level in LEVELS])
-    return pcim.attribute(image, target=1)
+    return pcim.attribute(image, target=1, **arguments)
 
 
 def _by_hand(name, **other):
@@ -55,19 +55,22 @@ def _by_hand(name, **other):
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_a_map_is_the_one_that_the_documented_method_gives_by_hand(problem):
-    assert_close(_by_the_package(problem), _by_hand(problem), rtol=0, atol=1e-5)
+@pytest.mark.parametrize("steps", [{}, {"n_steps": 12}, {"n_steps": 40}], ids=str)
+def test_a_map_is_the_one_that_the_documented_method_gives_by_hand(problem, steps):
+    by_the_package, by_hand = _by_the_package(problem, **steps), _by_hand(problem, **steps)
+    assert_close(by_the_package, by_hand, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        {"n_steps": 47},
+        {"n_steps": 23},
         {"learning_rate": 0.51},
-        {"initial_logit": 0.02},
+        {"initial_logit": -0.48},
         {"preservation": 1.02},
         {"removal": 1.02},
-        {"price": 3.1},
+        {"price": 5.1},
+        {"steps_of_the_price": 25},
         {"floor": 0.021},
         {"most_log_odds": 8.2},
         {"margin": 0.12},

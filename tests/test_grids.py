@@ -22,7 +22,7 @@ def _grids(*spatial, **settings):
 @pytest.mark.parametrize("n_maps", [1, 3])
 def test_logits_are_the_weighted_sum_of_all_grids(spatial, n_maps):
     grids = _grids(*spatial, sigma=2.0, n_bins=4)
-    nodes = tuple(torch.randn_like(grid) for grid in grids.zeros(n_maps))
+    nodes = tuple(torch.randn_like(grid) for grid in grids.filled(n_maps, 0.0))
     stains = grids.inputs if n_maps == 3 else grids.inputs.mean(1, keepdim=True)
     shares = bin_shares(brightness(stains), 4)
     expected = torch.zeros(2, n_maps, *spatial, dtype=torch.float64)
@@ -40,7 +40,7 @@ def test_logits_are_the_weighted_sum_of_all_grids(spatial, n_maps):
 
 def test_without_bins_and_scales_one_gaussian_is_left():
     grids = _grids(24, 20, sigma=2.0, scales=[(1, 1)], n_bins=0)
-    (nodes,) = grids.zeros(1)
+    (nodes,) = grids.filled(1, 0.0)
     nodes = torch.randn_like(nodes)
     expected = spread(nodes, Smoothing(2.0).matrices(nodes, (24, 20)))
     assert_close(grids.logits((nodes,)), expected)
@@ -48,7 +48,7 @@ def test_without_bins_and_scales_one_gaussian_is_left():
 
 def test_without_smoothing_nodes_are_pixels():
     grids = _grids(24, 20, sigma=0.0)
-    (nodes,) = grids.zeros(1)
+    (nodes,) = grids.filled(1, 0.0)
     assert nodes.shape == (2, 1, 24, 20)
 
 
@@ -114,7 +114,7 @@ def test_stains_have_brightnesses_of_their_own_where_weights_are_per_stain():
 @pytest.mark.parametrize("used_before", [False, True])
 def test_taken_images_keep_their_own_brightness(n_maps, used_before):
     grids, rows = _grids(24, 20, sigma=2.0), torch.tensor([1])
-    nodes = tuple(torch.randn_like(grid) for grid in grids.zeros(n_maps))
+    nodes = tuple(torch.randn_like(grid) for grid in grids.filled(n_maps, 0.0))
     if used_before:
         grids.logits(nodes)
     taken = grids.take(rows).logits(tuple(grid[rows] for grid in nodes))
@@ -134,3 +134,10 @@ def test_taken_images_keep_their_own_brightness(n_maps, used_before):
 def test_settings_that_make_no_grid_are_refused(settings, told):
     with pytest.raises(ValueError, match=told):
         Smoothing(**settings)
+
+
+@pytest.mark.parametrize("smoothing", [{"sigma": 2.0}, {"sigma": 0.0}, {"sigma": 2.0, "n_bins": 0}])
+def test_nodes_can_be_filled_so_that_all_pixels_are_alike(smoothing):
+    grids = _grids(24, 20, **smoothing)
+    logits = grids.logits(grids.filled(3, -0.5))
+    assert_close(logits, torch.full_like(logits, -0.5))

@@ -319,8 +319,8 @@ def test_no_graph_survives_the_call():
 
 def test_smoothing_and_chunks_do_not_interact():
     pcim = PCIM(small_cnn(), smoothing=Smoothing(2.0))
-    whole = pcim.attribute(images(n=4), target=0, n_steps=5)
-    chunked = pcim.attribute(images(n=4), target=0, n_steps=5, internal_batch_size=2)
+    whole = pcim.attribute(images(n=4), target=0, n_steps=12)
+    chunked = pcim.attribute(images(n=4), target=0, n_steps=12, internal_batch_size=2)
     assert_close(whole, chunked, rtol=0, atol=ROUND_OFF)
 
 

@@ -136,7 +136,7 @@ for name, network in networks.items():
 maps, verdicts = {}, {}
 for name, network in networks.items():
     maps[name], diagnostics = PCIM(network).attribute(
-        inputs, target="predicted", return_diagnostics=True, n_steps=12 if FAST else 48
+        inputs, target="predicted", return_diagnostics=True, n_steps=12 if FAST else 24
     )
     verdicts[name] = diagnostics.verdict
     print(f"{name}: {', '.join(diagnostics.verdict)}")

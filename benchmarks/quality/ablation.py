@@ -46,8 +46,8 @@ CONSTRUCTOR: dict[str, dict] = {
     "no removal": {"objective": (PRESERVATION, AREA)},
     "no preservation": {"objective": (REMOVAL, AREA)},
     "price per pixel, 10 to 150": {"objective": (Preservation(0.5), REMOVAL, Area())},
-    "price 2 of the logarithm": {"objective": (PRESERVATION, REMOVAL, LogArea(2.0))},
-    "price 4.5 of the logarithm": {"objective": (PRESERVATION, REMOVAL, LogArea(4.5))},
+    "price 3 of the logarithm": {"objective": (PRESERVATION, REMOVAL, LogArea(3.0))},
+    "price 8 of the logarithm": {"objective": (PRESERVATION, REMOVAL, LogArea(8.0))},
     "total variation 1 added": {"objective": (PRESERVATION, REMOVAL, AREA, Smoothness())},
     "only the background": {"references": (Background(),)},
     "only the blur": {"references": (Blur(),)},
@@ -59,14 +59,16 @@ CONSTRUCTOR: dict[str, dict] = {
     "no grid in intensity": {"smoothing": Smoothing(n_bins=0)},
 }
 ARGUMENTS: dict[str, dict] = {
+    "6 steps": {"n_steps": 6},
     "12 steps": {"n_steps": 12},
-    "24 steps": {"n_steps": 24},
+    "48 steps": {"n_steps": 48},
     "100 steps": {"n_steps": 100},
     "learning rate 0.8": {"learning_rate": 0.8},
 }
 
 # What is no argument: parts of the solver, replaced while a variant runs.
 PATCHES: dict[str, tuple[str, Any]] = {
+    "weights begin at one half": ("channels.INITIAL_LOGIT", 0.0),
     "steps sized by each logit alone (Adam)": (
         "adam.Adam._over_image", lambda adam, correction: _root(adam).mul_(correction),
     ),
@@ -123,6 +125,8 @@ def explained(case: Case) -> Mapping[str, tuple[Tensor, float]]:
     """The maps and the median leak ratio of every variant."""
     runs = {name: (PCIM(case.forward_func, **given), {}) for name, given in CONSTRUCTOR.items()}
     runs |= {name: (PCIM(case.forward_func), given) for name, given in ARGUMENTS.items()}
+    same_price = PCIM(case.forward_func, objective=(PRESERVATION, REMOVAL, LogArea(steps=1)))
+    runs["12 steps, at the price of 24"] = same_price, {"n_steps": 12}
     found = {name: explain(case, *run) for name, run in runs.items()}
     for name, (part, value) in PATCHES.items():
         with mock.patch(f"captum_pcim.core.{part}", value):

@@ -25,6 +25,7 @@ from captum_pcim import (
     Smoothness,
 )
 from captum_pcim._compat import as_tuple
+from captum_pcim.pcim import DEFAULT_STEPS
 
 
 def network(n_axes: int, stains: int = 2, classes: int = 3) -> nn.Module:
@@ -106,7 +107,7 @@ def cases(device: str = "cpu") -> Iterator[tuple[str, Callable[[], Any]]]:
 
     mask = (torch.arange(40)[:, None] // 8 * 5 + torch.arange(36) // 8)[None, None]
     per_image = torch.cat([mask, mask.flip(3), mask.flip(2), mask, mask])
-    yield "default", call(n_steps=48)
+    yield "default", call(n_steps=DEFAULT_STEPS)
     yield "target int", call(target=1)
     yield "target list", call(target=[0, 1, 2, 1, 0])
     yield "per stain", call(pcim__isolation=PerStain())

@@ -31,7 +31,7 @@ from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.synthetic import DEVELOPMENT_SEED, load_cnn
 
 ROWS = 128  # that the network sees at once
-STEPS = (3, 6, 12, 24, DEFAULT_STEPS)
+STEPS = (3, 6, 12, DEFAULT_STEPS, 48)
 CHEAP = ("GradCam", "DeepLift", "HiResCAM product", "IntegratedGradients", "iGOS++")
 
 Maps = Callable[[Tensor, Tensor], Tensor]

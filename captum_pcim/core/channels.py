@@ -27,7 +27,7 @@ from captum_pcim.core.blur import gaussian_blur
 from captum_pcim.core.grids import Grids
 from captum_pcim.core.smoothing import Smoothing
 
-INITIAL_LOGIT = 0.0
+INITIAL_LOGIT = -0.5  # weights of .38: less area to give up than from one half
 INITIAL_STAIN_LOGIT = 2.0
 
 Logits = list[tuple[Tensor, ...]]
@@ -56,7 +56,7 @@ class SharedOverStains:
 
     def initial_logits(self, grids: Grids, inputs: Tensor) -> tuple[Tensor, ...]:
         """Return one map of logits per image."""
-        return grids.zeros(1)
+        return grids.filled(1, INITIAL_LOGIT)
 
     def factors(self, logits: tuple[Tensor, ...], grids: Grids) -> tuple[Tensor, ...]:
         """Return weights of shape (N, 1, *spatial)."""
@@ -69,7 +69,7 @@ class PerStain(SharedOverStains):
 
     def initial_logits(self, grids: Grids, inputs: Tensor) -> tuple[Tensor, ...]:
         """Return one map of logits per image and stain."""
-        return grids.zeros(inputs.shape[1])
+        return grids.filled(inputs.shape[1], INITIAL_LOGIT)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Factorised:
     def initial_logits(self, grids: Grids, inputs: Tensor) -> tuple[Tensor, ...]:
         """Return one map of pixel logits and one row of stain logits per image."""
         shape = (*inputs.shape[:2], *[1] * (inputs.ndim - 2))
-        return *grids.zeros(1), inputs.new_full(shape, INITIAL_STAIN_LOGIT)
+        return *grids.filled(1, INITIAL_LOGIT), inputs.new_full(shape, INITIAL_STAIN_LOGIT)
 
     def factors(self, logits: tuple[Tensor, ...], grids: Grids) -> tuple[Tensor, ...]:
         """Return weights of the pixels, (N, 1, *spatial), and of the stains, (N, C, 1, ...)."""

@@ -40,6 +40,7 @@ class Grids:
         self.sigma = smoothing.pixels(inputs.shape[2:])
         scales = smoothing.scales if self.sigma > 0 else ((1.0, 1.0),)
         like, spatial = inputs.new_empty(0), inputs.shape[2:]
+        self.weight_of_last = scales[-1][1]
         self.matrices = [
             _weighted(smoothing.matrices(like, spatial, scale), weight) for scale, weight in scales
         ]
@@ -50,11 +51,12 @@ class Grids:
         self.bin_matrices = _weighted(smoothing.matrices(like, spatial), INTENSITY_WEIGHT)
         self._bins: dict[int, Tensor] = {}  # by the number of maps, made when first needed
 
-    def zeros(self, n_maps: int) -> tuple[Tensor, ...]:
-        """Return logits of 0 on all nodes, for some maps of each image.
+    def filled(self, n_maps: int, logit: float) -> tuple[Tensor, ...]:
+        """Return logits on all nodes that make every pixel's the same, for some maps of each image.
 
         Args:
             n_maps (int): 1 for a map that all stains share, or the number of stains.
+            logit (float): Of the pixels. The nodes of one grid have it, those of the others zero.
         """
         n_images, spatial = len(self.inputs), self.inputs.shape[2:]
         sizes = [[m.shape[1] for m in matrices] or spatial for matrices in self.matrices]
@@ -62,7 +64,9 @@ class Grids:
         if self.n_bins:
             nodes = [m.shape[1] for m in self.bin_matrices]
             shapes.append((n_images, n_maps * self.n_bins, *nodes))
-        return tuple(self.inputs.new_zeros(shape) for shape in shapes)
+        filled = [self.inputs.new_zeros(shape) for shape in shapes]
+        filled[len(sizes) - 1].fill_(logit / self.weight_of_last)
+        return tuple(filled)
 
     def logits(self, nodes: tuple[Tensor, ...]) -> Tensor:
         """Return the logits of the pixels, (N, maps, *spatial), from those of the nodes."""

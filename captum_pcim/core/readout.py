@@ -14,7 +14,7 @@ ranks it would be the same for a network that knows nothing.
 **Values.** Those of the last step that held the class, with it in the blend and without it in the
 complement: they say how much is needed, where the average has a haze of all that was ever tried.
 Where even the largest is low, because each pixel carries little, all are lifted alike in their
-odds, see :func:`lifted`; what is then still below one half is on its way out, see :func:`settled`.
+odds, see :func:`lifted`; what is then still below one half was not taken, see :func:`settled`.
 
 Order and values are our reading; the paper says that the trained weights are the map.
 """
@@ -167,7 +167,7 @@ def settled(weights: Tensor) -> Tensor:
 
     .. math:: \alpha \to \frac{\alpha^2}{\alpha^2 + (1 - \alpha)^2} \quad (\alpha < 1/2).
 
-    All weights begin at one half, so what is below was being given up when the steps ran out. Each
+    All weights begin below one half, so what is below when the steps run out was not taken. Each
     of these weights is small, but most pixels have one, and together they are much of a map whose
     evidence is small. No weight changes its rank or its side of one half. The rule is ours.
 

@@ -190,7 +190,9 @@ class _Run:
         factors = images.channels.factors(grouped(leaves, self.trained.sizes))
         ours = [factor for own in factors for factor in own]
         now = [factor.detach().requires_grad_() for factor in ours]
-        loss, holds, mixed = self.problem.loss(images, grouped(now, self.sizes), moment.progress)
+        progress, n_steps = moment.progress, self.settings.n_steps
+        weighed = grouped(now, self.sizes)
+        loss, holds, mixed = self.problem.loss(images, weighed, progress, n_steps)
         gradients = torch.autograd.grad(
             loss, (*mixed, *now), self.one.expand_as(loss), materialize_grads=True
         )
@@ -212,7 +214,8 @@ class _Run:
     def see(self, images: Images, moment: Moment) -> _Step:
         """Look at the weights of all running images and leave them as they are."""
         factors = self._factors()
-        loss, holds, _ = self.problem.loss(images, factors, moment.progress)
+        progress, n_steps = moment.progress, self.settings.n_steps
+        loss, holds, _ = self.problem.loss(images, factors, progress, n_steps)
         ours = [factor for own in factors for factor in own]
         return _Step(
             ours, holds, loss, reached=torch.zeros_like(holds), total=torch.zeros_like(loss)
