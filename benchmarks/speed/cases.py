@@ -12,6 +12,7 @@ from benchmarks.speed.networks import build
 from benchmarks.speed.timing import seconds_of
 from captum_pcim import PCIM
 from captum_pcim.core.network import frozen_view
+from captum_pcim.core.references import default_references
 from captum_pcim.pcim import DEFAULT_STEPS
 
 FEWEST_STEPS = 5
@@ -62,7 +63,9 @@ class Work:
     def attribute(
         self, n_steps: int, internal_batch_size: int | None = None, **options: Any
     ) -> Tensor:
-        maps: Tensor = PCIM(self.model, **options).attribute(
+        # Named, so that none is replaced: of networks with random weights they all show the class.
+        pcim = PCIM(self.model, references=default_references(self.model), **options)
+        maps: Tensor = pcim.attribute(
             self.inputs, target=1, n_steps=n_steps, internal_batch_size=internal_batch_size
         )
         return maps
