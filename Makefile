@@ -18,12 +18,14 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/captum-pcim demo --out demo
 
+# Each process has one half, in the order of the files, whose fixtures are then made once; which is
+# done first takes from what the other has left.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # Which lines and branches of the package the tests reach; docs/testing.md takes the sums.
 coverage: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term-missing:skip-covered
 	$(BIN)/python docs/covered.py
 
 # The oldest releases that setup.cfg allows, in an environment of their own. Not part of .ci/run:

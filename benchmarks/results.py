@@ -10,6 +10,7 @@ import argparse
 import csv
 import io
 import platform
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -203,11 +204,17 @@ def running_command() -> str:
 
 
 def running_versions() -> str:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    device = _gpu() if torch.cuda.is_available() else "CPU"
     return (
         f"torch {torch.__version__}, captum {captum.__version__}, Python "
         f"{platform.python_version()}, {device}, {torch.get_num_threads()} threads"
     )
+
+
+def _gpu() -> str:
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    driver = subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0]
+    return f"{torch.cuda.get_device_name()}, driver {driver}, CUDA {torch.version.cuda}"
 
 
 def _without_folders(argument: str) -> str:

@@ -6,36 +6,50 @@ The server that it is forked from has imported nothing of the package and has ru
 import multiprocessing
 import os
 import sys
+import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
-LIBRARIES = ["torch", "captum.attr", "matplotlib.pyplot", "PIL.Image"]
+LIBRARIES = [
+    "torch", "torch.fx.experimental.symbolic_shapes", "captum.attr", "matplotlib.pyplot",
+    "PIL.Image",
+]  # fmt: skip
 
 if "forkserver" in multiprocessing.get_all_start_methods():
-    _processes = multiprocessing.get_context("forkserver")
-    _processes.set_forkserver_preload(LIBRARIES)
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(LIBRARIES)
 else:
-    _processes = multiprocessing.get_context("spawn")
+    processes = multiprocessing.get_context("spawn")
 
 
-def run(code: str, name: str, folder: Path) -> tuple[int | None, str]:
-    """Run code in a process and a folder of its own.
+class Ended(NamedTuple):
+    """How a process ended: its exit status, and what it and its children wrote."""
+
+    status: int | None
+    stdout: str
+    stderr: str
+
+
+def run(code: str, folder: Path, name: str = "<code>") -> Ended:
+    """Run code in a process of its own, in a folder.
 
     Args:
         code: Python.
-        name: What tracebacks call it.
         folder: The folder.
+        name: What tracebacks call it.
 
     Returns:
-        Its exit status, and all that it and its children wrote.
+        How it ended.
     """
-    log = folder / "output.log"
-    process = _processes.Process(target=_run, args=(code, name, folder, log))
-    process.start()
-    process.join()
-    return process.exitcode, log.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as logs:
+        streams = Path(logs) / "stdout", Path(logs) / "stderr"
+        process = processes.Process(target=_run, args=(code, folder, name, streams))
+        process.start()
+        process.join()
+        return Ended(process.exitcode, *(path.read_text(encoding="utf-8") for path in streams))
 
 
-def _run(code: str, name: str, folder: Path, log: Path) -> None:
+def _run(code: str, folder: Path, name: str, streams: tuple[Path, Path]) -> None:
     import matplotlib
     import torch
 
@@ -43,7 +57,7 @@ def _run(code: str, name: str, folder: Path, log: Path) -> None:
     torch.set_num_threads(1)
     os.chdir(folder)
     sys.path.insert(0, "")
-    with open(log, "w", encoding="utf-8") as output:
-        for stream in (1, 2):
+    for stream, path in enumerate(streams, start=1):
+        with open(path, "w", encoding="utf-8") as output:
             os.dup2(output.fileno(), stream)
     exec(compile(code, name, "exec"), {"__name__": "__main__"})

@@ -22,6 +22,7 @@ class Numbers:
     preservation: float = 1.0
     removal: float = 1.0
     price: float = 3.0
+    steps_of_the_price: int = 48
     floor: float = 0.02
     most_log_odds: float = 8.0
     margin: float = 0.1
@@ -49,6 +50,7 @@ def literal_map(log_odds, image: Tensor, references: list[Tensor], numbers: Numb
         numbers: The method's.
     """
     n = numbers
+    price = n.price * max(1, n.steps_of_the_price / n.n_steps)
     full = log_odds(image)
     temperature = n.most_log_odds / full.abs().clamp_min(n.most_log_odds)
     full = temperature * full
@@ -73,7 +75,7 @@ def literal_map(log_odds, image: Tensor, references: list[Tensor], numbers: Numb
         loss = (
             n.preservation * F.softplus(-kept)
             + n.removal * F.softplus(left)
-            + n.price * (weights.mean() + n.floor).log()
+            + price * (weights.mean() + n.floor).log()
         )
         of_weights, gradient = torch.autograd.grad(loss.sum(), (weights, logits))
         if step < n.n_steps - 1:

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
-from captum_pcim.core.adam import BETAS, Adam, moments
+from captum_pcim.core.adam import BETAS, Adam
+from captum_pcim.core.moments import moments
 
 RATE = 0.3
 
@@ -15,7 +16,7 @@ def _trained(logits, gradients, widths=None):
     logits = logits.clone()
     adam = Adam(logits, widths or [logits.shape[1]], RATE)
     for of_step, gradient in zip(moments(len(gradients), logits), gradients, strict=True):
-        adam.step(logits, gradient.clone(), of_step)
+        adam.step(logits, gradient.clone(), of_step.adam)
     return logits
 
 
@@ -25,7 +26,7 @@ def test_adam_of_one_logit_per_image_is_the_adam_of_torch():
     adam, reference = Adam(ours, [1], RATE), torch.optim.Adam([theirs], lr=RATE, betas=BETAS)
     for of_step in moments(10, ours):
         gradient = torch.randn(3, 1)
-        adam.step(ours, gradient.clone(), of_step)
+        adam.step(ours, gradient.clone(), of_step.adam)
         theirs.grad = gradient
         reference.step()
         assert_close(ours, theirs.detach())
@@ -36,11 +37,11 @@ def test_adam_goes_on_for_some_rows_as_if_the_others_had_never_been():
     together, of_step = logits.clone(), moments(8, logits)
     adam = Adam(together, [4], RATE)
     for step in range(4):
-        adam.step(together, gradients[step].clone(), of_step[step])
+        adam.step(together, gradients[step].clone(), of_step[step].adam)
     adam.take(rows)
     together = together[rows]
     for step in range(4, 8):
-        adam.step(together, gradients[step, rows], of_step[step])
+        adam.step(together, gradients[step, rows], of_step[step].adam)
     assert torch.equal(together, _trained(logits[rows], gradients[:, rows]))
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from captum_pcim.core.adam import moments
 from captum_pcim.core.averages import shares
+from captum_pcim.core.moments import moments
 from captum_pcim.core.readout import ranking_shares
 
 
@@ -33,8 +33,7 @@ def test_the_first_step_is_taken_whole():
     [
         lambda like: shares(0.9, 3, like),
         lambda like: ranking_shares(3, like),
-        lambda like: moments(3, like)[1].share,
-        lambda like: moments(3, like)[1].correction,
+        lambda like: moments(3, like)[1].row,
     ],
 )
 def test_shares_lie_where_the_weights_lie(make):

@@ -1,6 +1,7 @@
 """PCIM is a Captum attribution: its forms, its tools and its own test configurations."""
 
 import copy
+import functools
 import inspect
 import io
 
@@ -378,6 +379,13 @@ def _attribute(model, arguments, noise_tunnel):
         )
 
 
+@functools.cache
+def _explained(name):
+    """Return the maps of a configuration and how many hooks its model has afterwards."""
+    model, arguments, noise_tunnel = _configuration(name)
+    return _as_tuple(_attribute(model, arguments, noise_tunnel)), _n_hooks(model)
+
+
 def _rows(argument, i, n):
     """Return what belongs to one example, in the forms that Captum takes."""
     if isinstance(argument, tuple):
@@ -392,10 +400,10 @@ def _as_tuple(value):
 
 @pytest.mark.filterwarnings("ignore:score")  # Captum's convolutional model ends in a softmax
 @pytest.mark.parametrize("name", _names())
-def test_captums_configurations_give_each_example_what_it_gets_alone(name):
+def test_captums_configurations_give_each_example_what_it_gets_alone(few_forwards, name):
     model, arguments, noise_tunnel = _configuration(name)
     n = len(_as_tuple(arguments["inputs"])[0])
-    together = _as_tuple(_attribute(model, arguments, noise_tunnel))
+    together, _ = _explained(name)
     for i in range(n):
         own = {
             key: value if key.startswith("nt_") or key == "stdevs" else _rows(value, i, n)
@@ -416,10 +424,9 @@ def _n_hooks(model):
 
 @pytest.mark.filterwarnings("ignore:score")
 @pytest.mark.parametrize("name", _names())
-def test_captums_configurations_leave_no_hooks(name):
-    model, arguments, noise_tunnel = _configuration(name)
-    _attribute(model, arguments, noise_tunnel)
-    assert _n_hooks(model) == 0
+def test_captums_configurations_leave_no_hooks(few_forwards, name):
+    _, n_hooks = _explained(name)
+    assert n_hooks == 0
 
 
 @pytest.mark.parametrize("name", _names())
@@ -433,8 +440,8 @@ def test_captums_configurations_leave_no_hooks_after_an_impossible_target(name):
 
 @pytest.mark.filterwarnings("ignore:score")
 @pytest.mark.parametrize("name", _names())
-def test_captums_configurations_give_the_same_under_data_parallel(name):
+def test_captums_configurations_give_the_same_under_data_parallel(few_forwards, name):
     model, arguments, noise_tunnel = _configuration(name)
-    alone = _as_tuple(_attribute(model, arguments, noise_tunnel))
+    alone, _ = _explained(name)
     wrapped = _as_tuple(_attribute(nn.DataParallel(model), arguments, noise_tunnel))
     assert all(map(torch.equal, alone, wrapped))

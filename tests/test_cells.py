@@ -1,8 +1,6 @@
 """Single cells: how they are cropped, explained and written back to their field."""
 
-import subprocess
-import sys
-
+import fresh
 import numpy as np
 import pytest
 import torch
@@ -348,10 +346,9 @@ def test_a_network_is_no_explainer():
         captum_pcim.explain_cells(small_cnn(), IMAGES, LABELS, size=16)
 
 
-def test_the_room_is_imported_when_it_is_asked_for():
+def test_the_room_is_imported_when_it_is_asked_for(tmp_path):
     code = (
         "import sys, captum_pcim; before = 'captum_pcim.cells' in sys.modules;"
         "captum_pcim.explain_cells; print(before, 'captum_pcim.cells' in sys.modules)"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["False", "True"]
+    assert fresh.run(code, tmp_path).stdout.split() == ["False", "True"]

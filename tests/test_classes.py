@@ -116,21 +116,21 @@ ONE_OUTPUT = [("OneLogit", "logits"), ("Flat", "logits"), ("OneLogit", "binary_l
 
 
 @pytest.mark.parametrize(("network", "score"), ONE_OUTPUT)
-def test_a_screen_tells_both_classes_of_a_network_of_one_output(screen, network, score):
-    for row in screened(screen, network, classes=NAMES, score=score):
+def test_a_screen_tells_both_classes_of_a_network_of_one_output(small_screen, network, score):
+    for row in screened(small_screen, network, classes=NAMES, score=score):
         shown = "hit" if float(row["Probability_hit"]) > 0.5 else "control"
         assert row["Predicted"] == row["Class"] == shown
         whole = float(row["Probability_hit"]) + float(row["Probability_control"])
         assert whole == pytest.approx(1)
-    assert {row["Class"] for row in rows(screen)} == set(NAMES)
+    assert {row["Class"] for row in rows(small_screen)} == set(NAMES)
 
 
 @pytest.mark.parametrize(("network", "score"), ONE_OUTPUT)
-def test_explain_and_compare_tell_what_a_screen_tells(screen, network, score):
-    found = screened(screen, network, classes=NAMES, score=score)
+def test_explain_and_compare_tell_what_a_screen_tells(small_screen, network, score):
+    found = screened(small_screen, network, classes=NAMES, score=score)
     told = ["--classes", *NAMES, "--score", score]
     for command in (explain, lambda *a: compare(*a, "--methods", "PCIM")):
-        for one, other in zip(command(screen, f"screen_networks:{network}", *told), found,
+        for one, other in zip(command(small_screen, f"screen_networks:{network}", *told), found,
                               strict=True):  # fmt: skip
             assert (one["target"], one["predicted"]) == (other["Class"], other["Predicted"])
             assert float(one["Probability_hit"]) == pytest.approx(
@@ -138,54 +138,56 @@ def test_explain_and_compare_tell_what_a_screen_tells(screen, network, score):
             )
 
 
-def test_a_class_is_explained_by_name_in_every_command(screen):
+def test_a_class_is_explained_by_name_in_every_command(small_screen):
     network, told = "screen_networks:OneLogit", ["--classes", *NAMES, "--target", "hit"]
-    targets = {row["target"] for row in explain(screen, network, *told)}
-    targets |= {row["target"] for row in compare(screen, network, *told, "--methods", "PCIM")}
-    found = screened(screen, "OneLogit", classes=NAMES, target="hit")
+    targets = {row["target"] for row in explain(small_screen, network, *told)}
+    targets |= {row["target"] for row in compare(small_screen, network, *told, "--methods", "PCIM")}
+    found = screened(small_screen, "OneLogit", classes=NAMES, target="hit")
     targets |= {row["Class"] for row in found}
     assert targets == {"hit"}
 
 
 @pytest.mark.parametrize("network", ["OneLogit", "Flat", "Linear"])
-def test_classes_that_do_not_fit_are_refused_before_any_image_is_explained(screen, capsys, network):
+def test_classes_that_do_not_fit_are_refused_before_any_image_is_explained(
+    small_screen, capsys, network
+):
     three, model = ["a", "b", "c"], f"screen_networks:{network}"
-    assert explain(screen, model, "--classes", *three) == 2
-    assert compare(screen, model, "--classes", *three) == 2
-    assert screened(screen, network, classes=three) == 2
+    assert explain(small_screen, model, "--classes", *three) == 2
+    assert compare(small_screen, model, "--classes", *three) == 2
+    assert screened(small_screen, network, classes=three) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if "classes: expected 2" in line]
     assert len(said) == 3
-    assert not list((screen / "results" / "done").glob("*/*"))
+    assert not list((small_screen / "results" / "done").glob("*/*"))
 
 
-def test_several_labels_have_probabilities_of_their_own(screen):
+def test_several_labels_have_probabilities_of_their_own(small_screen):
     network, told = "screen_networks:Labels", ["--classes", "cell", "spot", "--score"]
     told = [*told, "binary_logits"]
     found = [
-        *explain(screen, network, *told),
-        *compare(screen, network, *told, "--methods", "PCIM"),
+        *explain(small_screen, network, *told),
+        *compare(small_screen, network, *told, "--methods", "PCIM"),
     ]
-    found += screened(screen, "Labels", classes=["cell", "spot"], score="binary_logits")
+    found += screened(small_screen, "Labels", classes=["cell", "spot"], score="binary_logits")
     wholes = [float(row["Probability_cell"]) + float(row["Probability_spot"]) for row in found]
     assert all(whole > 1.5 for whole in wholes)
 
 
-def test_a_quantity_has_a_score_and_no_probability(screen):
+def test_a_quantity_has_a_score_and_no_probability(small_screen):
     network, told = "screen_networks:Flat", ["--classes", "count", "--score", "regression"]
     found = [
-        *explain(screen, network, *told),
-        *compare(screen, network, *told, "--methods", "PCIM"),
+        *explain(small_screen, network, *told),
+        *compare(small_screen, network, *told, "--methods", "PCIM"),
     ]
-    found += screened(screen, "Flat", classes=["count"], score="regression")
+    found += screened(small_screen, "Flat", classes=["count"], score="regression")
     assert all(-5 < float(row["Score_count"]) < 5 for row in found)
     assert not any("Probability" in name for row in found for name in row)
 
 
 @pytest.mark.parametrize("kind", ["script.pt", "export.pt2", "pickled.pt"])
-def test_a_file_of_one_output_gives_the_maps_of_the_module(screen, kind):
+def test_a_file_of_one_output_gives_the_maps_of_the_module(small_screen, kind):
     import screen_networks
 
-    network, path = screen_networks.OneLogit().eval(), screen / kind
+    network, path = screen_networks.OneLogit().eval(), small_screen / kind
     if kind == "script.pt":
         torch.jit.trace(network, torch.rand(2, 2, 24, 24)).save(str(path))
     elif kind == "export.pt2":
@@ -195,8 +197,8 @@ def test_a_file_of_one_output_gives_the_maps_of_the_module(screen, kind):
     else:
         torch.save(network, path)
     told = ["--classes", *NAMES, "--target", "control"]
-    expected = explain(screen, "screen_networks:OneLogit", *told)
-    found = explain(screen, str(path), "--trust", "--overwrite", *told)
+    expected = explain(small_screen, "screen_networks:OneLogit", *told)
+    found = explain(small_screen, str(path), "--trust", "--overwrite", *told)
     for one, other in zip(found, expected, strict=True):
         assert one["target"] == "control"
         assert float(one["area"]) == pytest.approx(float(other["area"]), abs=1e-5)
@@ -217,13 +219,15 @@ def onnx_file(tmp_path):
     return str(path)
 
 
-def test_an_onnx_file_is_explained_in_every_command_and_it_is_said(screen, onnx_file, capsys):
+def test_an_onnx_file_is_explained_in_every_command_and_it_is_said(
+    small_screen, onnx_file, few_forwards, capsys
+):
     told = ["--classes", *NAMES]
-    found = explain(screen, onnx_file, *told)
-    assert {row["n_forwards"] for row in found} == {"1000"}
-    compared = compare(screen, onnx_file, *told, "--methods", "PCIM")
-    listed = tables(screen, model={"path": onnx_file, "factory": "", "classes": NAMES})
-    done = screened(screen, "Linear", **listed["model"])
+    found = explain(small_screen, onnx_file, *told)
+    assert {row["n_forwards"] for row in found} == {"200"}
+    compared = compare(small_screen, onnx_file, *told, "--methods", "PCIM")
+    listed = tables(small_screen, model={"path": onnx_file, "factory": "", "classes": NAMES})
+    done = screened(small_screen, "Linear", **listed["model"])
     assert [row["target"] for row in found] == [row["Class"] for row in done]
     assert [row["target"] for row in compared] == [row["Class"] for row in done]
     said = capsys.readouterr().err

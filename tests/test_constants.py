@@ -37,7 +37,7 @@ def _problem(name):
 
 
 @cache
-def _by_the_package(name):
+def _by_the_package(name, **arguments):
     image, log_odds = _problem(name)
 
     def network(images):
@@ -45,7 +45,7 @@ def _by_the_package(name):
         return torch.stack([torch.zeros_like(odds), odds], 1)
 
     pcim = PCIM(network, references=[Constant(level) for level in LEVELS])
-    return pcim.attribute(image, target=1)
+    return pcim.attribute(image, target=1, **arguments)
 
 
 def _by_hand(name, **other):
@@ -55,8 +55,10 @@ def _by_hand(name, **other):
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_a_map_is_the_one_that_the_documented_method_gives_by_hand(problem):
-    assert_close(_by_the_package(problem), _by_hand(problem), rtol=0, atol=1e-5)
+@pytest.mark.parametrize("steps", [{}, {"n_steps": 12}, {"n_steps": 60}], ids=str)
+def test_a_map_is_the_one_that_the_documented_method_gives_by_hand(problem, steps):
+    by_the_package, by_hand = _by_the_package(problem, **steps), _by_hand(problem, **steps)
+    assert_close(by_the_package, by_hand, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +70,7 @@ def test_a_map_is_the_one_that_the_documented_method_gives_by_hand(problem):
         {"preservation": 1.02},
         {"removal": 1.02},
         {"price": 3.1},
+        {"steps_of_the_price": 50},
         {"floor": 0.021},
         {"most_log_odds": 8.2},
         {"margin": 0.12},

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of random networks there is
 
 NETWORK = small_cnn(n_classes=4)
 INPUTS = images(3)
-STEPS = 4
+STEPS = 12
 
 
 class Columns(nn.Module):

@@ -1,14 +1,14 @@
 """The demo: both modalities, every method, table and figure on the disk."""
 
-import contextlib
 import csv
-import io
 
 import pytest
 from PIL import Image
+from test_cli_main import without_fcntl
 
-from captum_pcim.cli.demo import compare_on
+from captum_pcim.cli.demo import recognised_images
 from captum_pcim.cli.main import main
+from captum_pcim.synthetic import load_cnn
 
 METHODS = [
     "PCIM",
@@ -22,12 +22,11 @@ METHODS = [
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    """The folder of a demo on one image of each kind, and in printed.txt what it printed."""
+    """The folder of a demo on one image of each kind, as on Windows; in printed.txt its words."""
     folder = tmp_path_factory.mktemp("demo")
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        assert main(["demo", "--images", "1", "--out", str(folder)]) == 0
-    (folder / "printed.txt").write_text(printed.getvalue())
+    ended = without_fcntl("demo", "--images", 1, "--out", folder)
+    assert (ended.status, ended.stderr) == (0, "")
+    (folder / "printed.txt").write_text(ended.stdout)
     return folder
 
 
@@ -60,10 +59,10 @@ def test_the_figure_is_an_image(out):
 
 
 def test_only_images_of_a_phenotype_are_explained():
-    case = compare_on("fluorescence", 2).case
-    assert len(case.inputs) == 2
-    assert bool((case.target > 0).all())
-    assert bool(case.masks.flatten(1).any(1).all())
+    images = recognised_images(load_cnn("fluorescence"), "fluorescence", 2)
+    assert len(images) == 2
+    assert bool((images.labels > 0).all())
+    assert bool(images.masks.flatten(1).any(1).all())
 
 
 def test_fewer_than_one_image_is_refused(tmp_path, capsys):

@@ -41,14 +41,14 @@ def networks():
 
 @pytest.mark.parametrize(("network", "model", "options", "told"), networks())
 def test_a_documented_network_has_its_columns_in_every_command(
-    screen, network, model, options, told
+    small_screen, network, model, options, told
 ):
-    assert run_screen(config(screen, network, model={"classes": [], **model})).failures == {}
+    assert run_screen(config(small_screen, network, model={"classes": [], **model})).failures == {}
     name = f"screen_networks:{network}"
     for found in (
-        rows(screen),
-        explain(screen, name, *options),
-        compare(screen, name, *options, "--methods", "PCIM"),
+        rows(small_screen),
+        explain(small_screen, name, *options),
+        compare(small_screen, name, *options, "--methods", "PCIM"),
     ):
         columns = [c for c in found[0] if c.startswith(("Probability_", "Score_"))]
         assert ", ".join(f"`{column}`" for column in columns) == told
@@ -56,7 +56,7 @@ def test_a_documented_network_has_its_columns_in_every_command(
     classes, named = model["classes"], model.get("target")
     if named is not None:
         expected = named if isinstance(named, str) else classes[named]
-        assert {row["Class"] for row in rows(screen)} == {expected}
+        assert {row["Class"] for row in rows(small_screen)} == {expected}
 
 
 @pytest.mark.parametrize(("what", "lines", "options", "told"), documented("intensities"))

@@ -85,13 +85,13 @@ def window_columns(found):
         ),
     ],
 )
-def test_all_commands_apply_the_same_and_tell_it(screen, windows, options):
+def test_all_commands_apply_the_same_and_tell_it(small_screen, windows, options):
     controls = {"wells": ["A01"], "reference": "none"}
-    run_screen(config(screen, windows=windows, controls=controls))
-    expected = rows(screen)
+    run_screen(config(small_screen, windows=windows, controls=controls))
+    expected = rows(small_screen)
     for found in (
-        explain(screen, NETWORK, *options),
-        compare(screen, NETWORK, *options, "--methods", "PCIM"),
+        explain(small_screen, NETWORK, *options),
+        compare(small_screen, NETWORK, *options, "--methods", "PCIM"),
     ):
         assert {row["scale"] for row in found} == {row["Scale"] for row in expected}
         for one, other in zip(window_columns(found), window_columns(expected), strict=True):

@@ -3,9 +3,9 @@
 import os
 import pickle
 import random
-import subprocess
 import sys
 
+import fresh
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -265,8 +265,8 @@ try:
 except ImportError as error:
     print(error)
 """
-    run = subprocess.run([sys.executable, "-c", code], cwd=files, capture_output=True, text=True)
-    assert f"pip install 'captum-pcim[{extra}]'" in run.stdout, run.stderr
+    ended = fresh.run(code, files)
+    assert f"pip install 'captum-pcim[{extra}]'" in ended.stdout, ended.stderr
 
 
 def test_the_fingerprint_is_of_the_content(files, tmp_path):

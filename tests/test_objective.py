@@ -25,10 +25,10 @@ LOST = torch.tensor([[1.0, 0.0], [3.0, 0.0]], dtype=torch.float64)
 CLASSES = torch.tensor([1, 0])
 
 
-def _blended(kept=KEPT, lost=LOST, progress=0.0, weights=None):
+def _blended(kept=KEPT, lost=LOST, progress=0.0, weights=None, n_steps=48):
     weights = (torch.rand(2, 1, 3, 4, dtype=torch.float64),) if weights is None else weights
     full, kept, lost = (read_scores(x, CLASSES, "logits") for x in (FULL, kept, lost))
-    return Blended(weights, kept, lost, full, progress)
+    return Blended(weights, kept, lost, full, progress, n_steps)
 
 
 def _p(logits):
@@ -126,12 +126,20 @@ def test_half_of_the_area_is_worth_the_same_however_large_it_is(share):
     assert_close(saved, torch.tensor([2 * math.log(2)]))
 
 
+@pytest.mark.parametrize(("n_steps", "times"), [(2, 24), (12, 4), (24, 2), (48, 1), (49, 1)])
+def test_area_costs_more_where_there_are_few_steps_to_give_it_up_in(n_steps, times):
+    weights = (torch.full((1, 1, 4, 4), 0.5),)
+    found = LogArea(2.0)(_blended(weights=weights, n_steps=n_steps))
+    assert_close(found, times * LogArea(2.0)(_blended(weights=weights)))
+
+
 @pytest.mark.parametrize(
     "build, told",
     [
         (lambda: LogArea(-1.0), "LogArea expected price >= 0, got -1"),
         (lambda: LogArea(math.nan), "LogArea expected price >= 0, got nan"),
         (lambda: LogArea(1.0, 0.0), "LogArea expected floor > 0, got 0"),
+        (lambda: LogArea(steps=0), "LogArea expected steps > 0, got 0"),
     ],
 )
 def test_a_price_that_cannot_be_is_refused(build, told):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 
 import numpy as np
 import pytest
@@ -12,11 +11,9 @@ from screen_networks import Linear
 from screen_plates import (
     LABELS,
     STAINS,
-    command,
     command_line,
     config,
     contents,
-    environment,
     failures,
     finished,
     no_litter,
@@ -170,17 +167,7 @@ def test_a_screen_of_cells_is_resumed_and_gives_the_same_files(screen, tmp_path_
 
 
 def test_processes_share_the_work(screen):
-    toml = write_toml(screen, cells=CELLS, run={"workers": 2, "batch_size": 2})
-    ended = subprocess.run(command(toml), env=environment(), capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    assert len(rows(screen, "cells")) == 12
-
-
-def test_ray_actors_share_the_work(screen):
-    pytest.importorskip("ray")
-    toml = write_toml(screen, cells=CELLS, run={"workers": 1, "engine": "ray", "batch_size": 2})
-    ended = subprocess.run(command(toml), env=environment(), capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
+    assert run_screen(cell_screen(screen, run={"workers": 2, "batch_size": 2})).failures == {}
     assert len(rows(screen, "cells")) == 12
 
 

@@ -1,5 +1,6 @@
 """The pages of a screen in a real browser: what one sees, clicks, types, links to and saves."""
 
+import contextlib
 import csv
 import html
 import io
@@ -38,25 +39,36 @@ def browser():
         opened.close()
 
 
+@pytest.fixture(scope="module")
+def window(browser):
+    """One window for all visits, as opening one takes longer than what is done in it."""
+    with browser.new_context(accept_downloads=True) as context:
+        yield context.new_page()
+
+
 @pytest.fixture
-def visit(browser):
+def visit(window):
     """Opens a file of a size, and fails for errors and for requests that leave the disk."""
-    contexts, wrong = [], []
+    wrong = []
+    heard = {
+        "pageerror": lambda error: wrong.append(str(error)),
+        "console": lambda m: wrong.append(m.text) if m.type == "error" else None,
+        "requestfailed": lambda request: wrong.append(request.url),
+        "request": lambda r: None if _local(r.url) else wrong.append(r.url),
+    }
+    with contextlib.ExitStack() as listening:
 
-    def opened(path, size=WIDE, fragment=""):
-        context = browser.new_context(viewport=size, accept_downloads=True)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
-        page.on("requestfailed", lambda request: wrong.append(request.url))
-        page.on("request", lambda r: None if _local(r.url) else wrong.append(r.url))
-        page.goto(path.as_uri() + fragment)
-        return page
+        def opened(path, size=WIDE, fragment=""):
+            listening.close()  # what is still on its way fails when the page is left
+            window.goto("about:blank")
+            window.set_viewport_size(size)
+            for event, hear in heard.items():
+                window.on(event, hear)
+                listening.callback(window.remove_listener, event, hear)
+            window.goto(path.as_uri() + fragment)
+            return window
 
-    yield opened
-    for context in contexts:
-        context.close()
+        yield opened
     assert wrong == []
 
 

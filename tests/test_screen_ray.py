@@ -1,11 +1,11 @@
 """The Ray engine: the same results as the local one, whatever befalls its actors."""
 
 import os
-import subprocess
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from screen_plates import (
-    command,
     command_line,
     config,
     contents,
@@ -13,7 +13,9 @@ from screen_plates import (
     failures,
     finished,
     no_litter,
+    rows,
     white_corner,
+    write_plate,
     write_toml,
 )
 
@@ -21,38 +23,55 @@ from captum_pcim.classifiers.files import ModelError
 from captum_pcim.screen import ConfigError, StoreError, WorkerError, run_screen
 from captum_pcim.screen.attempts import ATTEMPTS
 
-os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "300")  # for a very busy machine
-os.environ.setdefault("RAY_worker_register_timeout_seconds", "300")
-ray = pytest.importorskip("ray", minversion="2.55")
-pytest.importorskip("ray.data")
-
 ENGINE = {"engine": "ray", "workers": 2, "batch_size": 2}
 
 
+class FirstRun(NamedTuple):
+    """A screen of cells, whose run started Ray: its folder and what its actors wrote down."""
+
+    folder: Path
+    flag: Path
+    priority: int
+
+
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """One Ray instance for all tests; it counts 4 CPUs, whatever the machine has."""
-    flag = tmp_path_factory.mktemp("flags") / "kill"
-    os.environ["DEADLY_FLAG"] = str(flag)
-    _start({"PYTHONPATH": environment()["PYTHONPATH"], "DEADLY_FLAG": str(flag)})
-    yield flag
-    ray.shutdown()
+def first_run(ray, tmp_path_factory):
+    """The run that starts the Ray of this machine, which all others then find running."""
+    folder, flag = tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("flags") / "kill"
+    write_plate(folder / "images")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEADLY_FLAG", str(flag))
+        patch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
+        _run_and_start(ray, config(folder, "Polite", cells={"size": 12}, run=ENGINE))
+        yield FirstRun(folder, flag, int(flag.read_text()))
+        ray.shutdown()
 
 
-def _start(variables, attempts=5):
+def _run_and_start(ray, settings, attempts=5):
     """Ray gives its own processes 30 seconds to start, too little on a very busy machine."""
     try:
-        ray.init(
-            num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="error",
-            runtime_env={"env_vars": variables},
-        )  # fmt: skip
+        run_screen(settings)
     except Exception:
         ray.shutdown()
         if attempts == 1:
             raise
-        _start(variables, attempts - 1)
+        _run_and_start(ray, settings, attempts - 1)
+
+
+@pytest.fixture
+def cluster(first_run):
+    """The file DEADLY_FLAG of the actors, which is not there yet."""
+    first_run.flag.unlink(missing_ok=True)
+    return first_run.flag
+
+
+def test_actors_share_the_cells_of_a_screen(first_run):
+    assert failures(first_run.folder) == {}
+    assert len(rows(first_run.folder, "cells")) == 12
+
+
+def test_actors_of_a_ray_of_this_machine_have_the_priority_of_who_started_them(first_run):
+    assert first_run.priority == os.nice(0)
 
 
 def test_ray_and_local_results_are_the_same_bytes(cluster, screen, tmp_path_factory):
@@ -70,7 +89,7 @@ def test_ray_and_local_results_are_the_same_bytes(cluster, screen, tmp_path_fact
     assert contents(screen) == contents(there)
 
 
-def test_a_killed_actor_is_replaced_and_every_image_done_once(cluster, screen):
+def test_a_killed_actor_is_replaced_and_every_image_done_once_by_either_engine(cluster, screen):
     run_screen(config(screen, "DeadlyOnce"), shard=(0, 3))
     before = finished(screen)
     cluster.touch()
@@ -79,6 +98,7 @@ def test_a_killed_actor_is_replaced_and_every_image_done_once(cluster, screen):
     assert (summary.computed, summary.failures) == (4, {})
     assert len(finished(screen)) == 6
     assert before.items() <= finished(screen).items()
+    assert run_screen(config(screen, "DeadlyOnce")).computed == 0
 
 
 def test_an_image_that_kills_its_actor_is_given_up_and_the_others_are_done(cluster, screen):
@@ -96,12 +116,6 @@ def test_an_actor_that_dies_before_it_begins_stops_the_run(cluster, screen):
         run_screen(config(screen, "Stillborn", run={**ENGINE, "workers": 1}))
 
 
-def test_a_screen_begun_by_one_engine_is_ended_by_the_other(cluster, screen):
-    run_screen(config(screen), shard=(1, 2))
-    assert run_screen(config(screen, run=ENGINE)).computed == 3
-    assert run_screen(config(screen)).computed == 0
-
-
 def test_a_results_folder_that_breaks_stops_the_run_with_its_own_error(cluster, screen):
     settings = config(screen, "Breaking", run={**ENGINE, "workers": 1, "batch_size": 8})
     cluster.write_text(settings.output.path)
@@ -114,14 +128,8 @@ def test_a_network_that_cannot_be_loaded_stops_the_run_with_its_own_error(cluste
         run_screen(config(screen, "Nobody", run={**ENGINE, "workers": 1}))
 
 
-def test_actors_of_a_ray_of_this_machine_have_the_priority_of_who_started_them(screen, tmp_path):
-    toml = write_toml(screen, "Polite", run=ENGINE)
-    flag = tmp_path / "priority"
-    variables = {**environment(), "DEADLY_FLAG": str(flag)}
-    subprocess.run(command(toml), env=variables, check=True, capture_output=True)
-    assert int(flag.read_text()) == os.nice(0)
-
-
-def test_more_actors_than_the_cluster_has_room_for_are_refused(cluster, screen):
-    with pytest.raises(ConfigError, match="3 Ray actors need 5 CPUs, the cluster has 4"):
-        run_screen(config(screen, run={**ENGINE, "workers": 3}))
+def test_more_actors_than_the_cluster_has_room_for_are_refused(ray, cluster, screen):
+    room = int(ray.cluster_resources()["CPU"])
+    said = f"{room - 1} Ray actors need {room + 1} CPUs, the cluster has {room}"
+    with pytest.raises(ConfigError, match=said):
+        run_screen(config(screen, run={**ENGINE, "workers": room - 1}))

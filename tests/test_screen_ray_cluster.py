@@ -10,20 +10,15 @@ from screen_plates import config, environment, finished, no_litter, write_plate
 
 from captum_pcim.screen import run_screen
 
-os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-ray = pytest.importorskip("ray", minversion="2.55")
-cluster_utils = pytest.importorskip("ray.cluster_utils")
-
 N_IMAGES = 24
 HEALTH = {"health_check_period_ms": 1000, "health_check_timeout_ms": 5000}  # or it takes a minute
 
 
 @pytest.fixture
-def cluster(tmp_path):
+def cluster(ray, tmp_path):
     """A head, where no work is done, and two nodes that count 3 CPUs each."""
     os.environ["DEADLY_FLAG"] = flag = str(tmp_path / "flag")
-    cluster = cluster_utils.Cluster(
+    cluster = pytest.importorskip("ray.cluster_utils").Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": HEALTH},
     )

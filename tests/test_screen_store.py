@@ -3,9 +3,8 @@
 import json
 import multiprocessing
 import os
-import subprocess
-import sys
 
+import fresh
 import pytest
 
 from captum_pcim.screen.store import Store, StoreError
@@ -86,10 +85,10 @@ def test_a_failure_is_remembered_until_the_key_is_done(tmp_path):
 
 def test_sweep_removes_what_the_dead_left_and_nothing_else(tmp_path):
     script = (
-        "import os, sys; from captum_pcim.screen.store import Store\n"
-        "with Store(sys.argv[1]).publish('ab', {}): os._exit(9)"
+        "import os; from captum_pcim.screen.store import Store\n"
+        "with Store('.').publish('ab', {}): os._exit(9)"
     )
-    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)]).returncode == 9
+    assert fresh.run(script, tmp_path).status == 9
     store = Store(tmp_path)
     (left,) = litter(store)
     with store.publish(KEY, {}):

@@ -1,5 +1,6 @@
 """The batched optimiser: images never meet, finished images leave, every pass is counted."""
 
+import gc
 import warnings
 
 import pytest
@@ -318,8 +319,8 @@ def test_no_graph_survives_the_call():
 
 def test_smoothing_and_chunks_do_not_interact():
     pcim = PCIM(small_cnn(), smoothing=Smoothing(2.0))
-    whole = pcim.attribute(images(n=4), target=0, n_steps=5)
-    chunked = pcim.attribute(images(n=4), target=0, n_steps=5, internal_batch_size=2)
+    whole = pcim.attribute(images(n=4), target=0, n_steps=12)
+    chunked = pcim.attribute(images(n=4), target=0, n_steps=12, internal_batch_size=2)
     assert_close(whole, chunked, rtol=0, atol=ROUND_OFF)
 
 
@@ -335,3 +336,36 @@ def test_every_step_that_is_taken_is_told(n_steps, tolerance, told):
     assert solution.n_steps.tolist() == [told] * 2
     assert solution.n_forwards.tolist() == [2 * told] * 2
     assert solution.loss_history.isfinite().sum(1).tolist() == [told] * 2
+
+
+@pytest.mark.parametrize("options", [{}, {"tolerance": 0.01, "return_diagnostics": True}], ids=str)
+def test_a_call_leaves_no_tensor_to_the_garbage_collector(options):
+    """Cycles would hold the memory of a batch until Python next looks for them."""
+    pcim, inputs = PCIM(small_cnn()), images()
+
+    def n_tensors():
+        return sum(isinstance(each, torch.Tensor) for each in gc.get_objects())
+
+    pcim.attribute(inputs, target=1, n_steps=4)
+    gc.collect()
+    before = n_tensors()
+    gc.disable()
+    try:
+        pcim.attribute(inputs, target=1, n_steps=12, **options)
+        assert n_tensors() == before
+    finally:
+        gc.enable()
+
+
+@pytest.mark.skipif(torch.__version__ < "2.4", reason="gives up captures from torch 2.4 on")
+def test_cuda_graphs_change_nothing_on_the_cpu():
+    inputs, target = images(), [0, 1, 2]
+    plain = PCIM(small_cnn()).attribute(inputs, target=target, n_steps=8)
+    pcim = PCIM(small_cnn(), gradients=Autograd(cuda_graphs=True))
+    assert torch.equal(pcim.attribute(inputs, target=target, n_steps=8), plain)
+
+
+def test_cuda_graphs_need_a_torch_that_lets_go_of_a_failed_capture(monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.3.1+cu121")
+    with pytest.raises(ValueError, match=r"gradients: expected torch 2\.4 or newer .* 2\.3\.1"):
+        Autograd(cuda_graphs=True)

@@ -51,11 +51,10 @@ def test_a_step_makes_so_many_operators_beside_the_network():
     assert _of_the_solver(12) - _of_the_solver(11) - _of_the_network() == BESIDE_THE_NETWORK
 
 
-@pytest.mark.skipif(
-    not hasattr(torch._dynamo.config, "trace_autograd_ops"), reason="needs a newer torch"
-)
 def test_a_step_compiles_once_and_whole_for_all_steps_and_references(monkeypatch):
     """The network's passes and both gradients are one graph, and the map stays the same."""
+    if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
+        pytest.skip("needs a newer torch")
     inputs, target, improve = images(), [0, 1, 2], solver._Run.improve
     eager = PCIM(small_cnn()).attribute(inputs, target=target, n_steps=8)
     graphs = []

@@ -6,6 +6,7 @@ Notebooks are run in fast mode: less of everything, the same code and the same a
 from pathlib import Path
 
 import pytest
+from forked_kernel import ForkedKernel
 
 nbformat = pytest.importorskip("nbformat")
 jupytext = pytest.importorskip("jupytext")
@@ -25,7 +26,15 @@ NEEDS = {"10_any_model": "transformers"}  # beside what all tutorials need
 def fast_mode(monkeypatch):
     monkeypatch.setenv("PCIM_FAST", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("RAY_enable_worker_prestart", "0")
+    monkeypatch.setenv("RAY_prestart_worker_first_driver", "0")
     monkeypatch.setenv("PYTHONWARNINGS", "ignore::UserWarning")
+
+
+@pytest.fixture
+def forked_kernel(monkeypatch):
+    place = "jupyter_client.provisioning.local_provisioner.launch_kernel"
+    monkeypatch.setattr(place, ForkedKernel)
 
 
 def _client(notebook, folder):
@@ -33,7 +42,7 @@ def _client(notebook, folder):
 
 
 @each_notebook
-def test_a_tutorial_runs_and_its_figures_hold(path, fast_mode, tmp_path):
+def test_a_tutorial_runs_and_its_figures_hold(path, fast_mode, forked_kernel, tmp_path):
     if path.stem in NEEDS:
         pytest.importorskip(NEEDS[path.stem])
     notebook = nbformat.read(path, as_version=4)

@@ -50,7 +50,7 @@ os.environ["PYTHONWARNINGS"] = "ignore::FutureWarning"  # in the commands, too
 
 # %%
 folder = Path(tempfile.mkdtemp())
-rows, sites = ("ABC", 1) if FAST else ("ABCDEF", 2)
+rows, sites = ("AB", 1) if FAST else ("ABCDEF", 2)
 places = [
     (f"{row}{column:02d}", site)
     for row in rows
@@ -230,7 +230,8 @@ def contents(results):
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
 if HAS_RAY:
-    on_ray = SCREEN.replace('"results"', '"results_ray"') + 'engine = "ray"\nworkers = 2\n'
+    on_ray = SCREEN.replace('"results"', '"results_ray"')
+    on_ray += f'engine = "ray"\nworkers = {1 if FAST else 2}\n'
     (folder / "ray.toml").write_text(on_ray)
     for _attempt in range(3):  # Ray gives itself 30 seconds to start, little on a busy machine
         process = start("ray.toml")

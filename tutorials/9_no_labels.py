@@ -44,7 +44,10 @@ FAST = os.environ.get("PCIM_FAST") == "1"
 # %%
 n_controls, n_each = (40, 8) if FAST else (80, 20)
 fields = synthetic_fluorescence(
-    2 * (n_controls + 4 * n_each), seed=HELD_OUT_SEED, phenotype="granules"
+    2 * (n_controls + 4 * n_each),
+    size=64 if FAST else 96,
+    seed=HELD_OUT_SEED,
+    phenotype="granules",
 )
 untreated, changed = fields[fields.labels == 0], fields[fields.labels > 0]
 controls = untreated[:n_controls]
@@ -115,7 +118,7 @@ plt.close(figure)
 
 # %%
 hit = ranking[0]
-n_explained = 3 if FAST else 6
+n_explained = 2 if FAST else 6
 farthest = compounds[hit][distances[hit].topk(n_explained).indices]
 attributions = PCIM(scorer).attribute(farthest.inputs)
 figure = plot_explanations(farthest.inputs[:3], attributions[:3])

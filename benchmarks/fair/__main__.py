@@ -72,6 +72,7 @@ def main() -> None:
             if method == OWN or store.read(cell, method) is None:
                 started = time.perf_counter()
                 make_maps = tested(arguments.method) if method == OWN else rival(cell, method)
+                make_maps = on_device(make_maps, arguments.device)
                 store.write(cell, method, full_panel(cell, make_maps, arguments.points))
                 seconds = time.perf_counter() - started
                 print(f"{cell.name}, {cell.architecture}, {method}: {seconds:.0f} s", flush=True)
@@ -124,6 +125,18 @@ def rival(cell: Cell, name: str) -> MakeMaps:
         return maps_of({form: forms[form]}, inputs, target)[form]
 
     return make_maps
+
+
+def on_device(make_maps: MakeMaps, device: str) -> MakeMaps:
+    """The same maps made on some device; they are scored on the CPU."""
+
+    def moved(model: nn.Module, inputs: Tensor, target: Tensor) -> Tensor:
+        try:
+            return make_maps(model.to(device), inputs.to(device), target.to(device)).cpu()
+        finally:
+            model.cpu()
+
+    return moved
 
 
 def found_scores(store: Store, chosen: list[Cell]) -> dict[str, dict[str, Scores]]:
@@ -202,6 +215,7 @@ def _arguments() -> argparse.Namespace:
     add("--method", default="PCIM(model)", help="the method under test (default: PCIM(model))")
     add("--part", choices=("tuning", "reporting"), default="tuning")
     add("--images", type=int, default=12, help="per set and network (default: 12)")
+    add("--device", default="cpu", help="where maps are made; they are scored on the CPU")
     add("--points", type=int, default=11, help="of each curve (default: 11)")
     add_write_option(parser)
     return parser.parse_args()

@@ -59,6 +59,7 @@ CONSTRUCTOR: dict[str, dict] = {
     "no grid in intensity": {"smoothing": Smoothing(n_bins=0)},
 }
 ARGUMENTS: dict[str, dict] = {
+    "6 steps": {"n_steps": 6},
     "12 steps": {"n_steps": 12},
     "24 steps": {"n_steps": 24},
     "100 steps": {"n_steps": 100},
@@ -123,6 +124,8 @@ def explained(case: Case) -> Mapping[str, tuple[Tensor, float]]:
     """The maps and the median leak ratio of every variant."""
     runs = {name: (PCIM(case.forward_func, **given), {}) for name, given in CONSTRUCTOR.items()}
     runs |= {name: (PCIM(case.forward_func), given) for name, given in ARGUMENTS.items()}
+    same_price = PCIM(case.forward_func, objective=(PRESERVATION, REMOVAL, LogArea(steps=1)))
+    runs["12 steps, at the price of 48"] = same_price, {"n_steps": 12}
     found = {name: explain(case, *run) for name, run in runs.items()}
     for name, (part, value) in PATCHES.items():
         with mock.patch(f"captum_pcim.core.{part}", value):

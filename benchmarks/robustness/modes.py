@@ -24,6 +24,8 @@ from captum_pcim import (
     Smoothing,
     Smoothness,
 )
+from captum_pcim._compat import as_tuple
+from captum_pcim.pcim import DEFAULT_STEPS
 
 
 def network(n_axes: int, stains: int = 2, classes: int = 3) -> nn.Module:
@@ -87,22 +89,25 @@ def images(*shape: int) -> Tensor:
     return x
 
 
-def cases() -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yield the name of each mode and a call that explains with it."""
-    two, x = network(2), images(5, 2, 40, 36)
+def cases(device: str = "cpu") -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield the name of each mode and a call that explains with it, images on some device."""
+    two, x = network(2).to(device), images(5, 2, 40, 36).to(device)
     y = torch.tensor([0, 1, 2, 1, 0])
 
     def call(**options: Any) -> Callable[[], Any]:
         constructor = {k[6:]: options.pop(k) for k in list(options) if k.startswith("pcim__")}
         forward = options.pop("network", two)
+        forward = forward.to(device) if isinstance(forward, nn.Module) else forward
         inputs = options.pop("inputs", x)
+        inputs = tuple(own.to(device) for own in as_tuple(inputs))
+        inputs = inputs if len(inputs) > 1 else inputs[0]
         target = options.pop("target", y)
         options = {"n_steps": 14, "return_diagnostics": True} | options
         return lambda: PCIM(forward, **constructor).attribute(inputs, target=target, **options)
 
     mask = (torch.arange(40)[:, None] // 8 * 5 + torch.arange(36) // 8)[None, None]
     per_image = torch.cat([mask, mask.flip(3), mask.flip(2), mask, mask])
-    yield "default", call(n_steps=48)
+    yield "default", call(n_steps=DEFAULT_STEPS)
     yield "target int", call(target=1)
     yield "target list", call(target=[0, 1, 2, 1, 0])
     yield "per stain", call(pcim__isolation=PerStain())
@@ -171,12 +176,14 @@ def cases() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "forward only, integers", call(
         network=lambda z: two(z / 255).detach(), pcim__gradients=ForwardOnly(100),
         inputs=(255 * x).byte())  # fmt: skip
-    yield from _cases_of_evidence(call)
+    yield from _cases_of_evidence(call, squares().to(device))
 
 
-def _cases_of_evidence(call: Callable[..., Callable[[], Any]]) -> Iterator[tuple[str, Any]]:
+def _cases_of_evidence(
+    call: Callable[..., Callable[[], Any]], x: Tensor
+) -> Iterator[tuple[str, Any]]:
     """Yield modes whose images show a class, more or less, where it is known."""
-    square, x = Square(), squares()
+    square = Square()
 
     def over_places(z: Tensor) -> Tensor:
         return torch.stack([square(z), square(z.flip(0)), -square(z)], dim=2)

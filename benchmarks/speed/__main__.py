@@ -20,6 +20,7 @@ from benchmarks.results import Table, add_write_option, publish
 from benchmarks.speed.cells import cells
 from benchmarks.speed.checks import checks
 from benchmarks.speed.early_stop import early_stop
+from benchmarks.speed.gpu import gpu
 from benchmarks.speed.growth import growth
 from benchmarks.speed.ideas import ideas
 from benchmarks.speed.large_fields import large_fields
@@ -32,7 +33,8 @@ def main() -> None:
     arguments = _arguments()
     for name in arguments.parts:
         started = time.perf_counter()
-        publish(f"speed/{name}", PARTS[name](arguments), arguments.write)
+        table = PARTS[name](arguments)
+        publish(f"speed/{_file_of(name, arguments.device)}", table, arguments.write)
         print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
 
 
@@ -46,18 +48,26 @@ PARTS: dict[str, Callable[[argparse.Namespace], Table]] = {
     "ideas": ideas,
     "checks": checks,
     "cells": cells,
+    "gpu": gpu,
 }
+
+
+def _file_of(name: str, device: str) -> str:
+    """Figures of a GPU stand beside those of the CPU, not in their place."""
+    return name if device == "cpu" or name == "gpu" else f"{name}_gpu"
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer and smaller cases")
-    parser.add_argument("--parts", nargs="+", default=[*PARTS], choices=[*PARTS])
+    parser.add_argument("--parts", nargs="+", choices=[*PARTS])
     parser.add_argument("--repeats", type=int, help="in turn (default: 5, quick 3)")
     parser.add_argument("--seconds", type=float, help="at most per case (default: 60, quick 10)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add_write_option(parser)
     arguments = parser.parse_args()
+    without = "gpu" if arguments.device == "cpu" else ""
+    arguments.parts = arguments.parts or [part for part in PARTS if part != without]
     arguments.repeats = arguments.repeats or (3 if arguments.quick else 5)
     arguments.seconds = arguments.seconds or (10 if arguments.quick else 60)
     return arguments

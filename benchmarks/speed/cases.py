@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from benchmarks.speed.networks import build
 from benchmarks.speed.timing import seconds_of
 from captum_pcim import PCIM
 from captum_pcim.core.network import frozen_view
+from captum_pcim.core.references import default_references
 from captum_pcim.pcim import DEFAULT_STEPS
 
 FEWEST_STEPS = 5
@@ -58,8 +60,12 @@ class Work:
         shape = (case.batch, case.channels, case.side, case.side)
         self.inputs = torch.rand(shape, generator=generator).to(device)
 
-    def attribute(self, n_steps: int, internal_batch_size: int | None = None) -> Tensor:
-        maps: Tensor = PCIM(self.model).attribute(
+    def attribute(
+        self, n_steps: int, internal_batch_size: int | None = None, **options: Any
+    ) -> Tensor:
+        # Named, so that none is replaced: of networks with random weights they all show the class.
+        pcim = PCIM(self.model, references=default_references(self.model), **options)
+        maps: Tensor = pcim.attribute(
             self.inputs, target=1, n_steps=n_steps, internal_batch_size=internal_batch_size
         )
         return maps
@@ -70,8 +76,23 @@ class Work:
             self.view(self.inputs)
         rows = torch.cat([self.inputs, self.inputs])
         for _ in range(n_steps):
-            leaf = rows.detach().requires_grad_()
-            torch.autograd.grad(self.view(leaf)[:, 1].sum(), leaf)
+            self._pass(rows)
+
+    def replayed_passes(self, n_steps: int) -> None:
+        """The bare passes as a CUDA graph, which is captured here too."""
+        with torch.no_grad():
+            self.view(self.inputs)
+        rows = torch.cat([self.inputs, self.inputs])
+        self._pass(rows)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._pass(rows)
+        for _ in range(n_steps - 1):
+            graph.replay()
+
+    def _pass(self, rows: Tensor) -> None:
+        leaf = rows.detach().requires_grad_()
+        torch.autograd.grad(self.view(leaf)[:, 1].sum(), leaf)
 
     def training_step(self) -> None:
         """Forward and backward as in training, with as many rows as a step of `attribute`."""

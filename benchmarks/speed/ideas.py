@@ -16,7 +16,8 @@ from benchmarks.speed.cases import Case, Work
 from benchmarks.speed.timing import in_turn, peak_bytes
 from captum_pcim import PCIM, Background, Blur
 from captum_pcim._errors import describe
-from captum_pcim.core.adam import Adam, moments
+from captum_pcim.core.adam import Adam
+from captum_pcim.core.moments import moments
 from captum_pcim.synthetic.cnn import SmallResNet
 
 CASES = (Case("small CNN", 1, 96), Case("small CNN", 8, 96), Case("ResNet-50", 1, 224))
@@ -111,7 +112,7 @@ def _updates(n_images: int, device: torch.device) -> tuple[Way, Way]:
 
     def our_steps() -> None:
         for of_step in moments(40, flat):
-            ours.step(flat, gradient.flatten(1).clone(), of_step)
+            ours.step(flat, gradient.flatten(1).clone(), of_step.adam)
 
     return lambda: [theirs.step() for _ in range(40)], our_steps
 

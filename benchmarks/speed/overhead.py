@@ -13,7 +13,8 @@ from captum_pcim.pcim import DEFAULT_STEPS
 
 NOTE = (
     "The bare passes are one forward of the images and, per step, forward and backward of two rows "
-    "per image, with the gradient of the images only and parameters detached. Where the default of "
+    "per image, with the gradient of the images only and parameters detached. No reference is "
+    "replaced, as is the rule for trained networks. Where the default of "
     f"{DEFAULT_STEPS} steps would take too long here, fewer are made; that overstates the ratio."
 )
 Measured = tuple[Pairs, int]  # and the steps

@@ -57,9 +57,17 @@ class Pairs:
 
 def in_turn(a: Work, b: Work, repeats: int, clock: Clock = time.perf_counter) -> Pairs:
     """Time two pieces of work in turn, after one run of each that does not count."""
-    a(), b()
-    seconds = [(seconds_of(a, clock), seconds_of(b, clock)) for _ in range(repeats)]
-    return Pairs([pair[0] for pair in seconds], [pair[1] for pair in seconds])
+    return Pairs(*all_in_turn([a, b], repeats, clock))
+
+
+def all_in_turn(
+    works: Sequence[Work], repeats: int, clock: Clock = time.perf_counter
+) -> list[list[float]]:
+    """Time pieces of work in turn, after one run of each; return the seconds of each of them."""
+    for work in works:
+        work()
+    rounds = [[seconds_of(work, clock) for work in works] for _ in range(repeats)]
+    return [list(own) for own in zip(*rounds, strict=True)]
 
 
 def seconds_of(work: Work, clock: Clock = time.perf_counter) -> float:

@@ -80,7 +80,7 @@ def compare_on(modality: str, n_images: int) -> Comparison:
     from captum_pcim.synthetic import load_cnn
 
     model = load_cnn(modality)
-    images = _recognised_images(model, modality, n_images)
+    images = recognised_images(model, modality, n_images)
     return compare(
         pcim_and_rivals(model), images.inputs, images.labels, images.masks, trivial=False
     )
@@ -126,8 +126,14 @@ def table(modality: str, comparison: Comparison) -> list[dict[str, Any]]:
     ]
 
 
-def _recognised_images(model: Any, modality: str, n_images: int) -> Any:
-    """The first held-out images of a phenotype that the classifier names rightly."""
+def recognised_images(model: Any, modality: str, n_images: int) -> Any:
+    """Return the first held-out images of a phenotype that the classifier names rightly.
+
+    Args:
+        model: The classifier.
+        modality: "fluorescence" or "brightfield".
+        n_images: Number of images.
+    """
     import torch
 
     from captum_pcim.synthetic import HELD_OUT_SEED, synthetic_brightfield, synthetic_fluorescence

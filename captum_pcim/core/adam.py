@@ -26,8 +26,8 @@ class Moments(NamedTuple):
     epsilon: Tensor
 
 
-def moments(n_steps: int, like: Tensor) -> list[Moments]:
-    """Return the numbers of each step.
+def moments(n_steps: int, like: Tensor) -> Moments:
+    """Return the numbers of all steps, each a tensor of shape (n_steps,).
 
     Args:
         n_steps (int): How many.
@@ -36,8 +36,7 @@ def moments(n_steps: int, like: Tensor) -> list[Moments]:
     share = shares(BETAS[0], n_steps, like)
     correction = (shares(BETAS[1], n_steps, like) / (1 - BETAS[1])).sqrt_()
     # Added before the correction, as in the paper's efficient order of computation.
-    epsilon = EPSILON * correction
-    return [Moments(*own) for own in zip(share, correction, epsilon, strict=True)]
+    return Moments(share, correction, EPSILON * correction)
 
 
 class Adam:

@@ -178,7 +178,7 @@ def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
         )
     baseline = baseline.as_subclass(Tensor).expand(-1, *inputs.shape[1:])
     own: Tensor = baseline.to(inputs)
-    if not bool((baseline.isfinite() & own.isfinite()).all()):
+    if not bool(baseline.isfinite().all()) or not bool(own.isfinite().all()):
         raise ValueError(
             f"baselines: expected finite values within {inputs.dtype}, got NaN, infinity or more"
         )

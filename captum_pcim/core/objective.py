@@ -34,14 +34,17 @@ class Blended:
         preserved (Scores): The network's scores of the blends.
         removed (Scores): Its scores of the complements.
         full (Scores): Its scores of the full images.
-        progress (float): Share of the steps already done, in [0, 1].
+        progress (float or Tensor): Share of the steps already done, in [0, 1]; a tensor of one
+            number where steps are replayed as CUDA graphs.
+        n_steps (int): How many steps are made at most.
     """
 
     weights: tuple[Tensor, ...]
     preserved: Scores
     removed: Scores
     full: Scores
-    progress: float
+    progress: float | Tensor
+    n_steps: int
 
 
 class Term(Protocol):
@@ -123,11 +126,12 @@ class Area:
             if not 0 <= price < math.inf:
                 raise ValueError(f"objective: Area expected {name} >= 0, got {price}")
 
-    def price(self, progress: float) -> float:
+    def price(self, progress: float | Tensor) -> float | Tensor:
         """Return the price at a share of the steps."""
         if self.start == 0:
             return self.end * progress
-        return float(self.start * (self.end / self.start) ** progress)
+        price: float | Tensor = self.start * (self.end / self.start) ** progress
+        return price
 
     def __call__(self, blended: Blended) -> Tensor:
         """Return the price times the mean weight over all pixels of all inputs."""
@@ -140,15 +144,18 @@ class LogArea:
 
     To halve the area is worth `price * ln 2` nats of the other terms, whether from 50 % of the
     image to 25 % or from 5 % to 2.5 %: evidence that covers much of an image is not priced out of
-    the map, and what covers little is not for free. So one price serves all images.
+    the map, and what covers little is not for free. So one price serves all images. Where there are
+    few steps to give area up in, the price is higher in proportion.
 
     Args:
         price (float): What a factor of e of the area is worth, in nats.
         floor (float): Share of the image below which smaller is hardly better.
+        steps (int): From how many steps on that is the price; in half of them it is twice as high.
     """
 
     price: float = 3.0
     floor: float = 0.02
+    steps: int = 48
 
     def __post_init__(self) -> None:
         """Check the price where it is given, not where it is used."""
@@ -156,10 +163,17 @@ class LogArea:
             raise ValueError(f"objective: LogArea expected price >= 0, got {self.price}")
         if not 0 < self.floor < math.inf:
             raise ValueError(f"objective: LogArea expected floor > 0, got {self.floor}")
+        if not 0 < self.steps < math.inf:
+            raise ValueError(f"objective: LogArea expected steps > 0, got {self.steps}")
+
+    def price_in(self, n_steps: int) -> float:
+        """Return the price where so many steps are made."""
+        return self.price * max(1.0, self.steps / n_steps)
 
     def __call__(self, blended: Blended) -> Tensor:
         """Return `price * log(mean weight + floor)` over all pixels of all inputs."""
-        return self.price * (mean_weight(blended.weights) + self.floor).log()
+        price = self.price_in(blended.n_steps)
+        return price * (mean_weight(blended.weights) + self.floor).log()
 
 
 @dataclass(frozen=True)

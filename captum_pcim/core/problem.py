@@ -141,7 +141,7 @@ class Problem:
         return kept, torch.cat([removed.probability for _, removed in parts])
 
     def loss(
-        self, images: Images, factors: Factors, progress: float
+        self, images: Images, factors: Factors, progress: float | Tensor, n_steps: int
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Return the objective of each image, whether its weights hold the class, and the weights.
 
@@ -150,12 +150,13 @@ class Problem:
         Args:
             images (Images): The images, blended against the first of their references.
             factors (list of tuple of Tensor): The factors of the weights of each input.
-            progress (float): Share of the steps already done, in [0, 1].
+            progress (float or Tensor): Share of the steps already done, in [0, 1].
+            n_steps (int): How many steps are made at most.
         """
         weights = images.channels.weights(factors)
         mixed = tuple(own.view_as(own) for own in weights)
         scores = self.scores(images, mixed, reference=0)
         preserved, removed = images.stakes.read(scores, reference=0).halves()
-        blended = Blended(weights, preserved, removed, images.full, progress)
+        blended = Blended(weights, preserved, removed, images.full, progress, n_steps)
         holds = (preserved.log_odds.detach() >= 0) & (removed.log_odds.detach() < 0)
         return total_loss(self.terms, blended), holds, mixed

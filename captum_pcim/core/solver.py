@@ -9,17 +9,19 @@ What is read off its path stands in :mod:`captum_pcim.core.readout`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add, or_
 
 import torch
 from torch import Tensor
 
-from captum_pcim.core.adam import Adam, Moments, moments
+from captum_pcim.core import adam
 from captum_pcim.core.channels import Factors, grouped
+from captum_pcim.core.moments import Moment, moments
 from captum_pcim.core.objective import mean_weight
 from captum_pcim.core.problem import Images, Problem, Settings
-from captum_pcim.core.readout import Holding, Ranking, in_order_of, ranking_shares
+from captum_pcim.core.readout import Holding, Ranking, in_order_of
+from captum_pcim.core.replay import Replay
 
 CHECK_EVERY = 5
 SETTLING = 2 / 3  # of the steps are done before weights must hold the class to be the last
@@ -60,7 +62,7 @@ class _Trained:
         # Of the widest of their dtypes, where inputs are of several.
         self.flat = torch.cat([p.detach().flatten(1) for own in initial for p in own], 1)
         widths = [shape.numel() for shape in self.shapes]
-        self.optimiser = Adam(self.flat, widths, learning_rate)
+        self.optimiser = adam.Adam(self.flat, widths, learning_rate)
 
     def leaves(self) -> list[Tensor]:
         """Return the logits of each grid, to be differentiated by."""
@@ -70,7 +72,7 @@ class _Trained:
             for part, shape, dtype in zip(parts, self.shapes, self.dtypes, strict=True)
         ]
 
-    def descend(self, gradients: Sequence[Tensor], moments: Moments) -> None:
+    def descend(self, gradients: Sequence[Tensor], moments: adam.Moments) -> None:
         """Take one step down the gradient of a loss with respect to the leaves."""
         gradient = torch.cat([gradient.flatten(1) for gradient in gradients], 1)
         self.optimiser.step(self.flat, gradient, moments)
@@ -79,27 +81,6 @@ class _Trained:
         """Keep some of the images."""
         self.flat = self.flat[rows]
         self.optimiser.take(rows)
-
-
-@dataclass(frozen=True)
-class _Moment:
-    """What differs from step to step. All but `progress` are tensors that are made once.
-
-    Args:
-        progress (float): Share of the steps already done, in [0, 1].
-        adam (Moments): The numbers of the optimiser.
-        share (Tensor): Of this step's weights in their average, one number.
-    """
-
-    progress: float
-    adam: Moments
-    share: Tensor
-
-
-def _moments(n_steps: int, like: Tensor) -> list[_Moment]:
-    progress = [step / (n_steps - 1) for step in range(n_steps)]
-    of_steps = zip(progress, moments(n_steps, like), ranking_shares(n_steps, like), strict=True)
-    return [_Moment(*own) for own in of_steps]
 
 
 @dataclass(frozen=True)
@@ -119,6 +100,11 @@ class _Step:
     loss: Tensor
     reached: Tensor
     total: Tensor
+
+    def clone(self) -> "_Step":
+        """Return a copy, in memory of its own."""
+        rest = (own.clone() for own in (self.holds, self.loss, self.reached, self.total))
+        return _Step([factor.clone() for factor in self.factors], *rest)
 
 
 class _History:
@@ -161,7 +147,9 @@ class _History:
 class _Run:
     """The images that are still being trained, and what is known of those that are finished."""
 
-    def __init__(self, problem: Problem, images: Images, settings: Settings) -> None:
+    def __init__(
+        self, problem: Problem, images: Images, settings: Settings, cuda_graphs: bool
+    ) -> None:
         self.problem = problem
         self.images = images
         self.settings = settings
@@ -171,32 +159,40 @@ class _Run:
         self.sizes = [len(own) for own in factors]  # the number of factors of each input
         flat = [factor for own in factors for factor in own]
         self.ranking, self.holding = Ranking(flat), Holding(flat, n_references)
-        self.moments = _moments(settings.n_steps, self.trained.flat)
+        self.moments = moments(settings.n_steps, self.trained.flat)
         self.against = [images.against(reference) for reference in range(n_references)]
         self.history = _History(len(images), settings.n_steps, like)
         self.rows = torch.arange(len(images), device=like.device)
         self.before = images.channels.weights(factors) if settings.tolerance > 0 else ()
         self.one = like.new_ones(())
+        self.replay = Replay[_Step](self.moments[0]) if cuda_graphs and like.is_cuda else None
 
     def step(self, number: int) -> None:
         """Improve all running images once, and note what a map needs."""
         n_steps, n_references = self.settings.n_steps, len(self.against)
         reference = self.settings.reference_at(number, n_references)
         images, moment = self.against[reference], self.moments[number]
-        # No step would see what the last one changes.
-        step = (self.improve if number + 1 < n_steps else self.see)(images, moment)
+        improve = partial(self.improve, images)
+        if number + 1 == n_steps:  # no step would see what this one changes
+            step = self.see(images, moment)
+        elif self.replay is None:
+            step = improve(moment)
+        else:
+            step = self.replay(improve, reference, moment)
         self.ranking.add(step.factors, moment.share)
         early = number < SETTLING * n_steps
         self.holding.add(step.factors, step.holds, reference, early=early)
         self.history.add(step)
 
-    def improve(self, images: Images, moment: _Moment) -> _Step:
+    def improve(self, images: Images, moment: Moment) -> _Step:
         """Move the weights of all running images once."""
         leaves = self.trained.leaves()
         factors = images.channels.factors(grouped(leaves, self.trained.sizes))
         ours = [factor for own in factors for factor in own]
         now = [factor.detach().requires_grad_() for factor in ours]
-        loss, holds, mixed = self.problem.loss(images, grouped(now, self.sizes), moment.progress)
+        progress, n_steps = moment.progress, self.settings.n_steps
+        weighed = grouped(now, self.sizes)
+        loss, holds, mixed = self.problem.loss(images, weighed, progress, n_steps)
         gradients = torch.autograd.grad(
             loss, (*mixed, *now), self.one.expand_as(loss), materialize_grads=True
         )
@@ -215,10 +211,11 @@ class _Run:
         )
 
     @torch.no_grad()
-    def see(self, images: Images, moment: _Moment) -> _Step:
+    def see(self, images: Images, moment: Moment) -> _Step:
         """Look at the weights of all running images and leave them as they are."""
         factors = self._factors()
-        loss, holds, _ = self.problem.loss(images, factors, moment.progress)
+        progress, n_steps = moment.progress, self.settings.n_steps
+        loss, holds, _ = self.problem.loss(images, factors, progress, n_steps)
         ours = [factor for own in factors for factor in own]
         return _Step(
             ours, holds, loss, reached=torch.zeros_like(holds), total=torch.zeros_like(loss)
@@ -241,6 +238,8 @@ class _Run:
             self.before = tuple(w[running] for w in weights)
             for part in (self.trained, self.ranking, self.holding):
                 part.take(running)
+            if self.replay is not None:
+                self.replay.forget()
 
     def solution(self) -> Solution:
         """Return what was found for all images, in their order."""
@@ -269,7 +268,12 @@ class _Run:
 
 
 def solve(
-    problem: Problem, images: Images, settings: Settings, on_step: Callable[[], object]
+    problem: Problem,
+    images: Images,
+    settings: Settings,
+    on_step: Callable[[], object],
+    *,
+    cuda_graphs: bool = False,
 ) -> Solution:
     """Train the blending logits of all images together.
 
@@ -278,11 +282,12 @@ def solve(
         images (Images): The images of one chunk.
         settings (Settings): Steps, rate, early stop and the order of the references.
         on_step (Callable): Called after every step, for progress.
+        cuda_graphs (bool): On a GPU, replay the steps as CUDA graphs where the network allows it.
 
     Returns:
         Solution: The trained weights, and the steps and losses of each image.
     """
-    run = _Run(problem, images, settings)
+    run = _Run(problem, images, settings, cuda_graphs)
     for step in range(settings.n_steps):
         run.step(step)
         on_step()

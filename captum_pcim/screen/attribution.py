@@ -42,7 +42,8 @@ class AttributionSettings(Table):
             and arguments: ``["Preservation", {name = "Area", start = 2, end = 20}]``.
         references: Those of :mod:`captum_pcim.core.references`, written likewise.
         order: ``"cycle"`` through the references, or ``"sample"`` one per step.
-        gradients: ``"auto"``, ``"autograd"`` or ``"forward_only"``.
+        gradients: ``"auto"``, ``"autograd"``, ``"cuda_graphs"`` (the same with its steps replayed
+            on a GPU), or ``"forward_only"``.
         n_forwards: Passes per image with ``"forward_only"``.
         perturbations_per_eval: With it, masked images per image in one call of the network.
         autocast: Run the network in ``"float16"`` or ``"bfloat16"``; empty: as it is.
@@ -59,7 +60,7 @@ class AttributionSettings(Table):
     objective: list[Named] = field(default_factory=list)
     references: list[Named] = field(default_factory=list)
     order: Literal["cycle", "sample"] = "cycle"
-    gradients: Literal["auto", "autograd", "forward_only"] = "auto"
+    gradients: Literal["auto", "autograd", "cuda_graphs", "forward_only"] = "auto"
     n_forwards: int = N_FORWARDS
     perturbations_per_eval: int = 1
     autocast: Literal["", "float16", "bfloat16"] = ""
@@ -117,7 +118,9 @@ class AttributionSettings(Table):
     def _gradients(self) -> Gradients:
         if self.gradients == "forward_only":
             return ForwardOnly(self.n_forwards)
-        return Autograd() if self.gradients == "autograd" else "auto"
+        if self.gradients == "auto":
+            return "auto"
+        return Autograd(cuda_graphs=self.gradients == "cuda_graphs")
 
 
 def _smoothing(given: float | dict[str, Any] | None) -> Smoothing | None:

@@ -26,6 +26,7 @@ from captum_pcim.synthetic.optics import (
     corner_spot,
     illumination,
     smooth_noise,
+    without_traces,
 )
 
 CLASS_NAMES = ("control", "inclusions", "vacuoles", "rounding")
@@ -223,6 +224,7 @@ def _draw_optics(rng: np.random.Generator, size: int) -> Callable[[Array], Array
     light = np.float32(_LIGHT * rng.uniform(0.9, 1.1)) * illumination(rng, size, 0.1)
 
     def expose(thickness: Array) -> Array:
+        thickness = without_traces(thickness)
         focused = sharp @ thickness @ sharp.T
         laplacian = curved @ thickness @ sharp.T + sharp @ thickness @ curved.T
         halo = broad @ thickness @ broad.T - focused

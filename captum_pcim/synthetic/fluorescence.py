@@ -25,6 +25,7 @@ from captum_pcim.synthetic.optics import (
     corner_spot,
     illumination,
     smooth_noise,
+    without_traces,
 )
 
 CLASS_NAMES = ("control", "translocation", "granules", "micronuclei")
@@ -284,7 +285,7 @@ def _draw_optics(rng: np.random.Generator, size: int, stains: int) -> Callable[[
     def expose(signal: Array) -> Array:
         blurred = [
             0.88 * matrix @ stain @ matrix.T + 0.12 * haze @ stain @ haze.T
-            for matrix, stain in zip(sharp, signal, strict=True)
+            for matrix, stain in zip(sharp, without_traces(signal), strict=True)
         ]
         render: Array = light * (exposure * np.stack(blurred) + background * np.stack(uneven))
         return render

@@ -11,6 +11,15 @@ OFFSET = 200.0  # counts that the camera adds
 WINDOW = 10_000.0  # counts above the offset that the inputs call 1, for every image
 _READ_NOISE = 8.0  # counts, standard deviation
 _HOT_PIXELS = 1e-4  # of the pixels
+_TRACE = np.float32(1e-20)
+
+
+def without_traces(values: Array) -> Array:
+    """The values, those of no consequence as 0: products of them are denormal, thus slow numbers.
+
+    No bit of a render depends on them, as every render has light or background added.
+    """
+    return np.where(np.abs(values) < _TRACE, np.float32(0), values)
 
 
 def blur_matrix(length: int, sigma: float, margin: int = 0) -> Array:
@@ -21,7 +30,7 @@ def blur_matrix(length: int, sigma: float, margin: int = 0) -> Array:
     """
     out = np.arange(margin, length - margin, dtype=np.float32)
     distance = out[:, None] - np.arange(length, dtype=np.float32)[None]
-    kernel = np.exp(-0.5 * (distance / np.float32(sigma)) ** 2)
+    kernel = without_traces(np.exp(-0.5 * (distance / np.float32(sigma)) ** 2))
     matrix: Array = (kernel / kernel.sum(1, keepdims=True)).astype(np.float32)
     return matrix
 

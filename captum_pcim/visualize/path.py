@@ -100,6 +100,6 @@ class _Recorder:
 
     def __call__(self, blended: Blended) -> Tensor:
         (weights,) = blended.weights
-        step = round(blended.progress * (self.n_steps - 1))
+        step = round(float(blended.progress) * (self.n_steps - 1))
         self.weights[step] = weights[0].detach().clone()
         return torch.zeros_like(blended.preserved.log_odds)
