@@ -4,9 +4,9 @@
 
 Every method gets the same number of passes per image of the same ONNX session, at most; PCIM with
 autograd stands beside them as the reference. Settings were chosen on the development seed and the
-tuning parts of the organoids and of bccd; the images are those of the reporting parts that the
-classifier recognises. For every budget and metric
-Occlusion has the window that is best in it on these very images, which favours it.
+tuning parts of the organoids, bccd and xai_tris; the images are those of the reporting parts that
+the classifier recognises. For every budget and metric Occlusion has the window that is best in it
+on these very images, which favours it.
 """
 
 from __future__ import annotations
