@@ -92,8 +92,8 @@ def test_images_that_break_the_network_fail_alone_and_in_their_place():
 
 
 def test_a_network_of_one_image_at_a_time_gives_the_maps_of_one_that_takes_batches():
-    one_by_one = Explainer(OneByOne().eval(), target=1, n_steps=STEPS)
-    batched = Explainer(small_cnn(), target=1, n_steps=STEPS)
+    one_by_one = Explainer(OneByOne().eval(), target=1, n_steps=24)
+    batched = Explainer(small_cnn(), target=1, n_steps=24)
     for one, other in zip(one_by_one.each(pixels()), batched.each(pixels()), strict=True):
         np.testing.assert_allclose(one.attributions, other.attributions, atol=1e-5)
 

@@ -11,7 +11,10 @@ from captum_pcim import (
     Blur,
     Constant,
     Factorised,
+    LogArea,
     PerStain,
+    Preservation,
+    Removal,
     SharedOverStains,
     Smoothing,
 )
@@ -86,7 +89,9 @@ def test_inputs_of_several_precisions_are_explained_together(isolation):
     def forward(one, other):
         return network(one) + network(other.float())
 
-    maps = PCIM(forward, isolation=isolation).attribute((first, second), target=1, n_steps=8)
+    terms = Preservation(), Removal(), LogArea(steps=8)
+    pcim = PCIM(forward, isolation=isolation, objective=terms)
+    maps = pcim.attribute((first, second), target=1, n_steps=8)
     assert [own.dtype for own in maps] == [torch.float32, torch.float64]
     assert_close(maps[0].double(), maps[1], rtol=0, atol=0.02)
 
