@@ -18,13 +18,18 @@ from captum_pcim import (
     Background,
     Constant,
     Factorised,
+    LogArea,
     PerStain,
+    Preservation,
+    Removal,
     SharedOverStains,
     Smoothing,
 )
 
 ROUND_OFF = 5e-4  # pixels that rank alike may trade their values
 STEPS = 4
+# The price of many steps: at that of so few, more pixels rank alike.
+TERMS = Preservation(), Removal(), LogArea(steps=STEPS)
 N_CLASSES = 3
 
 few = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -36,6 +41,10 @@ def network(inputs):
     places = torch.arange(N_CLASSES * pixels.shape[1], dtype=pixels.dtype, device=pixels.device)
     filters = (7 * places + 1).cos().view(N_CLASSES, -1)
     return 3 * (pixels @ filters.T / pixels.shape[1] ** 0.5).tanh()
+
+
+def _pcim(forward_func, **options):
+    return PCIM(forward_func, objective=TERMS, **options)
 
 
 def _random(shape, seed, dtype=torch.float32):
@@ -79,7 +88,7 @@ def test_an_image_gets_the_same_map_in_any_batch_order_and_chunk(
     n = len(inputs)
     classes = [random.randrange(N_CLASSES) for _ in range(n)]
     baselines = baseline_form(inputs)
-    pcim = PCIM(network, isolation=isolation)
+    pcim = _pcim(network, isolation=isolation)
 
     def explain(rows, **arguments):
         own = baselines
@@ -104,8 +113,8 @@ def test_an_image_gets_the_same_map_in_any_batch_order_and_chunk(
 def test_early_stop_depends_on_no_other_image(seed, internal_batch_size, tolerance):
     inputs = _random((4, 2, 8, 8), seed)
     call = {"target": 1, "n_steps": 15, "tolerance": tolerance, "return_diagnostics": True}
-    together, diagnostics = PCIM(network).attribute(inputs, **call)
-    chunked, own = PCIM(network).attribute(inputs, internal_batch_size=internal_batch_size, **call)
+    together, diagnostics = _pcim(network).attribute(inputs, **call)
+    chunked, own = _pcim(network).attribute(inputs, internal_batch_size=internal_batch_size, **call)
     assert torch.equal(diagnostics.n_steps, own.n_steps)
     assert_close(together, chunked, rtol=0, atol=ROUND_OFF)
 
@@ -115,7 +124,7 @@ def test_early_stop_depends_on_no_other_image(seed, internal_batch_size, toleran
 def test_a_constant_added_to_the_logits_of_an_image_changes_nothing(seed, constant):
     inputs = _random((2, 1, 6, 6), seed, torch.float64)
     explain = [
-        PCIM(f).attribute(inputs, target=2, n_steps=STEPS)
+        _pcim(f).attribute(inputs, target=2, n_steps=STEPS)
         for f in (network, lambda x: network(x) + constant)
     ]
     assert_close(*explain, rtol=0, atol=ROUND_OFF)
@@ -127,7 +136,7 @@ def test_the_scale_of_logits_changes_nothing_once_all_images_are_certain(seed, s
     inputs = bright_images(n=2, seed=seed)
     certain = BrightSquare(scale=60.0)
     explain = [
-        PCIM(f).attribute(inputs, target=1, n_steps=STEPS)
+        _pcim(f).attribute(inputs, target=1, n_steps=STEPS)
         for f in (certain, lambda x: scale * certain(x))
     ]
     # All logits are divided by another number, so that more than the order of a sum changes.
@@ -138,8 +147,8 @@ def test_the_scale_of_logits_changes_nothing_once_all_images_are_certain(seed, s
 @given(seeds, st.permutations(range(N_CLASSES)))
 def test_the_order_of_classes_means_nothing(seed, order):
     inputs = _random((2, 1, 6, 6), seed)
-    plain = PCIM(network).attribute(inputs, target=order[0], n_steps=STEPS)
-    permuted = PCIM(lambda x: network(x)[:, order]).attribute(inputs, target=0, n_steps=STEPS)
+    plain = _pcim(network).attribute(inputs, target=order[0], n_steps=STEPS)
+    permuted = _pcim(lambda x: network(x)[:, order]).attribute(inputs, target=0, n_steps=STEPS)
     assert_close(plain, permuted, rtol=0, atol=ROUND_OFF)
 
 
@@ -149,8 +158,8 @@ def test_the_order_of_stains_means_nothing(seed, order):
     inputs = _random((2, 3, 8, 8), seed)
     back = np.argsort(order).tolist()
     for isolation in (SharedOverStains(), PerStain(), Factorised()):
-        plain = PCIM(network, isolation=isolation).attribute(inputs, target=1, n_steps=STEPS)
-        permuted = PCIM(lambda x: network(x[:, back]), isolation=isolation).attribute(
+        plain = _pcim(network, isolation=isolation).attribute(inputs, target=1, n_steps=STEPS)
+        permuted = _pcim(lambda x: network(x[:, back]), isolation=isolation).attribute(
             inputs[:, order], target=1, n_steps=STEPS
         )
         assert_close(permuted, plain[:, order], rtol=0, atol=ROUND_OFF)
@@ -160,8 +169,8 @@ def test_the_order_of_stains_means_nothing(seed, order):
 @given(seeds, st.sampled_from([(2,), (3,), (2, 3)]))
 def test_a_mirrored_image_has_the_mirrored_map(seed, axes):
     inputs = _random((2, 1, 18, 20), seed, torch.float64)
-    plain = PCIM(network).attribute(inputs, target=1, n_steps=STEPS)
-    mirrored = PCIM(lambda x: network(x.flip(axes))).attribute(
+    plain = _pcim(network).attribute(inputs, target=1, n_steps=STEPS)
+    mirrored = _pcim(lambda x: network(x.flip(axes))).attribute(
         inputs.flip(axes), target=1, n_steps=STEPS
     )
     assert_close(mirrored, plain.flip(axes), rtol=0, atol=ROUND_OFF)
@@ -187,7 +196,7 @@ def test_a_shifted_image_has_the_shifted_map(on_a_torus, seed, down, right):
     """Exactly so without smoothing, whose grid and borders stay where they are."""
     inputs = _random((1, 1, 12, 12), seed)
     references = [Background(), Constant(0.2)]
-    pcim = PCIM(on_a_torus, smoothing=Smoothing(0), references=references)
+    pcim = _pcim(on_a_torus, smoothing=Smoothing(0), references=references)
     plain = pcim.attribute(inputs, target=1, n_steps=STEPS)
     shifted = pcim.attribute(inputs.roll((down, right), (2, 3)), target=1, n_steps=STEPS)
     assert_close(shifted, plain.roll((down, right), (2, 3)), rtol=0, atol=ROUND_OFF)
@@ -201,7 +210,7 @@ def test_a_shifted_object_has_a_shifted_map_with_smoothing_too(shift):
 
     def explain(shift):
         square = BrightSquare(16, 16 + shift, 8)
-        return PCIM(square).attribute(inputs.roll(shift, 3), target=1)
+        return _pcim(square).attribute(inputs.roll(shift, 3), target=1)
 
     difference = explain(shift) - explain(0).roll(shift, 3)
     assert difference[..., 8:-8].abs().max() < 0.1
@@ -215,7 +224,7 @@ def test_pixels_that_the_network_ignores_get_the_background_weight_and_no_more(
     square = BrightSquare(top, left, side)
     inputs = 0.1 * images(n=1, seed=seed)
     inputs[:, :, top : top + side, left : left + side] += 0.9
-    pcim = PCIM(square, smoothing=Smoothing(0), references=[Constant(0.0)])
+    pcim = _pcim(square, smoothing=Smoothing(0), references=[Constant(0.0)])
     attributions = pcim.attribute(inputs, target=1)
     mask = square.mask(inputs).expand_as(inputs)
     ignored, evidence = attributions[~mask], attributions[mask]
@@ -228,7 +237,7 @@ def test_pixels_that_the_network_ignores_get_the_background_weight_and_no_more(
 @given(seeds)
 def test_with_smoothing_ignored_pixels_far_from_evidence_get_the_background_weight(seed):
     inputs = bright_images(n=1, size=32, seed=seed)
-    attributions = PCIM(BrightSquare()).attribute(inputs, target=1)
+    attributions = _pcim(BrightSquare()).attribute(inputs, target=1)
     assert attributions[..., 20:, 20:].max() < 0.1
     assert attributions[..., 20:, 20:].max() < attributions[..., 5:9, 5:9].min()
 
@@ -237,7 +246,7 @@ def test_different_seeds_agree(planted):
     """Maps whose references are sampled with different seeds rank the pixels alike."""
     network, inputs, targets, _ = planted
     maps = [
-        PCIM(network, order="sample", seed=seed).attribute(inputs[1:], target=targets[1:])
+        _pcim(network, order="sample", seed=seed).attribute(inputs[1:], target=targets[1:])
         for seed in range(3)
     ]
     for i in range(2):
@@ -251,7 +260,7 @@ def test_different_seeds_agree(planted):
 def test_the_same_seed_gives_the_same_map_bit_by_bit(seed, own_seed):
     inputs = _random((2, 1, 8, 8), seed)
     maps = [
-        PCIM(network, order="sample", seed=own_seed).attribute(inputs, target=1, n_steps=STEPS)
+        _pcim(network, order="sample", seed=own_seed).attribute(inputs, target=1, n_steps=STEPS)
         for _ in range(2)
     ]
     assert torch.equal(*maps)

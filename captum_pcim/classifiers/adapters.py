@@ -36,7 +36,7 @@ class NumpyForward:
 
     Examples:
         >>> forward = NumpyForward(lambda images: forest.predict_proba(images.mean((2, 3))))
-        >>> pcim = PCIM(forward, score="probabilities", gradients=ForwardOnly(n_forwards=1000))
+        >>> pcim = PCIM(forward, score="probabilities", gradients=ForwardOnly(n_forwards=500))
         >>> attributions = pcim.attribute(inputs, target=1)
     """
 

@@ -126,7 +126,7 @@ class ForwardOnly:
             masks that score NaN are left out. Diagnostics that could not be measured are NaN.
 
     Examples:
-        >>> pcim = PCIM(OnnxForward("model.onnx"), gradients=ForwardOnly(n_forwards=1000))
+        >>> pcim = PCIM(OnnxForward("model.onnx"), gradients=ForwardOnly(n_forwards=500))
         >>> attributions = pcim.attribute(inputs, target=1, perturbations_per_eval=32)
     """
 
