@@ -167,14 +167,14 @@ def test_the_overview_leads_to_a_plate_and_to_its_wells(screen, visit):
     link = page.locator('a[href^="plates/P1.html#"]').first
     name = link.inner_text()
     link.click()
-    assert page.locator("#well-title").inner_text() == f"Well {name}"
+    playwright.expect(page.locator("#well-title")).to_have_text(f"Well {name}")
 
 
 def test_a_click_opens_a_well_and_the_address_leads_back_to_it(plate, visit):
     page = visit(plate)
     assert page.locator("#well").is_hidden()
     well(page, "A02").click()
-    assert page.locator("#well-title").inner_text() == "Well A02"
+    playwright.expect(page.locator("#well-title")).to_have_text("Well A02")
     assert page.url.endswith("#A02")
     page.locator("#field").select_option(label="2")
     again = visit(plate, fragment="#" + page.url.partition("#")[2])
@@ -186,9 +186,9 @@ def test_the_way_back_of_the_browser_leads_to_the_well_before(plate, visit):
     page = visit(plate)
     well(page, "A01").click()
     page.get_by_role("button", name="Well after").click()
-    assert page.locator("#well-title").inner_text() == "Well A02"
+    playwright.expect(page.locator("#well-title")).to_have_text("Well A02")
     page.go_back()
-    assert page.locator("#well-title").inner_text() == "Well A01"
+    playwright.expect(page.locator("#well-title")).to_have_text("Well A01")
 
 
 def test_keys_walk_over_the_plate_open_a_well_and_lead_back(plate, visit):
@@ -198,7 +198,7 @@ def test_keys_walk_over_the_plate_open_a_well_and_lead_back(plate, visit):
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    assert page.locator("#well-title").inner_text() == "Well B01"
+    playwright.expect(page.locator("#well-title")).to_have_text("Well B01")
     page.keyboard.press("Escape")
     page.locator("#well").wait_for(state="hidden")
     assert page.evaluate("document.activeElement.dataset.well") == "B01"
@@ -232,7 +232,7 @@ def test_a_well_that_failed_is_marked_and_says_why(plate, visit):
     page = visit(plate)
     assert "bad" in well(page, "C01").get_attribute("class")
     well(page, "C01").click()
-    assert "ImageError" in page.locator("#doubt").inner_text()
+    playwright.expect(page.locator("#doubt")).to_contain_text("ImageError")
     assert page.locator("#picture").is_hidden()
 
 
@@ -250,7 +250,7 @@ def test_1536_wells_are_at_hand_and_legible(large, visit, size):
     box = well(page, "P24").bounding_box()
     assert min(box["width"], box["height"]) >= 12
     well(page, "AF48").click()
-    assert page.locator("#well-title").inner_text() == "Well AF48"
+    playwright.expect(page.locator("#well-title")).to_have_text("Well AF48")
 
 
 def test_a_page_of_1536_wells_can_be_used_within_3_seconds(large, visit):
