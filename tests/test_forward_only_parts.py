@@ -5,6 +5,7 @@ import torch
 from networks import BrightSquare, bright_images, prepared
 from torch.testing import assert_close
 
+from captum_pcim.core.forward_only import surrogate
 from captum_pcim.core.forward_only.masks import EDGE, random_masks, top_of
 from captum_pcim.core.forward_only.surrogate import FAINT, Observations, evidence, features, learn
 
@@ -122,3 +123,11 @@ def test_evidence_is_where_the_network_looks():
     known = evidence(learned)[0][0]
     inside = network.mask(known)
     assert known[inside].min() > known[~inside].mean() + 1  # standard deviations
+
+
+@pytest.mark.parametrize("size", [1e-15, 1e15, 1e30, 3e38])
+def test_the_contrast_of_a_pixel_is_in_units_of_its_images_however_large(size):
+    inputs, reference = torch.rand(2, 3, 4, 5), -torch.rand(2, 3, 4, 5)
+    weights = torch.ones(2, 1, 4, 5)
+    plain = surrogate._contrast(inputs, reference, weights)
+    assert_close(surrogate._contrast(size * inputs, size * reference, weights), plain)

@@ -215,7 +215,10 @@ def _contrast(inputs: Tensor, reference: Tensor, weights: Tensor) -> Tensor:
     if inputs.ndim == 2:
         return torch.ones_like(weights)  # features have units of their own
     shared = [axis for axis in range(1, inputs.ndim) if weights.shape[axis] < inputs.shape[axis]]
-    squares = (inputs - reference).square()
+    # Of large numbers the difference and its square would overflow.
+    difference = inputs / 2 - reference / 2
+    largest = difference.flatten(1).abs().amax(1).clamp_min(torch.finfo(difference.dtype).tiny)
+    squares = (difference / per_image(largest, difference)).square()
     squares = squares.mean(shared, keepdim=True) if shared else squares
     average = squares.flatten(1).mean(1).clamp_min(torch.finfo(squares.dtype).tiny)
     return (squares / per_image(average, squares) + FAINT**2).sqrt()
