@@ -7,9 +7,9 @@ from statistics import median
 
 import torch
 
-from benchmarks.results import Cell, Spread, Table
+from benchmarks.results import Cell, Table
 from benchmarks.speed.cases import Case, Work, steps_within
-from benchmarks.speed.timing import all_in_turn, peak_bytes
+from benchmarks.speed.timing import Pairs, all_in_turn, peak_bytes
 from captum_pcim import Autograd
 from captum_pcim.pcim import DEFAULT_STEPS
 
@@ -67,17 +67,11 @@ def _row(case: Case, arguments: argparse.Namespace) -> list[Cell]:
         str(case),
         str(n_steps),
         f"{case.batch / of_all_steps:.1f}",
-        _ratio(plain, bare),
-        _ratio(replayed, plain),
-        _ratio(replayed, bare),
-        _ratio(replayed, bare_as_graphs),
-        *(_ratio(half, plain) for half in halves),
+        Pairs(plain, bare).spread,
+        Pairs(replayed, plain).spread,
+        Pairs(replayed, bare).spread,
+        Pairs(replayed, bare_as_graphs).spread,
+        *(Pairs(half, plain).spread for half in halves),
         f"{peaks[1] / peaks[0]:.3f}",
         f"{peaks[2] / peaks[1]:.3f}",
     ]
-
-
-def _ratio(ours: list[float], theirs: list[float]) -> Spread:
-    """The median of the ratios round by round, and their range."""
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return Spread.of(median(ratios), min(ratios), max(ratios))

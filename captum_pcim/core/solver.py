@@ -172,13 +172,12 @@ class _Run:
         n_steps, n_references = self.settings.n_steps, len(self.against)
         reference = self.settings.reference_at(number, n_references)
         images, moment = self.against[reference], self.moments[number]
-        improve = partial(self.improve, images)
         if number + 1 == n_steps:  # no step would see what this one changes
             step = self.see(images, moment)
         elif self.replay is None:
-            step = improve(moment)
+            step = self.improve(images, moment)
         else:
-            step = self.replay(improve, reference, moment)
+            step = self.replay(partial(self.improve, images), reference, moment)
         self.ranking.add(step.factors, moment.share)
         early = number < SETTLING * n_steps
         self.holding.add(step.factors, step.holds, reference, early=early)
@@ -190,9 +189,7 @@ class _Run:
         factors = images.channels.factors(grouped(leaves, self.trained.sizes))
         ours = [factor for own in factors for factor in own]
         now = [factor.detach().requires_grad_() for factor in ours]
-        progress, n_steps = moment.progress, self.settings.n_steps
-        weighed = grouped(now, self.sizes)
-        loss, holds, mixed = self.problem.loss(images, weighed, progress, n_steps)
+        loss, holds, mixed = self._loss(images, grouped(now, self.sizes), moment)
         gradients = torch.autograd.grad(
             loss, (*mixed, *now), self.one.expand_as(loss), materialize_grads=True
         )
@@ -214,8 +211,7 @@ class _Run:
     def see(self, images: Images, moment: Moment) -> _Step:
         """Look at the weights of all running images and leave them as they are."""
         factors = self._factors()
-        progress, n_steps = moment.progress, self.settings.n_steps
-        loss, holds, _ = self.problem.loss(images, factors, progress, n_steps)
+        loss, holds, _ = self._loss(images, factors, moment)
         ours = [factor for own in factors for factor in own]
         return _Step(
             ours, holds, loss, reached=torch.zeros_like(holds), total=torch.zeros_like(loss)
@@ -260,6 +256,11 @@ class _Run:
         ]
         self.history.write_factors(self.rows[finished], found)
         self.history.write_steps(self.rows)
+
+    def _loss(
+        self, images: Images, factors: Factors, moment: Moment
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        return self.problem.loss(images, factors, moment.progress, self.settings.n_steps)
 
     def _factors(self) -> Factors:
         with torch.no_grad():
