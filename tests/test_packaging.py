@@ -79,9 +79,12 @@ def test_the_wheel_holds_the_package_and_nothing_else(distributions):
     assert held == {path.relative_to(ROOT).as_posix() for path in expected}
 
 
-def test_the_wheel_is_below_600_kilobytes(distributions):
-    """153 kB of it are the shipped networks."""
-    assert distributions[1].stat().st_size < 600_000
+def test_the_wheel_is_below_500_kilobytes_and_holds_no_tests(distributions):
+    """85 kB of it are the shipped networks."""
+    with zipfile.ZipFile(distributions[1]) as wheel:
+        parts = {part for name in wheel.namelist() for part in Path(name).parts}
+    assert not [part for part in parts if part.startswith(("test", "conftest"))]
+    assert distributions[1].stat().st_size < 500_000
 
 
 def test_the_source_archive_holds_tests_and_license(distributions):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from captum_pcim.synthetic import synthetic_brightfield, synthetic_fluorescence
 from captum_pcim.synthetic.cnn import SHIPPED, LargeKernelCNN, SmallResNet
 from captum_pcim.synthetic.images import HELD_OUT_SEED, TRAIN_SEED, SyntheticImages
+from captum_pcim.synthetic.packing import packed, unpacked
 
 GENERATORS = {"fluorescence": synthetic_fluorescence, "brightfield": synthetic_brightfield}
 ARCHITECTURES = {"SmallResNet": SmallResNet, "LargeKernelCNN": LargeKernelCNN}
@@ -85,18 +86,14 @@ def main() -> None:
     model = ARCHITECTURES[arguments.architecture](*SHIPPED[arguments.images])
     generate = GENERATORS[arguments.images]
     train(model, generate(arguments.n, seed=TRAIN_SEED), arguments.epochs)
-    # half precision is what ships, so it is also what is scored
-    state = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in model.state_dict().items()
-    }
-    model.load_state_dict(state)
+    shipped = packed(model.state_dict())
+    model.load_state_dict(unpacked(shipped))  # what ships is what is scored
     accuracy, flipped = accuracy_and_flip_rate(model, generate(1000, seed=HELD_OUT_SEED))
     print(f"held-out accuracy {accuracy:.4f}, counterfactual called control {flipped:.4f}")
 
     out = arguments.out or WEIGHTS / f"{arguments.images}.pt"
     out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, out)
+    torch.save(shipped, out)
     print(f"{out}: {out.stat().st_size / 1000:.0f} kB")
 
 

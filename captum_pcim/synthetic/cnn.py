@@ -7,6 +7,8 @@ from importlib import resources
 import torch
 from torch import Tensor, nn
 
+from captum_pcim.synthetic.packing import unpacked
+
 # stains, classes of the shipped classifiers
 SHIPPED = {"fluorescence": (3, 4), "brightfield": (1, 4)}
 
@@ -90,7 +92,8 @@ def load_cnn(name: str) -> SmallResNet:
     model = SmallResNet(*SHIPPED[name])
     weights = resources.files("captum_pcim.synthetic") / "weights" / f"{name}.pt"
     with resources.as_file(weights) as path:
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    model.load_state_dict(unpacked(state))
     return model.eval()
 
 
