@@ -5,9 +5,13 @@ import math
 import pytest
 import torch
 
+from benchmarks.fair.__main__ import OWN, published_verdicts, verdict_table
 from benchmarks.fair.forms import mean_ranks
+from benchmarks.fair.instruments import HEADLINES
+from benchmarks.fair.places import place_table, places
 from benchmarks.fair.rivals import PLAIN, RIVALS, maps_of, rivals
-from benchmarks.fair.verdicts import paired_interval, verdict
+from benchmarks.fair.verdicts import Verdict, paired_interval, verdict
+from benchmarks.results import Table, write
 from captum_pcim.comparison import FORMS, Method
 from captum_pcim.synthetic import LargeKernelCNN, SmallResNet
 
@@ -68,3 +72,44 @@ def test_what_forms_share_is_computed_once():
     maps = maps_of(forms, torch.rand(3, 2, 32, 32), torch.zeros(3, dtype=torch.long), batch_size=2)
     assert calls == [2, 1]
     assert not torch.equal(maps["abs"], maps["positive"])
+
+
+def test_a_published_verdict_reads_as_it_was():
+    found = Verdict("behind", 0.935, 0.943, "NoiseTunnel, IntegratedGradients")
+    assert Verdict.read(str(found)) == found
+
+
+@pytest.mark.parametrize("text", ["", "beaten 0.1: Lime 0.2"])
+def test_what_is_no_verdict_is_refused(text):
+    with pytest.raises(ValueError, match="expected a verdict"):
+        Verdict.read(text)
+
+
+def _verdicts(word):
+    return dict.fromkeys(HEADLINES, Verdict(word, 0.5, 0.25, "Lime"))
+
+
+def test_sets_that_are_not_run_keep_their_verdicts_if_they_were_measured_alike(tmp_path):
+    published = {"one": _verdicts("tied"), "two": _verdicts("first")}
+    write("fair/verdicts", verdict_table(published, "12  images"), tmp_path)
+    assert published_verdicts("12 images", tmp_path) == published
+    assert published_verdicts("8 images", tmp_path) == {}
+    assert published_verdicts("12 images", tmp_path / "other") == {}
+
+
+def test_equal_means_share_their_places():
+    means = {"a": 0.3, "b": 0.5, "c": 0.3, "d": 0.1}
+    assert places(means, 1) == {"b": 1, "a": 2.5, "c": 2.5, "d": 4}
+    assert places(means, -1) == {"d": 1, "a": 2.5, "c": 2.5, "b": 4}
+
+
+def test_the_method_of_the_best_mean_place_comes_first():
+    columns = [m + {1: " ↑", -1: " ↓"}[sign] for m, sign in HEADLINES.items()]
+    methods = (OWN, *RIVALS)
+    rows = [
+        [name, *(f"{1 - sign * at / 100}" for sign in HEADLINES.values()), "-0.5"]
+        for at, name in enumerate(methods)
+    ]
+    table = place_table([Table("cell", ["method", *columns, "randomised, rank"], rows)] * 2)
+    assert [row[0] for row in table.rows] == list(methods)
+    assert list(table.rows[0]) == [OWN, "1.0", "1.0", "1.0", "0.50"]

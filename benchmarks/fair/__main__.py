@@ -5,9 +5,10 @@
     python -m benchmarks.fair --part reporting --write
 
 Networks, images and the rivals' scores are kept in benchmarks/out/fair, so only what is new is run;
-the method under test always is. `--method` takes an expression of `model` with the names of
-captum_pcim, or `module:factory`, called with the network. Rivals are compared in the form that was
-best on the tuning parts (`python -m benchmarks.fair.forms`). Scores of every image go to a CSV.
+the method under test always is. Of sets that are not run the published verdicts stay. `--method`
+takes an expression of `model` with the names of captum_pcim, or `module:factory`, called with the
+network. Rivals are compared in the form that was best on the tuning parts (`python -m
+benchmarks.fair.forms`). Scores of every image go to a CSV.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ from benchmarks.fair.instruments import (
 )
 from benchmarks.fair.rivals import PLAIN, RIVALS, maps_of, rivals
 from benchmarks.fair.store import Store
-from benchmarks.fair.verdicts import Verdict, verdicts
-from benchmarks.results import Table, add_write_option, publish, write
+from benchmarks.fair.verdicts import WORDS, Verdict, verdicts
+from benchmarks.results import RESULTS, Table, add_write_option, publish, read, write
 from benchmarks.sets.classifiers import ARCHITECTURES
 from benchmarks.sets.real_data import DEFAULT_DATA
 from captum_pcim.comparison.methods import as_method
@@ -52,7 +53,6 @@ NOTE = (
     "or behind: the 95 % bootstrap interval of the paired difference from the rival of the best "
     "mean leaves out 0. Insertion and deletion are means over five references."
 )
-WORDS = ("first", "tied", "behind")
 TRIVIAL = tuple(trivial_methods())
 
 
@@ -67,15 +67,7 @@ def main() -> None:
         print(f"left out, as {arguments.data} has no {arguments.part} part of them: {absent}")
     if not chosen:
         sys.exit(1)
-    for cell in chosen:
-        for method in arguments.methods:
-            if method == OWN or store.read(cell, method) is None:
-                started = time.perf_counter()
-                make_maps = tested(arguments.method) if method == OWN else rival(cell, method)
-                make_maps = on_device(make_maps, arguments.device)
-                store.write(cell, method, full_panel(cell, make_maps, arguments.points))
-                seconds = time.perf_counter() - started
-                print(f"{cell.name}, {cell.architecture}, {method}: {seconds:.0f} s", flush=True)
+    run(store, chosen, arguments)
     keep = arguments.write and arguments.part == "reporting"
     path = FOLDER / f"{arguments.part}.csv"
     store.write_table(path, _all_scores(store, chosen))
@@ -89,8 +81,24 @@ def main() -> None:
         if keep:
             write(f"fair/{name}", table)
     judged = judge(by_cell)
+    if keep:
+        judged = published_verdicts(note) | judged
     publish("fair/verdicts", verdict_table(judged, note), keep)
     publish("fair/counts", count_table(judged, note), keep)
+
+
+def run(store: Store, chosen: list[Cell], arguments: argparse.Namespace) -> None:
+    """Score what is not kept yet, and the method under test."""
+    for cell in chosen:
+        for method in arguments.methods:
+            if method != OWN and store.read(cell, method) is not None:
+                continue
+            started = time.perf_counter()
+            make_maps = tested(arguments.method) if method == OWN else rival(cell, method)
+            make_maps = on_device(make_maps, arguments.device)
+            store.write(cell, method, full_panel(cell, make_maps, arguments.points))
+            seconds = time.perf_counter() - started
+            print(f"{cell.name}, {cell.architecture}, {method}: {seconds:.0f} s", flush=True)
 
 
 def tested(text: str) -> MakeMaps:
@@ -160,12 +168,24 @@ def judge(by_cell: dict[str, dict[str, Scores]]) -> dict[str, dict[str, Verdict]
     }
 
 
+def published_verdicts(note: str, folder: Path = RESULTS) -> dict[str, dict[str, Verdict]]:
+    """What stays as it is where only some sets are run; nothing where it was measured otherwise."""
+    if not (folder / "fair/verdicts.csv").exists():
+        return {}
+    table = read("fair/verdicts", folder)
+    if table.note != " ".join(note.split()):
+        return {}
+    by_metric = {metric: table.column(metric) for metric in HEADLINES}
+    titles = [str(row[0]) for row in table.rows]
+    return {
+        title: {m: Verdict.read(str(cells[title])) for m, cells in by_metric.items()}
+        for title in titles
+    }
+
+
 def verdict_table(judged: dict[str, dict[str, Verdict]], note: str) -> Table:
     """One row per cell: the verdict, the mean, and the best rival's."""
-    rows = [
-        [title, *(f"{v.word} {v.own:.3f}: {v.rival} {v.best:.3f}" for v in cell.values())]
-        for title, cell in judged.items()
-    ]
+    rows = [[title, *(str(cell[metric]) for metric in HEADLINES)] for title, cell in judged.items()]
     return Table(f"{OWN} against the best fair rival", ["set, network", *HEADLINES], rows, note)
 
 

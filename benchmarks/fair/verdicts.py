@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from benchmarks.fair.instruments import HEADLINES, Scores
+
+Word = Literal["first", "tied", "behind"]
+WORDS: tuple[Word, ...] = get_args(Word)
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,23 @@ class Verdict:
         rival: Its name.
     """
 
-    word: Literal["first", "tied", "behind"]
+    word: Word
     own: float
     best: float
     rival: str
+
+    def __str__(self) -> str:
+        return f"{self.word} {self.own:.3f}: {self.rival} {self.best:.3f}"
+
+    @classmethod
+    def read(cls, text: str) -> Verdict:
+        """Read what was published."""
+        own, _, other = text.partition(": ")
+        word, _, mean = own.partition(" ")
+        rival, _, best = other.rpartition(" ")
+        if word not in WORDS:
+            raise ValueError(f"expected a verdict such as 'tied 0.925: Lime 0.942', got {text!r}")
+        return cls(word, float(mean), float(best), rival)  # type: ignore[arg-type]
 
 
 def verdict(own: Tensor, rivals: Mapping[str, Tensor], sign: int) -> Verdict:
@@ -40,9 +56,7 @@ def verdict(own: Tensor, rivals: Mapping[str, Tensor], sign: int) -> Verdict:
     means = {name: float(scores.nanmean()) for name, scores in rivals.items()}
     rival = max(means, key=lambda name: sign * means[name])
     low, high = paired_interval(sign * (own - rivals[rival]))
-    word: Literal["first", "tied", "behind"] = (
-        "first" if low > 0 else "behind" if high < 0 else "tied"
-    )
+    word: Word = "first" if low > 0 else "behind" if high < 0 else "tied"
     return Verdict(word, float(own.nanmean()), means[rival], rival)
 
 
