@@ -47,7 +47,7 @@ from captum_pcim.core.smoothing import Smoothing
 from captum_pcim.core.summary import summary
 from captum_pcim.core.targets import asked_target
 
-DEFAULT_STEPS = 48
+DEFAULT_STEPS = 46
 DEFAULT_LEARNING_RATE = 0.5
 
 Order = Literal["cycle", "sample"]

@@ -16,13 +16,13 @@ from torch import Tensor
 class Numbers:
     """Every number that the documentation states."""
 
-    n_steps: int = 48
+    n_steps: int = 46
     learning_rate: float = 0.5
     initial_logit: float = 0.0
     preservation: float = 1.0
     removal: float = 1.0
     price: float = 3.0
-    steps_of_the_price: int = 48
+    steps_of_the_price: int = 46
     floor: float = 0.02
     most_log_odds: float = 8.0
     margin: float = 0.1
@@ -31,7 +31,9 @@ class Numbers:
     most_gain: float = 8.0
     settling: float = 2 / 3
     memory: float = 0.35
-    evidence: float = 0.03
+    level: float = 0.65
+    effect: float = 0.15
+    least_effects: float = 0.25
     top_logit: float = 3.0
     most_lift: float = 4.0
     settled: float = 2.0
@@ -61,7 +63,15 @@ def literal_map(log_odds, image: Tensor, references: list[Tensor], numbers: Numb
         boundaries.append(torch.zeros_like(full).clamp(low + margin, full - margin))
         gains.append((n.span / (full - low)).clamp(1, n.most_gain))
 
-    total = torch.zeros_like(image)
+    effects = torch.zeros_like(image)
+    for reference in references:
+        even = torch.full_like(image, n.level).requires_grad_()
+        kept = temperature * log_odds(reference + even * (image - reference))
+        left = temperature * log_odds(reference + (1 - even) * (image - reference))
+        effects = effects + torch.autograd.grad((kept - left).sum(), even)[0]
+    size = effects.square().mean().sqrt().clamp_min(n.least_effects / effects.numel())
+    effects = (effects / size).clamp(-1, 1)
+
     logits = torch.full_like(image, n.initial_logit).requires_grad_()
     first, second = torch.zeros_like(image), torch.zeros_like(image)
     seen, last, holds = [], None, [True] * len(references)
@@ -77,9 +87,7 @@ def literal_map(log_odds, image: Tensor, references: list[Tensor], numbers: Numb
             + n.removal * F.softplus(left)
             + price * (weights.mean() + n.floor).log()
         )
-        of_weights, gradient = torch.autograd.grad(loss.sum(), (weights, logits))
-        if step < n.n_steps - 1:
-            total = total + of_weights
+        (gradient,) = torch.autograd.grad(loss.sum(), logits)
 
         holds[which] = bool(kept >= 0) and bool(left < 0)
         seen.append(weights.detach())
@@ -98,11 +106,11 @@ def literal_map(log_odds, image: Tensor, references: list[Tensor], numbers: Numb
 
     fade = [math.exp((step - n.n_steps) / (n.memory * n.n_steps)) for step in range(n.n_steps)]
     average = sum(f * weights for f, weights in zip(fade, seen, strict=True)) / sum(fade)
-    evidence = -(total - total.mean()) / total.std(correction=0)  # of two Gaussians of no width
-    order = (average + n.evidence * evidence).flatten().argsort(stable=True)
+    # Without smoothing the averages over neighbours, of like brightness or all, are the effects.
+    order = (average + n.effect * (effects + effects)).flatten().argsort(stable=True)
     lift = (n.top_logit - last.logit().max()).clamp(0, n.most_lift)
     found = torch.empty_like(last).flatten()
     logit = last.logit() + lift
     logit = torch.where(logit < 0, n.settled * logit, logit)
     found[order] = logit.sigmoid().flatten().sort().values
-    return found.view_as(image)
+    return found.view_as(image) * (1 + effects.clamp_max(0))

@@ -18,6 +18,7 @@ PROBLEMS = {  # seed, scale and offset of the log-odds
     "a sure network, tempered": (6, 3.0, 2.0),
     "an unsure network": (4, 1.0, 0.0),
     "a network that hardly tells the image from its references": (4, 0.02, 0.5),
+    "a network that tells it by next to nothing": (1, 0.002, 0.5),
 }
 
 
@@ -54,17 +55,23 @@ def _by_hand(name, **other):
     return literal_map(log_odds, image, references, replace(Numbers(), **other))
 
 
+def _apart(problem, arguments=None, **other):
+    """The largest difference in log-odds, in which small weights tell as much as large ones."""
+    maps = _by_the_package(problem, **(arguments or {})), _by_hand(problem, **other)
+    package, hand = (m.clamp(1e-7, 1 - 1e-7).logit() for m in maps)
+    return (package - hand).abs().max()
+
+
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("steps", [{}, {"n_steps": 12}, {"n_steps": 60}], ids=str)
 def test_a_map_is_the_one_that_the_documented_method_gives_by_hand(problem, steps):
-    by_the_package, by_hand = _by_the_package(problem, **steps), _by_hand(problem, **steps)
-    assert_close(by_the_package, by_hand, rtol=0, atol=1e-5)
+    assert _apart(problem, steps, **steps) < 1e-4
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        {"n_steps": 47},
+        {"n_steps": 45},
         {"learning_rate": 0.51},
         {"initial_logit": 0.02},
         {"preservation": 1.02},
@@ -80,7 +87,9 @@ def test_a_map_is_the_one_that_the_documented_method_gives_by_hand(problem, step
         {"settling": 0.6},
         {"settling": 0.75},
         {"memory": 0.4},
-        {"evidence": 0.04},
+        {"level": 0.66},
+        {"effect": 0.2},
+        {"least_effects": 0.3},
         {"top_logit": 3.1},
         {"most_lift": 4.1},
         {"settled": 2.1},
@@ -92,8 +101,7 @@ def test_a_map_is_the_one_that_the_documented_method_gives_by_hand(problem, step
 )
 def test_another_number_gives_another_map(other):
     """That the problems tell: with a number a little off, by hand, a map is not the package's."""
-    apart = [(_by_the_package(p) - _by_hand(p, **other)).abs().max() for p in PROBLEMS]
-    assert max(apart) > 1e-4
+    assert max(_apart(problem, **other) for problem in PROBLEMS) > 1e-3
 
 
 def test_stain_weights_start_at_the_sigmoid_of_two():

@@ -62,7 +62,7 @@ DEFAULTS = {
     _otsu_threshold: {"n_levels": 256},
     PCIM.attribute: {
         "baselines": None, "target": None, "additional_forward_args": None, "feature_mask": None,
-        "internal_batch_size": None, "show_progress": False, "contrast": None, "n_steps": 48,
+        "internal_batch_size": None, "show_progress": False, "contrast": None, "n_steps": 46,
         "learning_rate": 0.5, "tolerance": 0.0, "perturbations_per_eval": 1,
         "return_diagnostics": False,
     },

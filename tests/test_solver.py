@@ -55,7 +55,7 @@ def _ruinous(blended):
 def test_weights_that_lost_the_class_to_any_reference_are_not_taken(level):
     network, inputs, references = BrightSquare(), bright_images(), [Constant(0.0), Constant(level)]
     pcim = PCIM(network, objective=[Preservation(), Removal(), _ruinous], references=references)
-    weights = pcim.attribute(inputs, target=1)
+    weights = pcim.attribute(inputs, target=1, n_steps=60)
     half = HELD_SHARE * network(inputs).softmax(1)[:, 1]
     for reference in references:
         kept, left = (blend(inputs, reference(inputs)[0], w) for w in (weights, 1 - weights))
@@ -133,8 +133,9 @@ def test_without_diagnostics_no_pass_is_spent_on_them():
     network = Counting(small_cnn())
     references = [Background(), Blur()]
     PCIM(network, references=references).attribute(images(n=5), target=0, n_steps=4)
-    # The images; the first and a half blend of it; two references; blends and complements.
-    assert network.rows == [5, 2, 5, 5] + [10] * 4
+    # The images; the first and a half blend of it; two references; even blends and complements with
+    # each, and those of the steps.
+    assert network.rows == [5, 2, 5, 5] + [10] * (2 + 4)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +163,7 @@ def test_early_stop_ends_images_at_steps_of_their_own(early):
 def test_finished_images_leave_the_batch(early):
     network, _, _, diagnostics = early
     assert int(diagnostics.n_forwards.sum()) == sum(network.rows)
-    per_step = network.rows[4:-2]
+    per_step = network.rows[6:-2]
     assert per_step == sorted(per_step, reverse=True) and per_step[-1] < per_step[0]
 
 
@@ -334,7 +335,7 @@ def test_every_step_that_is_taken_is_told(n_steps, tolerance, told):
     solution = solve(problem, chunk, settings, lambda: steps.append(len(steps)))
     assert len(steps) == told
     assert solution.n_steps.tolist() == [told] * 2
-    assert solution.n_forwards.tolist() == [2 * told] * 2
+    assert solution.n_forwards.tolist() == [2 * told + 2] * 2
     assert solution.loss_history.isfinite().sum(1).tolist() == [told] * 2
 
 

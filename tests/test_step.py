@@ -11,7 +11,7 @@ from captum_pcim.core import solver
 from captum_pcim.core.objective import default_objective
 from captum_pcim.core.problem import Settings
 
-BESIDE_THE_NETWORK = 86  # operators with the defaults, while weights must hold the class
+BESIDE_THE_NETWORK = 85  # operators with the defaults, while weights must hold the class
 FREE = {  # another view of the same memory
     "_unsafe_view", "detach", "expand", "permute", "select", "slice", "split",
     "split_with_sizes", "squeeze", "t", "transpose", "unbind", "unsqueeze", "view",

@@ -155,7 +155,7 @@ class LogArea:
 
     price: float = 3.0
     floor: float = 0.02
-    steps: int = 48
+    steps: int = 46
 
     def __post_init__(self) -> None:
         """Check the price where it is given, not where it is used."""

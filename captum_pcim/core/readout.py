@@ -2,19 +2,14 @@ r"""What is read off the path of the optimisation: the order of the pixels, and 
 
 **Order.** A moving average of the weights over the steps, recent ones counting more: a pixel keeps
 its weight for as long as it is worth its price, so the average ranks pixels by their worth, where
-weights of one step know little but in from out. Where it leaves pixels all but tied, the gradient
-of the objective orders them, which every step computes anyway: what each would still have added,
-
-.. math:: \bar\alpha - \epsilon \, z\left(\sum_t \nabla_\alpha L_t\right),
-
-smoothed by one and by two sigma, each brought to mean 0 and deviation 1 by :math:`z`, and averaged.
-:math:`\epsilon` is small because the gradient follows the image more than the weights do: over all
-ranks it would be the same for a network that knows nothing.
+weights of one step know little but in from out. To it is added what each pixel does where all are
+mixed in alike (:mod:`captum_pcim.core.effects`).
 
 **Values.** Those of the last step that held the class, with it in the blend and without it in the
 complement: they say how much is needed, where the average has a haze of all that was ever tried.
 Where even the largest is low, because each pixel carries little, all are lifted alike in their
 odds, see :func:`lifted`; what is then still below one half is on its way out, see :func:`settled`.
+Where the neighbourhood as a whole speaks against the class, a share of them is left.
 
 Order and values are our reading; the paper says that the trained weights are the map.
 """
@@ -28,64 +23,28 @@ import torch
 from torch import Tensor
 
 from captum_pcim.core.averages import shares
-from captum_pcim.core.channels import (
-    GroupedChannels,
-    PixelChannels,
-    grouped,
-    is_map,
-    per_image,
-)
+from captum_pcim.core.channels import is_map, per_image
+from captum_pcim.core.effects import Effects
 
 MEMORY = 0.35  # of the moving average, as a share of the steps
-EVIDENCE = 0.03  # of the gradient in the order, in weights per standard deviation
-EVIDENCE_SCALES = (1.0, 2.0)  # Gaussians that smooth it, in sigma
 TOP_LOGIT = 3.0  # the largest weight of a map is lifted to this, .95
 MOST_LIFT = 4.0  # but by no more than this: what was priced below .02 stays below one half
 
 
 class Ranking:
-    """The order of the pixels: a moving average of the factors, and the sum of their gradients."""
+    """What ranks the pixels on the path: a moving average of the factors."""
 
     def __init__(self, factors: Sequence[Tensor]) -> None:
         self.average = [torch.zeros_like(factor) for factor in factors]
-        self.gradients = [torch.zeros_like(factor) for factor in factors]
 
     def add(self, factors: Sequence[Tensor], share: Tensor) -> None:
         """Average the factors of one step in, with its share from :func:`ranking_shares`."""
         for average, factor in zip(self.average, factors, strict=True):
             average.lerp_(factor, share.to(average.dtype))  # of inputs of several dtypes
 
-    def add_gradients(self, gradients: Sequence[Tensor]) -> None:
-        """Add the objective's gradient with respect to the factors of one step."""
-        for total, gradient in zip(self.gradients, gradients, strict=True):
-            total.add_(gradient)
-
-    def order(
-        self, channels: PixelChannels | GroupedChannels, sizes: Sequence[int], rows: Tensor
-    ) -> list[Tensor]:
-        """Return what ranks the pixels of some images: the higher, the more they are evidence.
-
-        Args:
-            channels: Whose factors these are.
-            sizes (sequence of int): The number of factors of each input.
-            rows (Tensor): Which of the images.
-        """
-        gradients = grouped([gradient[rows] for gradient in self.gradients], sizes)
-        blurred = [
-            [f for own in channels.blurred(gradients, scale) for f in own]
-            for scale in EVIDENCE_SCALES
-        ]
-        return [
-            average - EVIDENCE * torch.stack([_standardised(g) for g in own]).mean(0)
-            if is_map(average)
-            else average
-            for average, *own in zip((a[rows] for a in self.average), *blurred, strict=True)
-        ]
-
     def take(self, rows: Tensor) -> None:
         """Keep some of the images."""
         self.average = [average[rows] for average in self.average]
-        self.gradients = [gradient[rows] for gradient in self.gradients]
 
 
 class Holding:
@@ -133,6 +92,18 @@ def ranking_shares(n_steps: int, like: Tensor) -> Tensor:
     return shares(math.exp(-1 / (MEMORY * n_steps)), n_steps, like)
 
 
+def read_off(averages: list[Tensor], values: list[Tensor], effects: Effects) -> list[Tensor]:
+    """Return the factors of the map.
+
+    Args:
+        averages (list of Tensor): Of the factors over the path.
+        values (list of Tensor): The factors that held the class.
+        effects (Effects): What pixels do where all are mixed in alike.
+    """
+    parts = zip(averages, values, effects.order, effects.kept, strict=True)
+    return [in_order_of(average + order, own) * kept for average, own, order, kept in parts]
+
+
 def in_order_of(ranking: Tensor, values: Tensor) -> Tensor:
     """Deal each image's values out anew: the largest to the place that ranks first, and so on.
 
@@ -176,11 +147,3 @@ def settled(weights: Tensor) -> Tensor:
     """
     kept, left = weights.square(), (1 - weights).square()
     return torch.where(weights < 0.5, kept / (kept + left), weights)
-
-
-def _standardised(values: Tensor) -> Tensor:
-    flat = values.flatten(1)
-    centred = flat - flat.mean(1, keepdim=True)
-    deviation = centred.square().mean(1, keepdim=True).sqrt()
-    tiny = torch.finfo(flat.dtype).tiny
-    return (centred / deviation.clamp_min(tiny)).view_as(values)

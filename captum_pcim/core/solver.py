@@ -17,10 +17,11 @@ from torch import Tensor
 
 from captum_pcim.core import adam
 from captum_pcim.core.channels import Factors, grouped
+from captum_pcim.core.effects import Effects
 from captum_pcim.core.moments import Moment, moments
 from captum_pcim.core.objective import mean_weight
 from captum_pcim.core.problem import Images, Problem, Settings
-from captum_pcim.core.readout import Holding, Ranking, in_order_of
+from captum_pcim.core.readout import Holding, Ranking, read_off
 from captum_pcim.core.replay import Replay
 
 CHECK_EVERY = 5
@@ -158,6 +159,7 @@ class _Run:
         factors = self._factors()
         self.sizes = [len(own) for own in factors]  # the number of factors of each input
         flat = [factor for own in factors for factor in own]
+        self.effects = Effects.of(problem, images, factors)
         self.ranking, self.holding = Ranking(flat), Holding(flat, n_references)
         self.moments = moments(settings.n_steps, self.trained.flat)
         self.against = [images.against(reference) for reference in range(n_references)]
@@ -197,7 +199,6 @@ class _Run:
         cleaned = [gradient.nan_to_num(0.0, 0.0, 0.0) for gradient in of_factors]
         of_leaves = torch.autograd.grad(ours, leaves, cleaned)
         with torch.no_grad():
-            self.ranking.add_gradients(cleaned)
             self.trained.descend(of_leaves, moment.adam)
         return _Step(
             [factor.detach() for factor in ours],
@@ -232,6 +233,7 @@ class _Run:
             self.images = self.images.take(running)
             self.against = [self.images.against(r) for r in range(len(self.against))]
             self.before = tuple(w[running] for w in weights)
+            self.effects = self.effects.take(running)
             for part in (self.trained, self.ranking, self.holding):
                 part.take(running)
             if self.replay is not None:
@@ -242,18 +244,19 @@ class _Run:
         self._keep(torch.arange(len(self.rows), device=self.rows.device))
         history = self.history
         factors = grouped(history.factors, self.sizes)
-        n_steps = history.n_steps
+        n_forwards = 2 * history.n_steps + self.effects.n_forwards
         return Solution(
-            factors, n_steps, 2 * n_steps, history.losses, history.reached, history.differentiable
-        )
+            factors, history.n_steps, n_forwards, history.losses, history.reached,
+            history.differentiable,
+        )  # fmt: skip
 
     def _keep(self, finished: Tensor) -> None:
         """Write down what was found for finished images, given their places among the running."""
-        order = self.ranking.order(self.images.channels, self.sizes, finished)
-        found = [
-            in_order_of(ranking, values[finished])
-            for ranking, values in zip(order, self.holding.values(), strict=True)
-        ]
+        found = read_off(
+            [average[finished] for average in self.ranking.average],
+            [values[finished] for values in self.holding.values()],
+            self.effects.take(finished),
+        )
         self.history.write_factors(self.rows[finished], found)
         self.history.write_steps(self.rows)
 
