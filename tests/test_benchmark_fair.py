@@ -5,13 +5,19 @@ import math
 import pytest
 import torch
 
-from benchmarks.fair.__main__ import OWN, published_verdicts, verdict_table
+from benchmarks.fair.__main__ import (
+    OWN,
+    check_rivals,
+    published_verdicts,
+    verdict_table,
+    with_published_rows,
+)
 from benchmarks.fair.forms import mean_ranks
 from benchmarks.fair.instruments import HEADLINES
 from benchmarks.fair.places import place_table, places
 from benchmarks.fair.rivals import PLAIN, RIVALS, maps_of, rivals
 from benchmarks.fair.verdicts import Verdict, paired_interval, verdict
-from benchmarks.results import Table, write
+from benchmarks.results import Spread, Table, write
 from captum_pcim.comparison import FORMS, Method
 from captum_pcim.synthetic import LargeKernelCNN, SmallResNet
 
@@ -113,3 +119,33 @@ def test_the_method_of_the_best_mean_place_comes_first():
     table = place_table([Table("cell", ["method", *columns, "randomised, rank"], rows)] * 2)
     assert [row[0] for row in table.rows] == list(methods)
     assert list(table.rows[0]) == [OWN, "1.0", "1.0", "1.0", "0.50"]
+
+
+def _means(note="12 images", **insertion):
+    columns = [m + {1: " ↑", -1: " ↓"}[sign] for m, sign in HEADLINES.items()]
+    rows = [
+        [name, *(Spread.of(sign * mean, 0, 1) for sign in HEADLINES.values())]
+        for name, mean in insertion.items()
+    ]
+    return Table("cell", ["method", *columns], rows, note)
+
+
+def test_methods_that_are_not_run_keep_their_rows_and_those_that_are_get_new_ones(tmp_path):
+    write("fair/cell", _means(PCIM=0.5, Lime=0.6, RISE=0.4), tmp_path)
+    table = with_published_rows(_means(PCIM=0.7, Lime=0.8), "fair/cell", tmp_path)
+    shown = {row[0]: row[1].figure for row in table.rows}
+    assert shown == {"PCIM": "0.700", "Lime": "0.800", "RISE": "0.400"}
+
+
+def test_rows_that_were_measured_otherwise_are_not_kept(tmp_path):
+    write("fair/cell", _means("8 images", RISE=0.4), tmp_path)
+    new = _means(PCIM=0.7)
+    assert with_published_rows(new, "fair/cell", tmp_path) == new
+    assert with_published_rows(new, "fair/other", tmp_path) == new
+
+
+def test_a_verdict_needs_the_scores_of_the_best_rival():
+    table = _means(PCIM=0.9, Lime=0.5, RISE=0.4)
+    check_rivals(table, {"PCIM": {}, "Lime": {}})
+    with pytest.raises(SystemExit, match=r"cell: run \['Lime'\] too"):
+        check_rivals(table, {"PCIM": {}, "RISE": {}})

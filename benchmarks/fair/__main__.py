@@ -5,9 +5,10 @@
     python -m benchmarks.fair --part reporting --write
 
 Networks, images and the rivals' scores are kept in benchmarks/out/fair, so only what is new is run;
-the method under test always is. Of sets that are not run the published verdicts stay. `--method`
-takes an expression of `model` with the names of captum_pcim, or `module:factory`, called with the
-network. Rivals are compared in the form that was best on the tuning parts (`python -m
+the method under test always is. Published figures of sets and methods that are not run stay, if
+they were measured alike; a verdict needs the scores of the best rival. `--method` takes an
+expression of `model` with the names of captum_pcim, or `module:factory`, called with the network.
+Rivals are compared in the form that was best on the tuning parts (`python -m
 benchmarks.fair.forms`). Scores of every image go to a CSV.
 """
 
@@ -20,6 +21,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,7 @@ NOTE = (
     "mean leaves out 0. Insertion and deletion are means over five references."
 )
 TRIVIAL = tuple(trivial_methods())
+METHODS = (OWN, *RIVALS, *TRIVIAL)
 
 
 def main() -> None:
@@ -75,11 +78,13 @@ def main() -> None:
     note = NOTE.format(n=arguments.images, part=arguments.part, points=arguments.points)
     by_cell = found_scores(store, chosen)
     for title, found in by_cell.items():
-        name = title.replace(", ", "_").replace(" ", "_")
+        name = f"fair/{title.replace(', ', '_').replace(' ', '_')}"
         table = means_table(title, found, note)
-        print(f"{title}\n\n{table.markdown(intervals=False)}\n")
         if keep:
-            write(f"fair/{name}", table)
+            table = with_published_rows(table, name)
+            check_rivals(table, found)
+            write(name, table)
+        print(f"{title}\n\n{table.markdown(intervals=False)}\n")
     judged = judge(by_cell)
     if keep:
         judged = published_verdicts(note) | judged
@@ -151,9 +156,7 @@ def found_scores(store: Store, chosen: list[Cell]) -> dict[str, dict[str, Scores
     """By cell and method what is kept."""
     return {
         cell.title: {
-            name: scores
-            for name in (OWN, *RIVALS, *TRIVIAL)
-            if (scores := store.read(cell, name)) is not None
+            name: scores for name in METHODS if (scores := store.read(cell, name)) is not None
         }
         for cell in chosen
     }
@@ -166,6 +169,28 @@ def judge(by_cell: dict[str, dict[str, Scores]]) -> dict[str, dict[str, Verdict]
         for title, found in by_cell.items()
         if OWN in found and any(name in RIVALS for name in found)
     }
+
+
+def with_published_rows(table: Table, name: str, folder: Path = RESULTS) -> Table:
+    """The table with the rows of methods that were not run, where they were measured alike."""
+    if not (folder / f"{name}.csv").exists():
+        return table
+    published = read(name, folder)
+    if (published.note, list(published.columns)) != (table.note, list(table.columns)):
+        return table
+    rows = {str(row[0]): row for row in (*published.rows, *table.rows)}
+    return replace(table, rows=[rows[method] for method in METHODS if method in rows])
+
+
+def check_rivals(table: Table, found: dict[str, Scores]) -> None:
+    """Stop where the best rival's scores of images are not at hand to compare with."""
+    missing = set()
+    for column in table.columns[1 : 1 + len(HEADLINES)]:
+        means = {name: cell for name, cell in table.column(column).items() if name in RIVALS}
+        sign = HEADLINES[column.rstrip(" ↑↓")]
+        missing |= {max(means, key=lambda name: sign * float(means[name].figure))} - set(found)
+    if missing:
+        sys.exit(f"{table.title}: run {sorted(missing)} too, of which only means are known")
 
 
 def published_verdicts(note: str, folder: Path = RESULTS) -> dict[str, dict[str, Verdict]]:
@@ -215,7 +240,7 @@ def means_table(title: str, found: dict[str, Scores], note: str) -> Table:
 
 def _all_scores(store: Store, chosen: list[Cell]) -> Iterator[tuple[Cell, str, Scores]]:
     for cell in chosen:
-        for method in (OWN, *RIVALS, *TRIVIAL):
+        for method in METHODS:
             scores = store.read(cell, method)
             if scores is not None:
                 yield cell, method, scores
@@ -229,8 +254,8 @@ def _arguments() -> argparse.Namespace:
     add("--data", type=Path, default=DEFAULT_DATA, help="folder of the sets of others")
     add("--sets", nargs="+", default=[*FAMILIES], choices=[*FAMILIES], metavar="SET")
     add("--architectures", nargs="+", default=[*ARCHITECTURES], choices=[*ARCHITECTURES])
-    add("--methods", nargs="+", default=[OWN, *RIVALS, *TRIVIAL], metavar="NAME",
-        choices=[OWN, *RIVALS, *TRIVIAL],
+    add("--methods", nargs="+", default=[*METHODS], metavar="NAME",
+        choices=METHODS,
         help="to run where they are not kept yet; PCIM is the one under test")  # fmt: skip
     add("--method", default="PCIM(model)", help="the method under test (default: PCIM(model))")
     add("--part", choices=("tuning", "reporting"), default="tuning")
