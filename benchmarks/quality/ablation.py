@@ -75,13 +75,16 @@ PATCHES: dict[str, tuple[str, Any]] = {
         "adam.Adam._over_image", lambda *given: _image_alone(*given),
     ),
     "the map is the last weights that held the class": (
-        "solver.in_order_of", lambda ranking, values: values,
+        "readout.in_order_of", lambda ranking, values: values,
     ),
-    "the map is the average": ("solver.in_order_of", lambda ranking, values: ranking),
+    "the map is the average": ("readout.in_order_of", lambda ranking, values: ranking),
     "values of the last step, whatever it holds": ("solver.SETTLING", 2.0),
     "average over a fifth of the steps": ("readout.MEMORY", 0.2),
     "average of all steps": ("readout.MEMORY", 1e9),
-    "ties of the average left as they are": ("readout.EVIDENCE", 0.0),
+    "ranks of the average alone": ("effects.IN_ORDER", 0.0),
+    "neither order nor values know even blends": (
+        "effects._measured", lambda problem, images, like, sizes: [torch.zeros_like(f) for f in like],
+    ),
     "values not lifted": ("readout.MOST_LIFT", 0.0),
     "values below one half left as they are": ("readout.settled", lambda weights: weights),
     "log-odds as they are, whatever the reference shows": (
@@ -125,7 +128,7 @@ def explained(case: Case) -> Mapping[str, tuple[Tensor, float]]:
     runs = {name: (PCIM(case.forward_func, **given), {}) for name, given in CONSTRUCTOR.items()}
     runs |= {name: (PCIM(case.forward_func), given) for name, given in ARGUMENTS.items()}
     same_price = PCIM(case.forward_func, objective=(PRESERVATION, REMOVAL, LogArea(steps=1)))
-    runs["12 steps, at the price of 48"] = same_price, {"n_steps": 12}
+    runs["12 steps, at the price of 46"] = same_price, {"n_steps": 12}
     found = {name: explain(case, *run) for name, run in runs.items()}
     for name, (part, value) in PATCHES.items():
         with mock.patch(f"captum_pcim.core.{part}", value):
