@@ -44,6 +44,9 @@ class Case:
         return f"{self.network}, {self.side} px, batch {self.batch}"
 
 
+EVEN = 2  # like steps: even blends and complements with each reference, before the first one
+
+
 class Work:
     """The three things that can be done with a case.
 

@@ -8,7 +8,7 @@ from statistics import median
 import torch
 
 from benchmarks.results import Cell, Table
-from benchmarks.speed.cases import Case, Work, steps_within
+from benchmarks.speed.cases import EVEN, Case, Work, steps_within
 from benchmarks.speed.timing import Pairs, all_in_turn, peak_bytes
 from captum_pcim import Autograd
 from captum_pcim.pcim import DEFAULT_STEPS
@@ -46,8 +46,8 @@ def _row(case: Case, arguments: argparse.Namespace) -> list[Cell]:
     graphs = Autograd(cuda_graphs=True)
     bare, bare_as_graphs, plain, replayed, *halves = all_in_turn(
         [
-            lambda: work.bare_passes(n_steps),
-            lambda: work.replayed_passes(n_steps),
+            lambda: work.bare_passes(EVEN + n_steps),
+            lambda: work.replayed_passes(EVEN + n_steps),
             lambda: work.attribute(n_steps),
             lambda: work.attribute(n_steps, gradients=graphs),
             *(lambda t=t: work.attribute(n_steps, autocast_dtype=t) for t in HALF.values()),

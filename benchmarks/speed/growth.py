@@ -6,7 +6,7 @@ import argparse
 from statistics import median
 
 from benchmarks.results import Table
-from benchmarks.speed.cases import Case, Work
+from benchmarks.speed.cases import EVEN, Case, Work
 from benchmarks.speed.timing import Pairs, exponent, in_turn
 
 
@@ -44,5 +44,5 @@ def growth(arguments: argparse.Namespace) -> Table:
 def _timed(case: Case, n_steps: int, arguments: argparse.Namespace) -> Pairs:
     work = Work(case, arguments.device)
     return in_turn(
-        lambda: work.attribute(n_steps), lambda: work.bare_passes(n_steps), arguments.repeats
+        lambda: work.attribute(n_steps), lambda: work.bare_passes(EVEN + n_steps), arguments.repeats
     )

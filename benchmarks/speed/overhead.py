@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from statistics import median
 
 from benchmarks.results import Cell, Table
-from benchmarks.speed.cases import Case, Work, grid, steps_within
+from benchmarks.speed.cases import EVEN, Case, Work, grid, steps_within
 from benchmarks.speed.timing import Pairs, in_turn, seconds_of
 from captum_pcim.pcim import DEFAULT_STEPS
 
 MOST_REPEATS = 15
 
 NOTE = (
-    "The bare passes are one forward of the images and, per step, forward and backward of two rows "
-    "per image, with the gradient of the images only and parameters detached. No reference is "
-    "replaced, as is the rule for trained networks. Where the default of "
+    "The bare passes are one forward of the images and, for each step and reference, forward "
+    "and backward of two rows per image, with the gradient of the images only and parameters "
+    "detached. No reference is replaced, as is the rule for trained networks. Where the default of "
     f"{DEFAULT_STEPS} steps would take too long here, fewer are made; that overstates the ratio. "
     f"Medians of up to {MOST_REPEATS} repeats, as the time allows."
 )
@@ -52,7 +52,9 @@ def _measured(case: Case, arguments: argparse.Namespace) -> Measured | None:
         return None
     seconds = 2 * n_steps * seconds_of(lambda: work.bare_passes(1))
     repeats = min(MOST_REPEATS, max(arguments.repeats, int(arguments.seconds / seconds)))
-    pairs = in_turn(lambda: work.attribute(n_steps), lambda: work.bare_passes(n_steps), repeats)
+    pairs = in_turn(
+        lambda: work.attribute(n_steps), lambda: work.bare_passes(EVEN + n_steps), repeats
+    )
     return pairs, n_steps
 
 
@@ -65,7 +67,7 @@ def _cells(measured: tuple[Pairs, int], alone: tuple[Pairs, int], batch: int) ->
     return [
         str(n_steps),
         pairs.spread,
-        f"{batch / (median(pairs.b) / n_steps):.1f} a step",
+        f"{batch / (median(pairs.b) / (EVEN + n_steps)):.1f} a step",
         f"{gain(pairs.b, alone[0].b):.2f}",
         f"{gain(pairs.a, alone[0].a):.2f}",
     ]
