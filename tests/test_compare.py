@@ -120,10 +120,11 @@ def test_passes_are_rows_per_image_however_they_are_batched(model, images, batch
     passes = {name: (run.forwards, run.backwards) for name, run in runs.items()}
     asked = 2 * math.ceil(len(images[0]) / batch_size) / len(images[0])
     forwards, backwards = passes.pop("PCIM")
-    # The images and two references, then blend and complement each step; the last step needs no
-    # gradient. Two rows of each batch are asked first whether there is one.
-    assert forwards - (1 + 2 + 10) == pytest.approx(asked)
-    assert backwards - 8 == pytest.approx(asked)
+    # The images and two references, then blend and complement, even ones with each reference and
+    # those of each step; the last step needs no gradient. Two rows of each batch are asked first
+    # whether there is one.
+    assert forwards - (1 + 2 + 4 + 10) == pytest.approx(asked)
+    assert backwards - (4 + 8) == pytest.approx(asked)
     assert passes == {
         "Saliency": (1, 1),
         "IG": (8, 8),
@@ -146,10 +147,11 @@ def test_plain_forward_functions_are_counted_and_given_back(model, images):
     }
     runs = _alone(methods, images, forward_func=forward).runs
     assert (runs["NoiseTunnel"].forwards, runs["NoiseTunnel"].backwards) == (8, 8)
-    # The full image, two references, two steps of two, and two rows that are asked for a gradient.
+    # The full image, two references, even blends and complements with each of them, two steps of
+    # two, and two rows that are asked for a gradient.
     asked = 2 / len(images[0])
-    assert runs["PCIM"].forwards - 7 == pytest.approx(asked)
-    assert runs["PCIM"].backwards - 2 == pytest.approx(asked)
+    assert runs["PCIM"].forwards - 11 == pytest.approx(asked)
+    assert runs["PCIM"].backwards - 6 == pytest.approx(asked)
     assert runs["function"].forwards is None
     assert tunnel.attribution_method.forward_func is forward
     assert pcim.forward_func is forward

@@ -39,13 +39,13 @@ def _factors(chunk):
 
 def _of(network, inputs):
     problem, chunk = prepared(network, inputs)
-    return Effects.of(problem, chunk, _factors(chunk))
+    return Effects.of(problem, chunk, _factors(chunk), [0])
 
 
 def test_the_effect_on_a_linear_network_is_what_each_pixel_adds_in_blend_and_complement():
     inputs = images(2, 1, 16)
     problem, chunk = prepared(Linear(torch.rand(1, 1, 16, 16) - 0.5), inputs)
-    (found,) = _measured(problem, chunk, [torch.zeros(2, 1, 16, 16)], [1])
+    (found,) = _measured(problem, chunk, [torch.zeros(2, 1, 16, 16)], [1], [0])
     differences = sum(inputs - reference for (reference,) in chunk.references)
     scale = chunk.calibration.scale.view(-1, 1, 1, 1)
     assert_close(found, 2 * scale * problem.network.forward_func.weights * differences)
@@ -74,7 +74,7 @@ def test_gradients_that_are_no_numbers_have_no_effect():
     weights[..., 3, 3] = torch.nan
     problem, chunk = prepared(Linear(torch.zeros(1, 1, 16, 16)), torch.ones(1, 1, 16, 16))
     problem.network.forward_func.weights = weights
-    (found,) = _measured(problem, chunk, [torch.zeros(1, 1, 16, 16)], [1])
+    (found,) = _measured(problem, chunk, [torch.zeros(1, 1, 16, 16)], [1], [0])
     assert found.isfinite().all()
 
 
@@ -85,7 +85,7 @@ def test_only_maps_have_effects(isolation, shape):
     problem, chunk = prepared(small_cnn(), images(2))
     channels = PixelChannels(chunk.inputs, isolation, Smoothing())
     chunk = replace(chunk, channels=channels)
-    effects = Effects.of(problem, chunk, _factors(chunk))
+    effects = Effects.of(problem, chunk, _factors(chunk), [0])
     assert effects.order[0].shape == effects.kept[0].shape == shape
     assert effects.order[0].abs().max() > 0
     for order, kept in zip(effects.order[1:], effects.kept[1:], strict=True):
@@ -103,11 +103,12 @@ def test_features_and_groups_take_no_passes():
     assert diagnostics.n_forwards.tolist() == [4 + 2 * steps + 2, 4 - 2 + 2 * steps + 2]
 
 
-@pytest.mark.parametrize("n_references", [1, 3])
-def test_each_reference_takes_two_passes(n_references):
+@pytest.mark.parametrize(("n_references", "taken"), [(1, 1), (3, 3), (9, 4)])
+def test_each_of_the_first_four_references_takes_two_passes(n_references, taken):
     problem, chunk = prepared(small_cnn(), images(2))
     chunk = replace(chunk, references=n_references * chunk.references)
-    assert Effects.of(problem, chunk, _factors(chunk)).n_forwards == 2 * n_references
+    effects = Effects.of(problem, chunk, _factors(chunk), range(n_references))
+    assert effects.n_forwards == 2 * taken
 
 
 def test_a_map_is_its_values_in_the_order_of_average_and_effect_less_what_is_lost():

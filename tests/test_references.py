@@ -189,8 +189,9 @@ def test_references_are_gone_through_in_turn():
     pcim = PCIM(_network_that_records(seen), references=[Constant(0.0), Constant(1.0)])
     inputs = torch.full((1, 1, 4, 4), 0.5)
     pcim.attribute(inputs, target=0, n_steps=4)
-    # Before the steps: the image, it and a half blend of it, and the two references.
-    steps = [batch[0, 0, 3, 3] for batch in seen[4:]]
+    # Before the steps: the image, it and a half blend of it, and the two references, first as they
+    # are and then with the image mixed in.
+    steps = [batch[0, 0, 3, 3] for batch in seen[6:]]
     assert [bool(pixel > 0.5) for pixel in steps] == [False, True, False, True]
 
 

@@ -8,10 +8,10 @@ trained, the gradient of the log-odds :math:`\ell` tells which way each pixel mo
 .. math:: e = \sum_b \nabla_\alpha \left[ \ell(B_b(\alpha)) - \ell(B_b(1 - \alpha)) \right],
           \quad \alpha = .65,
 
-over the references :math:`b`, for one blend and one complement each. With :math:`n` dividing a map
-by its root mean square (at least a quarter of a nat over all pixels) and clipping it to
-:math:`[-1, 1]`, :math:`G_s` a Gaussian of :math:`s` sigma and :math:`A` the average over neighbours
-of like brightness, the order of the pixels gains
+over the first four references :math:`b`, for one blend and one complement each. With :math:`n`
+dividing a map by its root mean square (at least a quarter of a nat over all pixels) and clipping it
+to :math:`[-1, 1]`, :math:`G_s` a Gaussian of :math:`s` sigma and :math:`A` the average over
+neighbours of like brightness, the order of the pixels gains
 
 .. math:: .15 \, (n(A A e) + n(G_{1.6} e)),
 
@@ -23,6 +23,7 @@ Signed and smoothed, the effect follows the network and not the image: to that o
 with other weights it is not alike. The rule is ours, not the paper's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -35,6 +36,7 @@ from captum_pcim.core.stakes import LEAST
 LEVEL = 0.65  # of all pixels in the blend; the complement has the rest
 IN_ORDER = 0.15  # what the effects of a neighbourhood count beside the average of the weights
 NEAR, FAR = 1.6, 4.0  # Gaussians, in sigma
+MOST_REFERENCES = 4  # as each takes passes
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class Effects:
     n_forwards: int
 
     @staticmethod
-    def of(problem: Problem, images: Images, factors: Factors) -> "Effects":
+    def of(
+        problem: Problem, images: Images, factors: Factors, references: Sequence[int]
+    ) -> "Effects":
         """Measure the effects, for two more forward and backward passes per reference.
 
         Factors that are no maps have neither neighbours nor effects.
@@ -61,13 +65,15 @@ class Effects:
             problem (Problem): The network and the meaning of its scores.
             images (Images): The images with all their references.
             factors (list of tuple of Tensor): Of the weights, for their shapes.
+            references (sequence of int): Which ones count, of which the first four are taken.
         """
+        references = references[:MOST_REFERENCES]
         sizes = [len(own) for own in factors]
         like = [factor for own in factors for factor in own]
         if not any(map(is_map, like)):
             nothing, all_of_it = map(torch.zeros_like, like), map(torch.ones_like, like)
             return Effects([*nothing], [*all_of_it], n_forwards=0)
-        effects = grouped(_measured(problem, images, like, sizes), sizes)
+        effects = grouped(_measured(problem, images, like, sizes, references), sizes)
         channels = images.channels
         alike = _flat(channels.averaged(channels.averaged(effects)))
         near, far = (_flat(channels.blurred(effects, scale)) for scale in (NEAR, FAR))
@@ -77,7 +83,7 @@ class Effects:
                 for bright, around in zip(alike, near, strict=True)
             ],
             [1 + _sized(effect).clamp_max(0) for effect in far],
-            n_forwards=2 * len(images.references),
+            n_forwards=2 * len(references),
         )
 
     def take(self, rows: Tensor) -> "Effects":
@@ -88,12 +94,16 @@ class Effects:
 
 @torch.enable_grad()
 def _measured(
-    problem: Problem, images: Images, like: list[Tensor], sizes: list[int]
+    problem: Problem,
+    images: Images,
+    like: list[Tensor],
+    sizes: list[int],
+    references: Sequence[int],
 ) -> list[Tensor]:
     """The effect on each factor; zero for those that are no maps."""
     even = [torch.full_like(f, LEVEL if _is_mixed(f) else 1.0).requires_grad_() for f in like]
     totals = [torch.zeros_like(factor) for factor in like]
-    for reference in range(len(images.references)):
+    for reference in references:
         weights = images.channels.weights(grouped(even, sizes))
         kept, removed = problem.scores(images, weights, reference).halves()
         difference = (kept.log_odds - removed.log_odds).sum()

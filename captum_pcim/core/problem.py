@@ -100,6 +100,11 @@ class Settings:
         # A text as seed, or those of one call would be those of the next shifted by a step.
         return random.Random(f"{self.seed}, {step}").randrange(n_references)
 
+    def references_seen(self, n_references: int) -> list[int]:
+        """Return the references that steps blend against, in the order they come."""
+        seen = (self.reference_at(step, n_references) for step in range(self.n_steps))
+        return list(dict.fromkeys(seen))
+
 
 class Problem:
     """The objective of a network on images, as a function of the blending logits."""

@@ -159,7 +159,7 @@ class _Run:
         factors = self._factors()
         self.sizes = [len(own) for own in factors]  # the number of factors of each input
         flat = [factor for own in factors for factor in own]
-        self.effects = Effects.of(problem, images, factors)
+        self.effects = Effects.of(problem, images, factors, settings.references_seen(n_references))
         self.ranking, self.holding = Ranking(flat), Holding(flat, n_references)
         self.moments = moments(settings.n_steps, self.trained.flat)
         self.against = [images.against(reference) for reference in range(n_references)]
