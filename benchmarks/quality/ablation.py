@@ -83,7 +83,7 @@ PATCHES: dict[str, tuple[str, Any]] = {
     "average of all steps": ("readout.MEMORY", 1e9),
     "ranks of the average alone": ("effects.IN_ORDER", 0.0),
     "neither order nor values know even blends": (
-        "effects._measured", lambda problem, images, like, sizes: [*map(torch.zeros_like, like)],
+        "effects._measured", lambda problem, images, like, *others: [*map(torch.zeros_like, like)],
     ),
     "values not lifted": ("readout.MOST_LIFT", 0.0),
     "values below one half left as they are": ("readout.settled", lambda weights: weights),
