@@ -17,14 +17,14 @@ def nested(module, depth):
     return module
 
 
-@pytest.mark.parametrize(("depth", "found"), [(0, True), (4, True), (5, False)])
-def test_a_function_is_looked_through_five_steps_deep(depth, found):
+@pytest.mark.parametrize(("depth", "found"), [(0, True), (11, True), (12, False)])
+def test_a_function_is_looked_through_twelve_steps_deep(depth, found):
     module = nn.Linear(1, 1)
     held = nested(module, depth)
     assert (module in reachable_modules(lambda x: held).values()) is found
 
 
-@pytest.mark.parametrize(("depth", "found"), [(3, True), (4, False)])
+@pytest.mark.parametrize(("depth", "found"), [(10, True), (11, False)])
 def test_a_list_in_a_module_counts_as_a_step(depth, found):
     holder, module = nn.Identity(), nn.Linear(1, 1)
     holder.parts = nested(module, depth)
@@ -40,6 +40,16 @@ class Holder:
 
     def method(self, x):
         return self.module(x)
+
+
+class Service:
+    """Cannot be called itself."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def predict(self, x):
+        return self.model(x)
 
 
 def by_default(x, module=GLOBAL, *, other=None):
@@ -65,6 +75,12 @@ WAYS = {
     "a keyword of one": (functools.partial(sorted, key=GLOBAL), "key"),
     "the function of one": (functools.partial(Holder(GLOBAL)), "func.module"),
     "a method": (Holder(GLOBAL).method, "__self__.module"),
+    "a method of what is not callable": (Service(GLOBAL).predict, "__self__.model"),
+    "an object within": (Service(Holder(GLOBAL)).predict, "__self__.model.module"),
+    "containers in objects": (
+        Service({"a": [Holder({"b": [Holder(({"c": GLOBAL},))]})]}).predict,
+        "__self__.model.a.0.module.b.0.module.0.c",
+    ),
     "a method of the module": (GLOBAL.forward, "__self__"),
     "an object": (Holder(GLOBAL), "module"),
     "a default": (by_default, "default 0"),
@@ -152,3 +168,10 @@ def test_batch_statistics_are_refused_in_either_mode():
 def test_tensors_and_libraries_are_no_place_to_look():
     assert reachable_modules(torch.relu) == {}
     assert reachable_modules(Holder(torch.zeros(1))) == {}
+
+
+@pytest.mark.parametrize("eval_mode", [False, True])
+def test_a_network_in_training_mode_is_refused_behind_a_method_too(eval_mode):
+    service = Service(nn.Sequential(nn.BatchNorm2d(1), nn.Flatten()).train())
+    with pytest.raises(ValueError, match=r"__self__\.model"):
+        check_mode(service.predict, eval_mode)

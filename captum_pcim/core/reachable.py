@@ -17,15 +17,16 @@ _WITH_DROPOUT = (nn.RNNBase, nn.MultiheadAttention)
 _NAMES = re.compile(r"BatchNorm|Dropout|DropPath|StochasticDepth|DropBlock|RReLU")
 _LEAVES = (Tensor, str, bytes, int, float, type, types.ModuleType, types.BuiltinFunctionType)
 _LIBRARIES = ("torch", "captum", "numpy", "builtins")
-DEEPEST = 5  # a module in a list in a closure of a partial of a method
+DEEPEST = 12  # a module in a list in a dictionary of each of three objects, one in the other
 
 
 def reachable_modules(forward_func: Any) -> dict[str, nn.Module]:
     """Return the modules that a callable can reach, by where they were found.
 
     Looked through are partial functions and bound methods, closures, default values, the global
-    names that a function uses, attributes of callable objects, and lists and dictionaries; also
-    modules that another module keeps in a plain list, which its `eval()` does not reach.
+    names that a function uses, attributes of callable objects and of those that methods are bound
+    to, and lists and dictionaries; also modules that another module keeps in a plain list, which
+    its `eval()` does not reach.
     """
     found: dict[str, nn.Module] = {}
     _look(forward_func, "", DEEPEST, found, set())
@@ -56,6 +57,9 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from value.keywords.items()
     elif isinstance(value, types.MethodType):
         yield from (("__self__", value.__self__), ("__func__", value.__func__))
+        if not callable(value.__self__):
+            held = getattr(value.__self__, "__dict__", {})
+            yield from ((f"__self__.{name}", part) for name, part in held.items())
     elif isinstance(value, types.FunctionType):
         yield from _of_function(value)
     elif isinstance(value, dict):
