@@ -50,6 +50,7 @@ from captum_pcim.comparison.methods import as_method
 from captum_pcim.comparison.trivial import trivial_methods
 
 OWN = "PCIM"
+CELL = ": fair rivals"  # in the titles of the tables of cells
 NOTE = (
     "At most {n} rightly classified images of each {part} part, curves of {points} points. First "
     "or behind: the 95 % bootstrap interval of the paired difference from the rival of the best "
@@ -235,7 +236,7 @@ def means_table(title: str, found: dict[str, Scores], note: str) -> Table:
     ]
     arrows = {1: " ↑", -1: " ↓", 0: ""}
     columns = [metric + arrows[HEADLINES.get(metric, 0)] for metric in metrics]
-    return Table(f"{title}: fair rivals", ["method", *columns], rows, note)
+    return Table(title + CELL, ["method", *columns], rows, note)
 
 
 def _all_scores(store: Store, chosen: list[Cell]) -> Iterator[tuple[Cell, str, Scores]]:

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from statistics import fmean
 
-from benchmarks.fair.__main__ import OWN
+from benchmarks.fair.__main__ import CELL, OWN
 from benchmarks.fair.instruments import HEADLINES
 from benchmarks.fair.rivals import RIVALS
 from benchmarks.results import Cell, Spread, Table, add_write_option, names, publish, read
@@ -39,7 +39,7 @@ def main() -> None:
     add_write_option(parser)
     keep = parser.parse_args().write
     cells = [read(name) for name in names() if name.startswith("fair/")]
-    cells = [table for table in cells if table.columns[0] == "method"]
+    cells = [table for table in cells if table.title.endswith(CELL)]
     publish("fair/places", place_table(cells), keep)
 
 
