@@ -15,8 +15,8 @@ from captum_pcim.pcim import DEFAULT_STEPS
 from captum_pcim.synthetic import DEVELOPMENT_SEED, load_cnn
 
 SETTINGS: tuple[dict[str, Any], ...] = (
-    *({"tolerance": tolerance} for tolerance in (0.0, 0.002, 0.005, 0.01, 0.02)),
-    *({"n_steps": n_steps} for n_steps in (34, 24, 16, 12)),  # the other way to make fewer passes
+    *({"tolerance": tolerance} for tolerance in (0.0, 0.002, 0.02)),
+    *({"n_steps": n_steps} for n_steps in (24, 12)),  # the other way to make fewer passes
 )
 
 
