@@ -43,12 +43,12 @@ def _of(network, inputs):
 
 
 def test_the_effect_on_a_linear_network_is_what_each_pixel_adds_in_blend_and_complement():
-    inputs = images(2, 1, 16)
-    problem, chunk = prepared(Linear(torch.rand(1, 1, 16, 16) - 0.5), inputs)
+    inputs, network = images(2, 1, 16), Linear(torch.rand(1, 1, 16, 16) - 0.5)
+    problem, chunk = prepared(network, inputs)
     (found,) = _measured(problem, chunk, [torch.zeros(2, 1, 16, 16)], [1], [0])
     differences = sum(inputs - reference for (reference,) in chunk.references)
     scale = chunk.calibration.scale.view(-1, 1, 1, 1)
-    assert_close(found, 2 * scale * problem.network.forward_func.weights * differences)
+    assert_close(found, 2 * scale * network.weights * differences)
 
 
 def test_the_order_favours_what_is_for_the_class_by_a_bounded_amount():
@@ -72,8 +72,9 @@ def test_without_a_gradient_nothing_changes():
 def test_gradients_that_are_no_numbers_have_no_effect():
     weights = _halves(16)
     weights[..., 3, 3] = torch.nan
-    problem, chunk = prepared(Linear(torch.zeros(1, 1, 16, 16)), torch.ones(1, 1, 16, 16))
-    problem.network.forward_func.weights = weights
+    network = Linear(torch.zeros(1, 1, 16, 16))
+    problem, chunk = prepared(network, torch.ones(1, 1, 16, 16))
+    network.weights = weights
     (found,) = _measured(problem, chunk, [torch.zeros(1, 1, 16, 16)], [1], [0])
     assert found.isfinite().all()
 
