@@ -78,19 +78,25 @@ def main() -> None:
     print(f"scores of every image: {path}\n")
     note = NOTE.format(n=arguments.images, part=arguments.part, points=arguments.points)
     by_cell = found_scores(store, chosen)
-    for title, found in by_cell.items():
-        name = f"fair/{title.replace(', ', '_').replace(' ', '_')}"
-        table = means_table(title, found, note)
-        if keep:
-            table = with_published_rows(table, name)
-            check_rivals(table, found)
-            write(name, table)
+    tables = {title: means_table(title, found, note) for title, found in by_cell.items()}
+    if keep:
+        tables = {title: with_published_rows(t, file_of(title)) for title, t in tables.items()}
+        for title, table in tables.items():  # before anything is written
+            check_rivals(table, by_cell[title])
+        for title, table in tables.items():
+            write(file_of(title), table)
+    for title, table in tables.items():
         print(f"{title}\n\n{table.markdown(intervals=False)}\n")
     judged = judge(by_cell)
     if keep:
         judged = published_verdicts(note) | judged
     publish("fair/verdicts", verdict_table(judged, note), keep)
     publish("fair/counts", count_table(judged, note), keep)
+
+
+def file_of(title: str) -> str:
+    """The name of the result file of a cell."""
+    return f"fair/{title.replace(', ', '_').replace(' ', '_')}"
 
 
 def run(store: Store, chosen: list[Cell], arguments: argparse.Namespace) -> None:
