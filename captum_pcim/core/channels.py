@@ -210,6 +210,11 @@ def grouped(parameters: Sequence[Tensor], sizes: Sequence[int]) -> Logits:
     return [tuple(next(remaining) for _ in range(size)) for size in sizes]
 
 
+def flattened(parameters: Logits) -> list[Tensor]:
+    """Return the parameters or factors of all inputs as a flat list; :func:`grouped` undoes it."""
+    return [parameter for own in parameters for parameter in own]
+
+
 def is_map(values: Tensor) -> bool:
     """Tell what has one value per pixel, (N, C, *spatial), from what has one per stain or group."""
     return values.ndim > 2 and values.shape[2:].numel() > 1

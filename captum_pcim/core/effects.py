@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from captum_pcim.core.channels import Factors, grouped, is_map, per_image
+from captum_pcim.core.channels import Factors, flattened, grouped, is_map, per_image
 from captum_pcim.core.problem import Images, Problem
 from captum_pcim.core.stakes import LEAST
 
@@ -69,14 +69,14 @@ class Effects:
         """
         references = references[:MOST_REFERENCES]
         sizes = [len(own) for own in factors]
-        like = [factor for own in factors for factor in own]
+        like = flattened(factors)
         if not any(map(is_map, like)):
             nothing, all_of_it = map(torch.zeros_like, like), map(torch.ones_like, like)
             return Effects([*nothing], [*all_of_it], n_forwards=0)
         effects = grouped(_measured(problem, images, like, sizes, references), sizes)
         channels = images.channels
-        alike = _flat(channels.averaged(channels.averaged(effects)))
-        near, far = (_flat(channels.blurred(effects, scale)) for scale in (NEAR, FAR))
+        alike = flattened(channels.averaged(channels.averaged(effects)))
+        near, far = (flattened(channels.blurred(effects, scale)) for scale in (NEAR, FAR))
         return Effects(
             [
                 IN_ORDER * (_sized(bright) + _sized(around))
@@ -117,10 +117,6 @@ def _measured(
 def _is_mixed(factor: Tensor) -> bool:
     """Tell weights of pixels, groups and features from those of stains, which multiply a map."""
     return is_map(factor) or factor.ndim == 2
-
-
-def _flat(factors: Factors) -> list[Tensor]:
-    return [factor for own in factors for factor in own]
 
 
 def _sized(effects: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from captum_pcim.core import adam
-from captum_pcim.core.channels import Factors, grouped
+from captum_pcim.core.channels import Factors, flattened, grouped
 from captum_pcim.core.effects import Effects
 from captum_pcim.core.moments import Moment, moments
 from captum_pcim.core.objective import mean_weight
@@ -158,7 +158,7 @@ class _Run:
         self.trained = _Trained(images, settings.learning_rate)
         factors = self._factors()
         self.sizes = [len(own) for own in factors]  # the number of factors of each input
-        flat = [factor for own in factors for factor in own]
+        flat = flattened(factors)
         self.effects = Effects.of(problem, images, factors, settings.references_seen(n_references))
         self.ranking, self.holding = Ranking(flat), Holding(flat, n_references)
         self.moments = moments(settings.n_steps, self.trained.flat)
@@ -189,7 +189,7 @@ class _Run:
         """Move the weights of all running images once."""
         leaves = self.trained.leaves()
         factors = images.channels.factors(grouped(leaves, self.trained.sizes))
-        ours = [factor for own in factors for factor in own]
+        ours = flattened(factors)
         now = [factor.detach().requires_grad_() for factor in ours]
         loss, holds, mixed = self._loss(images, grouped(now, self.sizes), moment)
         gradients = torch.autograd.grad(
@@ -213,7 +213,7 @@ class _Run:
         """Look at the weights of all running images and leave them as they are."""
         factors = self._factors()
         loss, holds, _ = self._loss(images, factors, moment)
-        ours = [factor for own in factors for factor in own]
+        ours = flattened(factors)
         return _Step(
             ours, holds, loss, reached=torch.zeros_like(holds), total=torch.zeros_like(loss)
         )

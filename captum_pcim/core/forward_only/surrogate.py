@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from captum_pcim.core.channels import Factors, GroupedChannels, grouped, per_image
+from captum_pcim.core.channels import Factors, GroupedChannels, flattened, grouped, per_image
 from captum_pcim.core.problem import Images, Problem
 from captum_pcim.core.scores import Scores
 from captum_pcim.core.smoothing import spread
@@ -168,7 +168,7 @@ def evidence(learned: LearnedImages) -> Factors:
     References count alike, however far apart the log-odds of their blends are.
     """
     factors = [tuple(f.requires_grad_() for f in own) for own in _untrained(learned)]
-    flat = [f for own in factors for f in own]
+    flat = flattened(factors)
     by_reference = []
     for reference in range(len(learned.references)):
         with torch.enable_grad():
@@ -177,7 +177,7 @@ def evidence(learned: LearnedImages) -> Factors:
         gradients = grouped(torch.autograd.grad(log_odds, flat), [len(own) for own in factors])
         for _ in range(TIMES_AVERAGED):
             gradients = learned.channels.averaged(gradients)
-        by_reference.append([_standardised(f) for own in gradients for f in own])
+        by_reference.append([_standardised(f) for f in flattened(gradients)])
     together = [_standardised(torch.stack(own).sum(0)) for own in zip(*by_reference, strict=True)]
     return grouped(together, [len(own) for own in factors])
 
