@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from captum_pcim import PCIM, Background, Blur, Constant, ControlImages
 from captum_pcim.core.problem import Settings
-from captum_pcim.core.references import PhaseNoise, ShuffledPatches, reference_images
+from captum_pcim.core.references import reference_images
 
 ALL = [Constant(0.3), Constant([0.1, 0.2, 0.3]), Blur(), Blur(2.0), Background(), Background(0.2)]
 SPATIAL = [(24,), (16, 20), (3, 16, 20)]
@@ -115,32 +115,6 @@ def test_a_blur_of_one_pixel_or_of_no_width_is_the_image():
     assert torch.equal(Blur()(pixel)[0], pixel)
     inputs = images()
     assert torch.equal(Blur(0)(inputs)[0], inputs)
-
-
-def test_shuffled_patches_are_the_images_own_in_another_place():
-    inputs = images(2)
-    shuffled = ShuffledPatches(n_patches=4, seed=5)(inputs)[0]
-    generator = torch.Generator().manual_seed(5)
-    expected = inputs
-    for axis in (2, 3):
-        pieces = expected.split(inputs.shape[2] // 4, dim=axis)
-        order = torch.randperm(len(pieces), generator=generator)
-        expected = torch.cat([pieces[i] for i in order], dim=axis)
-    assert torch.equal(shuffled, expected)
-    assert not torch.equal(shuffled, inputs)
-
-
-def test_phase_noise_turns_the_spectrum_by_the_phases_of_seeded_noise():
-    inputs = images(2).double()
-    noise = torch.randn(
-        1, 1, *inputs.shape[2:], generator=torch.Generator().manual_seed(7), dtype=torch.float64
-    )
-    turned = torch.fft.fftn(PhaseNoise(seed=7)(inputs)[0], dim=(2, 3))
-    spectrum, phases = (torch.fft.fftn(own, dim=(2, 3)) for own in (inputs, noise))
-    assert_close(turned.abs(), spectrum.abs())
-    expected = spectrum * phases / phases.abs()
-    expected[:, :, 0, 0] = spectrum[:, :, 0, 0]
-    assert_close(turned, expected)
 
 
 def test_control_images_are_references_for_every_image():
@@ -278,8 +252,6 @@ def test_each_image_has_its_own_baseline_whatever_the_chunks():
         Background(),
         Background(0.3),
         Blur(1.0),
-        ShuffledPatches(2),
-        PhaseNoise(),
         ControlImages(torch.rand(2, 2, 8, 8)),
     ],
     ids=repr,
@@ -298,25 +270,3 @@ def test_a_share_of_pixels_lies_between_none_and_all(quantile):
     assert Background(0) and Background(1)
     with pytest.raises(ValueError, match="quantile: expected a share"):
         Background(quantile)
-
-
-def test_patches_are_shuffled_along_each_axis_by_the_seed():
-    inputs = torch.arange(36.0).view(1, 1, 6, 6)
-    generator = torch.Generator().manual_seed(5)
-    expected = inputs
-    for axis in (2, 3):
-        order = torch.randperm(3, generator=generator).tolist()
-        pieces = expected.split(2, axis)
-        expected = torch.cat([pieces[i] for i in order], axis)
-    assert torch.equal(ShuffledPatches(3, seed=5)(inputs)[0], expected)
-    assert torch.equal(ShuffledPatches(9)(inputs[..., :1])[0].sort(2).values, inputs[..., :1])
-
-
-def test_phase_noise_has_the_spectrum_and_the_mean_of_its_image():
-    inputs = torch.rand(2, 2, 7, 6, dtype=torch.float64)
-    noise = PhaseNoise(seed=3)(inputs)[0]
-    assert_close(noise.mean((2, 3)), inputs.mean((2, 3)))
-    before, after = (torch.fft.fftn(x, dim=(2, 3)).abs() for x in (inputs, noise))
-    inner = (..., slice(1, 3))  # the real transform keeps no phase in its outer columns
-    assert_close(after[inner], before[inner], rtol=1e-6, atol=1e-9)
-    assert not torch.equal(noise, PhaseNoise(seed=4)(inputs)[0])

@@ -19,6 +19,7 @@ from captum_pcim import (
     Preservation,
 )
 from captum_pcim.core.reachable import reachable_modules
+from captum_pcim.core.references import default_references
 
 net = BrightSquare()
 
@@ -373,6 +374,20 @@ def test_a_default_reference_that_shows_the_class_is_replaced_for_that_image_alo
     assert (found.reference_probability < 0.5 * found.full_probability[:, None]).sum() >= 2
     _, alone = PCIM(by_mean).attribute(spot, target=1, n_steps=4, return_diagnostics=True)
     assert torch.allclose(found.reference_probability[:1], alone.reference_probability, atol=1e-5)
+
+
+def test_a_default_reference_stays_and_is_told_where_no_flat_colour_hides_the_class():
+    def anywhere(x):
+        mean = x.mean((1, 2, 3))
+        return torch.stack([0 * mean, 5 + 60 * mean], 1)
+
+    inputs = bright_images(1)
+    given = PCIM(anywhere, references=default_references())
+    with pytest.warns(PCIMWarning, match="^references: Background already shows the class"):
+        maps, found = PCIM(anywhere).attribute(inputs, target=1, n_steps=4, return_diagnostics=True)
+    with pytest.warns(PCIMWarning, match="^references: Background already shows the class"):
+        assert torch.equal(maps, given.attribute(inputs, target=1, n_steps=4))
+    assert (found.reference_probability > 0.5).all()
 
 
 @pytest.mark.parametrize(

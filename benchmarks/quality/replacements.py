@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,9 +26,9 @@ from benchmarks.results import Table, add_write_option, publish
 from benchmarks.sets.explained import NAMES
 from benchmarks.sets.real_data import DEFAULT_DATA
 from captum_pcim import PCIM
-from captum_pcim.core.evidence import candidates
 from captum_pcim.core.problem import HELD_SHARE
-from captum_pcim.core.references import default_references
+from captum_pcim.core.references import Background, Blur, Reference, default_references
+from captum_pcim.core.smoothing import shorter_side
 from captum_pcim.metrics import relevance_mass_accuracy
 
 AS_IT_IS = "as the package does"
@@ -93,11 +93,70 @@ def compared(cell: Cell, n_images: int, n_points: int) -> Iterator[tuple[str, Sc
     replaced = PCIM(some.model).attribute(some.inputs, target=some.target)
     with_first = _measured(some, replaced, n_points)
     yield AS_IT_IS, {metric: with_first[metric] - without[metric] for metric in METRICS}
-    for name, (candidate,) in candidates((some.inputs,)):
-        candidate = candidate.expand_as(some.inputs)
+    for name, stand_in in _stand_ins(some.inputs).items():
+        candidate = stand_in(some.inputs)[0].expand_as(some.inputs)
         other = torch.where(shows[:, :, None, None, None], candidate[:, None], defaults)
         scores, unfit = _scores(some, other, n_points), _holds(some, candidate)
         yield name, {m: (scores[m] - without[m]).masked_fill(unfit, torch.nan) for m in METRICS}
+
+
+def _stand_ins(inputs: Tensor) -> dict[str, Reference]:
+    """What may stand in for a reference, by name; the package takes the flat colours only."""
+    return {
+        "a wider blur": Blur(shorter_side(inputs.shape[2:]) / 4),
+        "the median": Background(0.5),
+        "a dark quantile": Background(0.02),
+        "shuffled patches": _ShuffledPatches(),
+        "noise of its spectrum": _PhaseNoise(),
+    }
+
+
+@dataclass(frozen=True)
+class _ShuffledPatches:
+    """The image's own patches in another place each: its texture without its layout.
+
+    Args:
+        n_patches (int): Patches along the shorter side.
+        seed (int): Of the order, the same for all images of a size.
+    """
+
+    n_patches: int = 8
+    seed: int = 0
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return one shuffled image per image, shape (1, N, C, *spatial)."""
+        side = max(1, shorter_side(inputs.shape[2:]) // self.n_patches)
+        generator = torch.Generator().manual_seed(self.seed)
+        shuffled = inputs
+        for axis in range(2, inputs.ndim):
+            pieces = list(shuffled.split(side, dim=axis))
+            order = torch.randperm(len(pieces), generator=generator).tolist()
+            shuffled = torch.cat([pieces[i] for i in order], dim=axis)
+        return shuffled.unsqueeze(0)
+
+
+@dataclass(frozen=True)
+class _PhaseNoise:
+    """Noise with the image's own spectrum: its amplitudes at random phases, its mean kept.
+
+    Args:
+        seed (int): Of the phases, the same for all images of a size.
+    """
+
+    seed: int = 0
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return one noise image per image, shape (1, N, C, *spatial)."""
+        axes = tuple(range(2, inputs.ndim))
+        generator = torch.Generator().manual_seed(self.seed)
+        noise = torch.randn(1, 1, *inputs.shape[2:], generator=generator, dtype=torch.float64)
+        phases = torch.fft.rfftn(noise, dim=axes)
+        phases = phases / phases.abs().clamp_min(1e-12)
+        phases.flatten(2)[..., 0] = 1  # the mean stays
+        spectrum = torch.fft.rfftn(inputs.double(), dim=axes)
+        turned = spectrum * phases.to(inputs.device)
+        images: Tensor = torch.fft.irfftn(turned, s=inputs.shape[2:], dim=axes)
+        return images.to(inputs).unsqueeze(0)
 
 
 @torch.no_grad()

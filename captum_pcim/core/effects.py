@@ -17,7 +17,7 @@ neighbours of like brightness, the order of the pixels gains
 
 and where the neighbourhood as a whole speaks against the class, values keep a share,
 
-.. math:: 1 + \min(0, n(G_4 e)).
+.. math:: 1 + \min(0, n(G_6 e)).
 
 Signed and smoothed, the effect follows the network and not the image: to that of the same network
 with other weights it is not alike. The rule is ours, not the paper's.
@@ -35,7 +35,7 @@ from captum_pcim.core.stakes import LEAST
 
 LEVEL = 0.65  # of all pixels in the blend; the complement has the rest
 IN_ORDER = 0.15  # what the effects of a neighbourhood count beside the average of the weights
-NEAR, FAR = 1.6, 4.0  # Gaussians, in sigma
+NEAR, FAR = 1.6, 6.0  # Gaussians, in sigma
 MOST_REFERENCES = 4  # as each takes passes
 
 

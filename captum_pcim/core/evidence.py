@@ -2,42 +2,30 @@
 
 Against a reference that shows the class as much as the image does, preserving it is free and
 removing it is out of reach, so a map means little. Of the default references, one that shows the
-class of an image is replaced for that image by the first of :func:`candidates` that does not.
-The rule and the list are ours.
+class of an image is replaced for that image by the first flat colour of :data:`STAND_INS` that does
+not. What has shapes of its own, a wider blur or patches, is no stand-in: maps against it follow
+those shapes. Where no colour fits, the reference stays and is told. The rule and the list are ours.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from captum_pcim.core.problem import Images, Problem
-from captum_pcim.core.references import (
-    Background,
-    Blur,
-    PhaseNoise,
-    ShuffledPatches,
-    reference_images,
-)
+from captum_pcim.core.references import Background, reference_images
 from captum_pcim.core.scores import ScoreKind
-from captum_pcim.core.smoothing import shorter_side
 
+STAND_INS = (Background(0.5), Background(0.02))  # the median and a dark quantile, each one colour
 LITTLE = 0.5  # nats of log-odds between image and references, below which a map means little
 NOTHING = 1e-4  # the same as a share of the log-odds, below which nothing can be evidence
 
 
-def candidates(inputs: tuple[Tensor, ...]) -> Iterator[tuple[str, tuple[Tensor, ...]]]:
-    """Yield what stands in for a default reference, by name, in the order it is tried."""
-    makers: dict[str, Callable[[Tensor], object]] = {
-        "a wider blur": lambda x: Blur(shorter_side(x.shape[2:]) / 4),
-        "the median": lambda x: Background(0.5),
-        "a dark quantile": lambda x: Background(0.02),
-        "shuffled patches": lambda x: ShuffledPatches(),
-        "noise of its spectrum": lambda x: PhaseNoise(),
-    }
-    for name, maker in makers.items():
-        yield name, tuple(reference_images([maker(x)], x)[0] for x in inputs)  # type: ignore[list-item]
+def candidates(inputs: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
+    """Yield what stands in for a default reference, in the order it is tried."""
+    for colour in STAND_INS:
+        yield tuple(reference_images([colour], x)[0] for x in inputs)
 
 
 def reference_log_odds(problem: Problem, images: Images, reference: tuple[Tensor, ...]) -> Tensor:
@@ -72,7 +60,7 @@ def with_other_references(
         tuple(r.expand_as(x).clone() for r, x in zip(reference, images.inputs, strict=True))
         for reference in images.references
     ]
-    for _, candidate in candidates(images.inputs):
+    for candidate in candidates(images.inputs):
         rows = shows.any(1).nonzero().flatten()
         if len(rows) == 0:
             break

@@ -106,54 +106,6 @@ class Background:
         return value.expand_as(inputs).unsqueeze(0)
 
 
-@dataclass(frozen=True)
-class ShuffledPatches:
-    """The image's own patches in another place each: its texture without its layout.
-
-    Args:
-        n_patches (int): Patches along the shorter side.
-        seed (int): Of the order, the same for all images of a size.
-    """
-
-    n_patches: int = 8
-    seed: int = 0
-
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Return one shuffled image per image, shape (1, N, C, *spatial)."""
-        side = max(1, shorter_side(inputs.shape[2:]) // self.n_patches)
-        generator = torch.Generator().manual_seed(self.seed)
-        shuffled = inputs
-        for axis in range(2, inputs.ndim):
-            pieces = list(shuffled.split(side, dim=axis))
-            order = torch.randperm(len(pieces), generator=generator).tolist()
-            shuffled = torch.cat([pieces[i] for i in order], dim=axis)
-        return shuffled.unsqueeze(0)
-
-
-@dataclass(frozen=True)
-class PhaseNoise:
-    """Noise with the image's own spectrum: its amplitudes at random phases, its mean kept.
-
-    Args:
-        seed (int): Of the phases, the same for all images of a size.
-    """
-
-    seed: int = 0
-
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Return one noise image per image, shape (1, N, C, *spatial)."""
-        axes = tuple(range(2, inputs.ndim))
-        generator = torch.Generator().manual_seed(self.seed)
-        noise = torch.randn(1, 1, *inputs.shape[2:], generator=generator, dtype=torch.float64)
-        phases = torch.fft.rfftn(noise, dim=axes)
-        phases = phases / phases.abs().clamp_min(1e-12)
-        phases.flatten(2)[..., 0] = 1  # the mean stays
-        spectrum = torch.fft.rfftn(inputs.double(), dim=axes)
-        turned = spectrum * phases.to(inputs.device)
-        images: Tensor = torch.fft.irfftn(turned, s=inputs.shape[2:], dim=axes)
-        return images.to(inputs).unsqueeze(0)
-
-
 @dataclass(frozen=True, eq=False)
 class ControlImages:
     """Images to blend against, for example the negative controls of the same plate.
@@ -196,7 +148,7 @@ def reference_images(references: Sequence[Reference], inputs: Tensor) -> list[Te
         ValueError: If a reference is not finite.
     """
     if inputs.ndim < 3:
-        spatial = (Background, Blur, ShuffledPatches, PhaseNoise)
+        spatial = (Background, Blur)
         flat = [r for r in references if not isinstance(r, spatial)]
         references = flat or [Constant(0.0)]
     return [image for own in references for image in _checked(own(inputs), own, inputs)]
