@@ -77,6 +77,7 @@ def prepared(forward_func, inputs: Tensor, target: int = 1) -> tuple[Problem, Im
     chunk = Images(
         inputs=(inputs,),
         references=[(torch.zeros_like(inputs),)],
+        unreplaced=[(torch.zeros_like(inputs),)],
         arguments=CallArguments.of(target, (), n_images, inputs.device),
         channels=PixelChannels((inputs,), SharedOverStains(), Smoothing()),
         full=full,

@@ -9,6 +9,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from captum_pcim import PCIM, Factorised, PerStain, Smoothing
+from captum_pcim.core.blur import gaussian_blur
 from captum_pcim.core.channels import PixelChannels
 from captum_pcim.core.effects import IN_ORDER, Effects, _measured
 from captum_pcim.core.readout import in_order_of, read_off
@@ -49,6 +50,23 @@ def test_the_effect_on_a_linear_network_is_what_each_pixel_adds_in_blend_and_com
     differences = sum(inputs - reference for (reference,) in chunk.references)
     scale = chunk.calibration.scale.view(-1, 1, 1, 1)
     assert_close(found, 2 * scale * network.weights * differences)
+
+
+def test_order_and_values_are_as_the_formula_says():
+    """.15 (n(A A e) + n(G_1.6 e)) and 1 + min(0, n(G_6 e)), at a sigma of 1/32 of the side."""
+
+    def n(effects):
+        size = effects.square().mean((1, 2, 3), keepdim=True).sqrt()
+        return (effects / size).clamp(-1, 1)
+
+    weights = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    problem, chunk = prepared(Linear(weights), images(2, 1, 64))
+    (e,) = _measured(problem, chunk, [torch.zeros(2, 1, 64, 64)], [1], [0])
+    (grids,) = chunk.channels.grids
+    found = Effects.of(problem, chunk, _factors(chunk), [0])
+    near, far = gaussian_blur(e, 1.6 * 2), gaussian_blur(e, 6 * 2)
+    assert_close(found.order[0], 0.15 * (n(grids.averaged(grids.averaged(e))) + n(near)))
+    assert_close(found.kept[0], 1 + n(far).clamp(max=0))
 
 
 def test_the_order_favours_what_is_for_the_class_by_a_bounded_amount():
@@ -107,9 +125,16 @@ def test_features_and_groups_take_no_passes():
 @pytest.mark.parametrize(("n_references", "taken"), [(1, 1), (3, 3), (9, 4)])
 def test_each_of_the_first_four_references_takes_two_passes(n_references, taken):
     problem, chunk = prepared(small_cnn(), images(2))
-    chunk = replace(chunk, references=n_references * chunk.references)
+    chunk = replace(chunk, unreplaced=n_references * chunk.references)
     effects = Effects.of(problem, chunk, _factors(chunk), range(n_references))
     assert effects.n_forwards == 2 * taken
+
+
+def test_effects_are_of_the_references_before_any_was_replaced():
+    problem, chunk = prepared(small_cnn(), images(2))
+    replaced = replace(chunk, references=[(torch.ones_like(chunk.inputs[0]),)])
+    found, expected = (Effects.of(problem, c, _factors(c), [0]) for c in (replaced, chunk))
+    assert torch.equal(found.order[0], expected.order[0])
 
 
 def test_a_map_is_its_values_in_the_order_of_average_and_effect_less_what_is_lost():

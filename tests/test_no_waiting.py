@@ -91,7 +91,9 @@ def _on_meta(target, *, grid=False, most_rows=None, isolation=None, mask=None, t
     full = Scores(scores[:, 0], scores)
     problem = Problem(Network(forward, (torch.float32,), most_rows=most_rows), terms, "logits")
     stakes = Stakes.between(scores[:, :2], scores[:, 0])
-    return problem, Images(inputs, references, arguments, channels, full, calibration, stakes)
+    return problem, Images(
+        inputs, references, references, arguments, channels, full, calibration, stakes
+    )
 
 
 def _waits(target, **setting):

@@ -8,10 +8,11 @@ trained, the gradient of the log-odds :math:`\ell` tells which way each pixel mo
 .. math:: e = \sum_b \nabla_\alpha \left[ \ell(B_b(\alpha)) - \ell(B_b(1 - \alpha)) \right],
           \quad \alpha = .65,
 
-over the first four references :math:`b`, for one blend and one complement each. With :math:`n`
-dividing a map by its root mean square (at least a quarter of a nat over all pixels) and clipping it
-to :math:`[-1, 1]`, :math:`G_s` a Gaussian of :math:`s` sigma and :math:`A` the average over
-neighbours of like brightness, the order of the pixels gains
+over the first four references :math:`b`, as they were before any was replaced for what it shows,
+for one blend and one complement each. With :math:`n` dividing a map by its root mean square (at
+least a quarter of a nat over all pixels) and clipping it to :math:`[-1, 1]`, :math:`G_s` a Gaussian
+of :math:`s` sigma and :math:`A` the average over neighbours of like brightness, the order of the
+pixels gains
 
 .. math:: .15 \, (n(A A e) + n(G_{1.6} e)),
 
@@ -103,6 +104,7 @@ def _measured(
     """The effect on each factor; zero for those that are no maps."""
     even = [torch.full_like(f, LEVEL if _is_mixed(f) else 1.0).requires_grad_() for f in like]
     totals = [torch.zeros_like(factor) for factor in like]
+    images = replace(images, references=images.unreplaced)
     for reference in references:
         weights = images.channels.weights(grouped(even, sizes))
         kept, removed = problem.scores(images, weights, reference).halves()

@@ -179,7 +179,7 @@ class _Explainer:
             plain.log_odds.new_zeros(stop - start, len(references)), plain.log_odds
         )
         untempered = Images(
-            inputs, references, arguments, channels, plain, _as_it_is(plain), unknown
+            inputs, references, references, arguments, channels, plain, _as_it_is(plain), unknown
         )
         n_forwards = torch.ones(stop - start, dtype=torch.int64, device=rows.device)
         if self.differentiates and start == 0:

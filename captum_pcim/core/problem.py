@@ -27,6 +27,7 @@ class Images:
         inputs (tuple of Tensor): In the dtype that weights are trained in.
         references (list of tuple of Tensor): R references, each one tensor per input with N or
             1 rows.
+        unreplaced (list of tuple of Tensor): The same before any was replaced.
         arguments (CallArguments): Targets and additional arguments.
         channels: What one pixel channel is.
         full (Scores): The network's calibrated scores of the images themselves.
@@ -36,6 +37,7 @@ class Images:
 
     inputs: tuple[Tensor, ...]
     references: list[tuple[Tensor, ...]]
+    unreplaced: list[tuple[Tensor, ...]]
     arguments: CallArguments
     channels: PixelChannels | GroupedChannels
     full: Scores
@@ -55,10 +57,8 @@ class Images:
         """Return some of the images."""
         return Images(
             inputs=tuple(x[rows] for x in self.inputs),
-            references=[
-                tuple(r if len(r) == 1 else r[rows] for r in reference)
-                for reference in self.references
-            ],
+            references=_rows(self.references, rows),
+            unreplaced=_rows(self.unreplaced, rows),
             arguments=self.arguments.take(rows),
             channels=self.channels.take(rows),
             full=self.full.take(rows),
@@ -73,6 +73,11 @@ class Images:
             references=[self.references[reference]],
             stakes=self.stakes.against(reference),
         )
+
+
+def _rows(references: list[tuple[Tensor, ...]], rows: Tensor) -> list[tuple[Tensor, ...]]:
+    """Return references of some of the images; one that serves all stays as it is."""
+    return [tuple(r if len(r) == 1 else r[rows] for r in own) for own in references]
 
 
 @dataclass(frozen=True)
