@@ -176,6 +176,14 @@ def test_numbers_beside_an_empty_cell_of_a_parquet_column_stay_whole(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("written_as", "site"), [("1.0", "1"), ("10.0", "10"), ("1.5", "1.5"), ("1.0.0", "1.0.0")]
+)
+def test_whole_numbers_that_pandas_wrote_as_floats_are_whole_in_csv_too(tmp_path, written_as, site):
+    (field,) = written(tmp_path, HEADER + "d1.tif,e1.tif,P9,B02," + written_as + "\n")
+    assert field.site == site
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         (HEADER + FIRST + "d,2.tif,e2.tif,P9,B02,2\n", "line 3: expected 5 cells, got 6; quote"),

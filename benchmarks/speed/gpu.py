@@ -8,7 +8,7 @@ from statistics import median
 import torch
 
 from benchmarks.results import Cell, Table
-from benchmarks.speed.cases import EVEN, Case, Work, steps_within
+from benchmarks.speed.cases import EVEN, FEWEST_STEPS, Case, Work, steps_within
 from benchmarks.speed.timing import Pairs, all_in_turn, peak_bytes
 from captum_pcim import Autograd
 from captum_pcim.pcim import DEFAULT_STEPS
@@ -31,7 +31,12 @@ def gpu(arguments: argparse.Namespace) -> Table:
     rows: list[list[Cell]] = []
     for network, side in SIDES.items():
         for batch in BATCHES[: 2 if arguments.quick else None]:
-            rows.append(_row(Case(network, batch, side), arguments))
+            case = Case(network, batch, side)
+            row = _row(case, arguments)
+            if row is None:
+                print(f"{case}: left out, as fewer than {FEWEST_STEPS} steps fit in the time")
+            else:
+                rows.append(row)
     header = [
         "case", "steps", "images/s", "attribute / bare passes", "with graphs / without",
         "with graphs / bare passes", "with graphs / bare passes as graphs",
@@ -40,9 +45,11 @@ def gpu(arguments: argparse.Namespace) -> Table:
     return Table("On a GPU", header, rows, NOTE)
 
 
-def _row(case: Case, arguments: argparse.Namespace) -> list[Cell]:
+def _row(case: Case, arguments: argparse.Namespace) -> list[Cell] | None:
     work = Work(case, arguments.device)
     n_steps = steps_within(work, arguments.seconds / 3, arguments.repeats)
+    if not n_steps:
+        return None
     graphs = Autograd(cuda_graphs=True)
     bare, bare_as_graphs, plain, replayed, *halves = all_in_turn(
         [

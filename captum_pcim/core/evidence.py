@@ -1,10 +1,10 @@
 """What references show: whether they already show the class, and whether anything is evidence.
 
-Against a reference that shows the class as much as the image does, preserving it is free and
-removing it is out of reach, so a map means little. Of the default references, one that shows the
-class of an image is replaced for that image by the first flat colour of :data:`STAND_INS` that does
-not. What has shapes of its own, a wider blur or patches, is no stand-in: maps against it follow
-those shapes. Where no colour fits, the reference stays and is told. The rule and the list are ours.
+Against a reference that shows the class a map tells only what the image has beyond it, which may be
+little (:mod:`captum_pcim.core.stakes`). Of the default references, one that shows the class of an
+image is replaced for that image by the first flat colour of :data:`STAND_INS` that does not. What
+has shapes of its own, a wider blur or patches, is no stand-in: maps against it follow those shapes.
+Where no colour fits, the reference stays and is told. The rule and the list are ours.
 """
 
 from collections.abc import Iterator

@@ -110,8 +110,9 @@ class Doubts:
             if rows:
                 warn(
                     f"references: {name} already shows the class of {{images}} (at least half of "
-                    "its probability), so their maps mean little; pass references or baselines "
-                    "that do not show it, for example ControlImages of another class",
+                    "its probability), so their maps tell only what the image has beyond it; pass "
+                    "references or baselines that do not show it, for example ControlImages of "
+                    "another class",
                     rows,
                     f"references: {name} already shows the class",
                 )

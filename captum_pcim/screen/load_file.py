@@ -19,6 +19,7 @@ Row = dict[str, Any]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C: is a drive
 WINDOWS = re.compile(r"/?[A-Za-z]:[\\/]|\\\\[^\\/]+")  # a drive, in a URL too, or a server's share
+FLOAT = re.compile(r"\d+\.0")  # a whole number as pandas writes it in a column that lacks one
 SITES = ("Metadata_Site", "Metadata_Field", "Metadata_FieldID")
 REMOTE = "its files are not on this machine but at {}: copy them and change the paths"
 
@@ -75,8 +76,8 @@ def _field(images: ImageSettings, row: Row, number: int, where: str) -> Field:
         labels=labels,
         z=images.z,
         t=images.t,
-        plane=_text(row.get("Metadata_Z")) or str(images.z or 1),
-        time=_text(row.get("Metadata_T")) or str(images.t or 1),
+        plane=_place(row.get("Metadata_Z")) or str(images.z or 1),
+        time=_place(row.get("Metadata_T")) or str(images.t or 1),
         number=number,
         metadata=tuple(
             (name, _text(value))
@@ -177,8 +178,14 @@ def _text(value: Any) -> str:
     return "" if value is None or value != value else str(value)
 
 
+def _place(value: Any) -> str:
+    """A plate, site, plane or time as text: in CSV files too, pandas' 1.0 is 1."""
+    text = _text(value)
+    return text.removesuffix(".0") if FLOAT.fullmatch(text) else text
+
+
 def _cell(row: Row, column: str, where: str) -> str:
-    value = _text(row.get(column))
+    value = _place(row.get(column))
     if not value:
         raise ConfigError(
             f"{where}: expected a value in column {column}, got none; the columns are {list(row)}"
