@@ -7,6 +7,7 @@ import pytest
 import torch
 from networks import BrightSquare, bright_images, images, small_cnn
 from torch import nn
+from torch.testing import assert_close
 
 from captum_pcim import (
     PCIM,
@@ -374,6 +375,24 @@ def test_a_default_reference_that_shows_the_class_is_replaced_for_that_image_alo
     assert (found.reference_probability < 0.5 * found.full_probability[:, None]).sum() >= 2
     _, alone = PCIM(by_mean).attribute(spot, target=1, n_steps=4, return_diagnostics=True)
     assert torch.allclose(found.reference_probability[:1], alone.reference_probability, atol=1e-5)
+
+
+def test_the_median_stands_in_first_and_a_dark_quantile_where_the_median_shows_the_class_too():
+    def by_mean(x):
+        mean = x.mean((1, 2, 3))
+        return torch.stack([0 * mean, 60 * (mean - 0.5)], 1)
+
+    mostly_bright, hardly_bright = torch.zeros(2, 1, 1, 20, 20).unbind()
+    mostly_bright[..., 6:] = 1.0  # its median, blur and background show the class
+    hardly_bright[..., :9] = 1.2  # its blur alone does
+    with pytest.warns(PCIMWarning, match=r"^references: Blur already shows .*\[0\]"):
+        _, found = PCIM(by_mean).attribute(
+            torch.cat([mostly_bright, hardly_bright]), target=1, n_steps=4,
+            return_diagnostics=True,
+        )  # fmt: skip
+    of_black = torch.tensor(-30.0).sigmoid()
+    assert_close(found.reference_probability[0, 0], of_black)
+    assert_close(found.reference_probability[1], of_black.expand(2))
 
 
 def test_a_default_reference_stays_and_is_told_where_no_flat_colour_hides_the_class():
