@@ -86,9 +86,9 @@ def test_the_bound_counts_the_fields_at_once_and_the_maps_that_are_finished():
 
 
 @pytest.mark.parametrize(
-    ("batch", "shown", "rows"), [(1, False, 4), (8, False, 18), (8, True, 18 + 5 * 8)]
+    ("batch", "shown", "rows"), [(1, False, 4), (8, False, 18), (8, True, 18 + 2 * 8)]
 )
-def test_the_checks_make_a_pass_of_each_reference_and_two_rows_and_try_five_others(
+def test_the_checks_make_a_pass_of_each_reference_and_two_rows_and_try_two_others(
     batch, shown, rows
 ):
     inputs = images(batch, 3, 16)
