@@ -80,9 +80,9 @@ def test_the_seconds_are_those_of_the_work():
 
 
 def test_the_bound_counts_the_fields_at_once_and_the_maps_that_are_finished():
-    assert bound(100, n_pixels=10, n_stains=5, at_once=1, n_finished=0) == 100 + 4 * 11 * 10
+    assert bound(100, n_pixels=10, n_stains=5, at_once=1, n_finished=0) == 100 + 4 * 34 * 10
     more = bound(100, n_pixels=10, n_stains=5, at_once=2, n_finished=3)
-    assert more == 100 + 4 * (2 * 11 + 3 * 5) * 10
+    assert more == 100 + 4 * (2 * 34 + 3 * 5) * 10
 
 
 @pytest.mark.parametrize(

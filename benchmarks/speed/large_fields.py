@@ -11,7 +11,7 @@ from benchmarks.speed.timing import MEBIBYTE, peak_bytes, seconds_of
 N_STAINS = 5
 N_STEPS = 2
 FLOAT = 4  # bytes
-OWN_PLANES = 6  # weights, smooth logits, and what their gradients take
+OWN_PLANES = 29  # as measured, most of them of the five intensity bins and their gradients
 
 
 def large_fields(arguments: argparse.Namespace) -> Table:
@@ -32,7 +32,8 @@ def large_fields(arguments: argparse.Namespace) -> Table:
         f"autograd, {N_STEPS} steps. The bound is the network's bare passes over the two rows of "
         "each field that is explained at once (internal_batch_size / 2), and beyond them, in "
         f"float32 with C stains, {FLOAT} (C + {OWN_PLANES}) bytes per pixel of these: the blurred "
-        f"reference, and {OWN_PLANES} planes for the weights and their gradients; and {FLOAT} C "
+        f"reference, and {OWN_PLANES} planes, as measured, for the intensity bins, the weights, "
+        f"their averages and effects, and their gradients; and {FLOAT} C "
         "bytes per pixel of every field that is finished, its map. Steps do not add to it.",
     )
 
