@@ -26,8 +26,9 @@ from benchmarks.results import Table, add_write_option, publish
 from benchmarks.sets.explained import NAMES
 from benchmarks.sets.real_data import DEFAULT_DATA
 from captum_pcim import PCIM
+from captum_pcim.core.evidence import STAND_INS
 from captum_pcim.core.problem import HELD_SHARE
-from captum_pcim.core.references import Background, Blur, Reference, default_references
+from captum_pcim.core.references import Blur, Reference, default_references
 from captum_pcim.core.smoothing import shorter_side
 from captum_pcim.metrics import relevance_mass_accuracy
 
@@ -102,10 +103,11 @@ def compared(cell: Cell, n_images: int, n_points: int) -> Iterator[tuple[str, Sc
 
 def _stand_ins(inputs: Tensor) -> dict[str, Reference]:
     """What may stand in for a reference, by name; the package takes the flat colours only."""
+    median, dark = STAND_INS
     return {
         "a wider blur": Blur(shorter_side(inputs.shape[2:]) / 4),
-        "the median": Background(0.5),
-        "a dark quantile": Background(0.02),
+        "the median": median,
+        "a dark quantile": dark,
         "shuffled patches": _ShuffledPatches(),
         "noise of its spectrum": _PhaseNoise(),
     }

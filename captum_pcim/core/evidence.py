@@ -7,7 +7,6 @@ has shapes of its own, a wider blur or patches, is no stand-in: maps against it 
 Where no colour fits, the reference stays and is told. The rule and the list are ours.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -20,12 +19,6 @@ from captum_pcim.core.scores import ScoreKind
 STAND_INS = (Background(0.5), Background(0.02))  # the median and a dark quantile, each one colour
 LITTLE = 0.5  # nats of log-odds between image and references, below which a map means little
 NOTHING = 1e-4  # the same as a share of the log-odds, below which nothing can be evidence
-
-
-def candidates(inputs: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
-    """Yield what stands in for a default reference, in the order it is tried."""
-    for colour in STAND_INS:
-        yield tuple(reference_images([colour], x)[0] for x in inputs)
 
 
 def reference_log_odds(problem: Problem, images: Images, reference: tuple[Tensor, ...]) -> Tensor:
@@ -60,10 +53,11 @@ def with_other_references(
         tuple(r.expand_as(x).clone() for r, x in zip(reference, images.inputs, strict=True))
         for reference in images.references
     ]
-    for candidate in candidates(images.inputs):
+    for colour in STAND_INS:
         rows = shows.any(1).nonzero().flatten()
         if len(rows) == 0:
             break
+        candidate = tuple(reference_images([colour], x)[0] for x in images.inputs)
         own = tuple(c[rows] if len(c) > 1 else c for c in candidate)
         odds = reference_log_odds(problem, images.take(rows), own)
         spent[rows] += 1

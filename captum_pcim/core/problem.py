@@ -55,10 +55,12 @@ class Images:
 
     def take(self, rows: Tensor) -> "Images":
         """Return some of the images."""
+        references = _rows(self.references, rows)
+        as_given = self.unreplaced is self.references  # and need no copies of their own
         return Images(
             inputs=tuple(x[rows] for x in self.inputs),
-            references=_rows(self.references, rows),
-            unreplaced=_rows(self.unreplaced, rows),
+            references=references,
+            unreplaced=references if as_given else _rows(self.unreplaced, rows),
             arguments=self.arguments.take(rows),
             channels=self.channels.take(rows),
             full=self.full.take(rows),
