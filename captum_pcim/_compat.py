@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from captum._utils.common import _run_forward, _select_targets
+from captum._utils.common import _run_forward
 from captum._utils.progress import progress
 from captum._utils.typing import BaselineType, TargetType
 from captum.attr import PerturbationAttribution
@@ -29,12 +29,9 @@ __all__ = [
 ]
 
 
-def run_forward(
-    forward_func: Any, inputs: Any, target: Any = None, additional_forward_args: Any = None
-) -> Any:
+def run_forward(forward_func: Any, inputs: Any, additional_forward_args: Any = None) -> Any:
     """Call a forward function as Captum does, and take the scores out of what it returns."""
-    output = _run_forward(forward_func, inputs, None, additional_forward_args)
-    return _select_targets(scores_of(output), target)
+    return scores_of(_run_forward(forward_func, inputs, None, additional_forward_args))
 
 
 def scores_of(output: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,12 +17,11 @@ from captum_pcim._errors import noting_warnings
 from captum_pcim.classifiers.classes import Classes, contrast_numbers
 from captum_pcim.classifiers.files import ModelError
 from captum_pcim.core.diagnostics import Diagnostics
+from captum_pcim.core.diagnostics_table import columns
 from captum_pcim.core.scores import ScoreKind
 from captum_pcim.core.warn import PCIMWarning
+from captum_pcim.images.read import FloatPixels
 from captum_pcim.pcim import DEFAULT_STEPS, PCIM
-
-if TYPE_CHECKING:
-    from captum_pcim.images.read import FloatPixels
 
 SERIES = (  # several numbers an image: not for a table
     "loss_history",
@@ -39,7 +38,7 @@ but the target, which an :class:`Explanation` has itself."""
 
 OWN_CONTRAST = "contrast: the class is among those to tell it from; told from all others"
 
-Cell: TypeAlias = "bool | int | float | str | None"
+Cell: TypeAlias = "bool | int | float | str"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +64,16 @@ class Explanation:
     diagnostics: dict[str, Cell]
     notes: str = ""
     stain_weights: Sequence[float] = ()
+
+    @property
+    def classes(self) -> dict[str, Any]:
+        """What it tells of classes, as manifests keep it."""
+        return {
+            "target": self.target,
+            "predicted": self.predicted,
+            "scores": self.scores,
+            "probabilities": self.probabilities,
+        }
 
 
 class Explainer:
@@ -164,13 +173,13 @@ class Explainer:
         classes, pcim = self._start(inputs)
         scores = classes.scores(inputs)
         targets = classes.targets(scores, self.target)
-        told = classes.contrasts(targets, self.contrast)
+        told_from = classes.contrasts(targets, self.contrast)
         with noting_warnings(told=PCIMWarning) as warned:
             attributions, diagnostics = pcim.attribute(
                 inputs,
                 baselines=self._batch(baselines) if baselines else None,
                 target=targets,
-                contrast=told,
+                contrast=told_from,
                 internal_batch_size=internal_batch_size,
                 return_diagnostics=True,
                 **self.arguments,
@@ -178,7 +187,7 @@ class Explainer:
         if not bool(torch.isfinite(attributions).all()):
             raise ValueError("the map is not finite, as the network's gradients are not")
         maps = attributions.float().cpu().numpy()
-        columns = {name: _values(diagnostics, name, len(images)) for name in DIAGNOSTICS}
+        told = columns(diagnostics)
         probabilities = classes.probabilities(scores).tolist()
         numbers = contrast_numbers(self.contrast, classes.names)
         stain_weights = (diagnostics.stain_weights or [scores[:, :0]])[0].tolist()
@@ -189,7 +198,7 @@ class Explainer:
                 predicted=int(scores[i].argmax()),
                 probabilities=probabilities[i],
                 scores=scores[i].tolist(),
-                diagnostics={name: column[i] for name, column in columns.items()},
+                diagnostics={name: told[name][i] for name in DIAGNOSTICS},
                 notes=_notes(warned, i, own_contrast=int(targets[i]) in numbers),
                 stain_weights=stain_weights[i],
             )
@@ -218,11 +227,3 @@ def _notes(warned: Sequence[Warning], image: int, own_contrast: bool) -> str:
         if not about or image in about:
             notes.append(" ".join(text.split()))
     return "; ".join(dict.fromkeys(notes))
-
-
-def _values(diagnostics: Diagnostics, name: str, n_images: int) -> list[Cell]:
-    """One value per image, as Python has it."""
-    values = getattr(diagnostics, name)
-    if values is None:
-        return [None] * n_images
-    return list(values.tolist() if isinstance(values, Tensor) else values)

@@ -69,8 +69,9 @@ class PCIM(PerturbationAttribution):
     Args:
         forward_func (Callable): The classifier: a module or any function that turns a batch of
             inputs into scores. Modules must be in evaluation mode.
-        score (str): What the scores mean, "logits" (default), "probabilities", "binary_logits" or
-            "regression"; the function may say it itself, see :mod:`captum_pcim.core.scores`.
+        score (str): What the scores mean, "logits" (default), "probabilities", "binary_logits",
+            "binary_probabilities" or "regression"; the function may say it itself, see
+            :mod:`captum_pcim.core.scores`.
         objective (sequence of Term, optional): Terms of the objective, see
             :mod:`captum_pcim.core.objective`. Default: preservation, removal and a price on the
             area.
@@ -188,7 +189,7 @@ class PCIM(PerturbationAttribution):
                 target from, as in "why treated rather than control"; other classes then count for
                 nothing. A tensor of integers (N,) names one for each image, one of bool (N, K) any.
                 None: all others.
-            n_steps (int): Steps per image, each two forward and one backward passes' worth.
+            n_steps (int): Steps per image, each two forward and two backward passes.
             learning_rate (float): Of Adam, in logits.
             tolerance (float): Finish an image when its weights change by less than this, on
                 average over pixels, within five steps. 0 never stops early. Maps of images that

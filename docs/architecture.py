@@ -25,7 +25,7 @@ FLOORS = (
     ("visualize", "explainer"),
     ("metrics", "pcim", "images", "classifiers", "synthetic"),
     ("core",),
-    ("_compat", "_errors", "_files", "_moved", "_version"),
+    ("_compat", "_errors", "_extras", "_files", "_moved", "_version", "run_progress"),
 )
 BASEMENT = FLOORS[-1]
 WIDTH, HEIGHT, GAP, CLIMB = 172, 58, 14, 44  # of a box, beside it and between floors

@@ -18,8 +18,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from captum_pcim import PCIM
-from captum_pcim.core.scores import select_classes
-from captum_pcim.core.targets import check_target
+from captum_pcim.core.targets import check_target, select_classes
 
 matplotlib.use("Agg")
 STEPS = 5

@@ -1,7 +1,5 @@
 """The command line as a whole: what its commands share, and where they run."""
 
-from typing import get_args
-
 import fresh
 import numpy as np
 import pytest
@@ -9,8 +7,6 @@ from PIL import Image
 from screen_plates import TESTS, write_toml
 
 from captum_pcim.cli.main import main
-from captum_pcim.cli.options import OPTIONS
-from captum_pcim.core.scores import ScoreKind
 
 WITHOUT_FCNTL = (
     "import sys; sys.modules['fcntl'] = None\n"  # as on Windows: importing it is an ImportError
@@ -30,10 +26,6 @@ def pictures(tmp_path):
         image = rng.integers(0, 255, (16, 16), dtype=np.uint8)
         Image.fromarray(image).save(tmp_path / f"{name}.png")
     return tmp_path
-
-
-def test_every_command_with_a_score_knows_every_score_of_pcim():
-    assert OPTIONS["--score"]["choices"] == get_args(ScoreKind)
 
 
 @pytest.mark.parametrize("command", ["demo", "explain", "compare", "screen"])

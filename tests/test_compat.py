@@ -2,7 +2,6 @@
 
 import ast
 import configparser
-import inspect
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,20 +37,15 @@ def test_captums_private_names_are_used_in_one_module_only():
     assert users == {"_compat.py"}
 
 
-def test_run_forward_takes_function_inputs_target_and_additional_arguments():
-    names = list(inspect.signature(_compat.run_forward).parameters)
-    assert names == ["forward_func", "inputs", "target", "additional_forward_args"]
-
-
-def test_run_forward_without_a_target_returns_all_scores():
+def test_run_forward_hands_on_additional_arguments_and_returns_all_scores():
     output = torch.rand(2, 3)
-    assert _compat.run_forward(lambda x, scale: x * scale, (output,), None, (2,)).equal(2 * output)
+    assert _compat.run_forward(lambda x, scale: x * scale, (output,), (2,)).equal(2 * output)
 
 
 def test_run_forward_passes_several_inputs_and_a_function_without_any():
     a, b = torch.rand(2, 3), torch.rand(2, 3)
-    assert _compat.run_forward(lambda x, y: x + y, (a, b), None, None).equal(a + b)
-    assert _compat.run_forward(lambda: a, (b,), None, None).equal(a)
+    assert _compat.run_forward(lambda x, y: x + y, (a, b)).equal(a + b)
+    assert _compat.run_forward(lambda: a, (b,)).equal(a)
 
 
 def test_progress_is_a_context_with_total_description_update_and_switch(capsys):
@@ -113,7 +107,7 @@ def test_this_python_is_in_the_declared_range():
 def test_scores_are_taken_out_of_what_a_network_returns(wrap):
     scores = torch.rand(2, 3)
     assert torch.equal(_compat.scores_of(wrap(scores)), scores)
-    assert torch.equal(_compat.run_forward(lambda x: wrap(x), scores, 1), scores[:, 1])
+    assert torch.equal(_compat.run_forward(lambda x: wrap(x), scores), scores)
 
 
 def test_what_holds_no_scores_is_left_for_the_error_that_names_it():

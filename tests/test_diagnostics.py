@@ -1,7 +1,7 @@
 """Diagnostics: a row per image, as a table, in part, and in files."""
 
-import builtins
 import re
+import sys
 from dataclasses import fields
 
 import pytest
@@ -78,14 +78,7 @@ def test_the_data_frame_has_a_row_per_image_and_all_single_values(diagnostics):
 
 
 def test_without_pandas_the_error_says_what_to_install(diagnostics, monkeypatch):
-    without = builtins.__import__
-
-    def no_pandas(name, *arguments):
-        if name == "pandas":
-            raise ImportError(name)
-        return without(name, *arguments)
-
-    monkeypatch.setattr(builtins, "__import__", no_pandas)
+    monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=re.escape("pip install 'captum-pcim[pandas]'")):
         diagnostics.to_dataframe()
 

@@ -9,7 +9,7 @@ from networks import BrightSquare, bright_images, images, prepared, small_cnn
 from torch.utils.checkpoint import checkpoint
 
 from captum_pcim import PCIM, PCIMWarning
-from captum_pcim.core.probe import Seen, check_alone
+from captum_pcim.core.alone import Seen, check_alone
 
 net = BrightSquare()
 

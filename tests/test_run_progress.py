@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from captum_pcim.core.run_progress import Progress
+from captum_pcim.run_progress import Progress
 
 
 class Terminal(io.StringIO):

@@ -12,17 +12,9 @@ from networks import BrightSquare, bright_images
 from torch.testing import assert_close
 
 from captum_pcim import PCIM
-from captum_pcim.core.scores import (
-    MAX_LOG_ODDS,
-    Calibration,
-    between,
-    check_meaning,
-    is_rounded_up,
-    read_scores,
-    select_classes,
-    tempered,
-)
-from captum_pcim.core.targets import check_target
+from captum_pcim.core.score_checks import check_meaning, is_rounded_up
+from captum_pcim.core.scores import MAX_LOG_ODDS, Calibration, between, read_scores, tempered
+from captum_pcim.core.targets import check_target, select_classes
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.0, 3.0]], dtype=torch.float64)
 CLASSES = torch.tensor([0, 2])

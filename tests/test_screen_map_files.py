@@ -339,7 +339,8 @@ def test_red_green_and_blue_stay_what_they_are(screen, ome_zarr):
 def test_without_ome_zarr_the_command_says_how_to_get_it(screen, monkeypatch, capsys):
     import sys
 
-    monkeypatch.setitem(sys.modules, "ome_zarr", None)
+    for name in ("ome_zarr", "ome_zarr.writer"):
+        monkeypatch.setitem(sys.modules, name, None)
     toml = write_toml(screen, output={**tables(screen)["output"], "maps": "ome_zarr"})
     assert command_line(toml) == 2
     assert "captum-pcim[ome-zarr]" in capsys.readouterr().err

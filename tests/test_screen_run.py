@@ -16,7 +16,7 @@ from screen_plates import (
     write_toml,
 )
 
-from captum_pcim.core.run_progress import Progress
+from captum_pcim.run_progress import Progress
 from captum_pcim.screen import Store, Worker, collect, run_screen, run_shard
 from captum_pcim.screen.identity import make_plan
 from captum_pcim.screen.sources import find_fields

@@ -18,7 +18,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-import captum_pcim.core.explain as explain_module
+import captum_pcim.core.prepare as prepare_module
 import captum_pcim.pcim as pcim_module
 from benchmarks.results import Cell, Spread, Table
 from benchmarks.speed.networks import build
@@ -40,10 +40,10 @@ NOTE = (
 
 _CHECKS: dict[tuple[Any, str], Callable[..., Any]] = {
     (pcim_module, "check_mode"): lambda view, eval_mode: None,
-    (explain_module, "check_meaning"): lambda scores, kind: None,
-    (explain_module, "check_gradient"): lambda problem, images, rounding: 0,
-    (explain_module, "reference_log_odds"): lambda problem, images, r: images.full.log_odds - 8,
-    (explain_module, "with_other_references"): lambda problem, images, odds, nothing: (
+    (prepare_module, "check_meaning"): lambda scores, kind: None,
+    (prepare_module, "check_gradient"): lambda problem, images, rounding: 0,
+    (prepare_module, "reference_log_odds"): lambda problem, images, r: images.full.log_odds - 8,
+    (prepare_module, "with_other_references"): lambda problem, images, odds, nothing: (
         images, odds, torch.zeros_like(images.full.log_odds, dtype=torch.int64),
     ),
     (Doubts, "warn"): lambda doubts, names: None,

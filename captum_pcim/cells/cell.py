@@ -11,12 +11,12 @@ import numpy as np
 from captum_pcim._errors import describe
 from captum_pcim.cells.objects import MEASURES, measure_objects
 from captum_pcim.classifiers.tables import class_columns
+from captum_pcim.images.labels import Labels
+from captum_pcim.images.read import FloatPixels
 
 if TYPE_CHECKING:
     from captum_pcim.cells.crops import CellPlace
     from captum_pcim.explainer import Explanation
-    from captum_pcim.images.labels import Labels
-    from captum_pcim.images.read import FloatPixels
 
 ENRICHMENT = "Enrichment"
 
@@ -72,12 +72,7 @@ class CellResult:
         own = place.own_pixels(labels)
         return cls(
             *where,
-            classes={
-                "target": found.target,
-                "predicted": found.predicted,
-                "scores": found.scores,
-                "probabilities": found.probabilities,
-            },
+            classes=found.classes,
             diagnostics=found.diagnostics,
             notes="; ".join(filter(None, [_cut_off(place, int(own.sum())), found.notes])),
             stain_weights=list(found.stain_weights),

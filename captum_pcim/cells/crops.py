@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,10 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from captum_pcim.core.checks import check_positive, kind_of
-
-if TYPE_CHECKING:
-    from captum_pcim.images.labels import Labels
-    from captum_pcim.images.read import FloatPixels
+from captum_pcim.images.labels import Labels
+from captum_pcim.images.read import FloatPixels
 
 Slices = tuple[slice, slice]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from captum_pcim._extras import needed
 from captum_pcim.cells.cell import CellResult
 from captum_pcim.cells.crops import CellPlace, Cropping, check_fields, each_crop, resized
 from captum_pcim.cells.field import CellsOfField
@@ -18,11 +19,9 @@ from captum_pcim.core.channels import SharedOverStains
 from captum_pcim.core.checks import check_count, check_positive
 from captum_pcim.core.warn import warn
 from captum_pcim.explainer import Explainer, Explanation
+from captum_pcim.images.labels import Labels
+from captum_pcim.images.read import FloatPixels
 from captum_pcim.pcim import PCIM
-
-if TYPE_CHECKING:
-    from captum_pcim.images.labels import Labels
-    from captum_pcim.images.read import FloatPixels
 
 CellField = tuple["FloatPixels", "Labels"]  # (C, H, W) and (H, W)
 OPTIONS = ("objective", "isolation", "smoothing", "order", "autocast_dtype", "eval_mode",
@@ -63,10 +62,12 @@ class CellExplanations:
         ]
 
     def to_dataframe(self) -> Any:
-        """The rows as a pandas.DataFrame; pandas must be installed."""
-        import pandas
+        """The rows as a pandas.DataFrame.
 
-        return pandas.DataFrame(self.rows())
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        return needed("pandas", "to_dataframe needs", "pandas").DataFrame(self.rows())
 
 
 def explain_cells(

@@ -9,12 +9,12 @@ import numpy as np
 from captum_pcim.cells.cell import CellResult
 from captum_pcim.cells.crops import resized
 from captum_pcim.cells.stitch import StitchedMap
+from captum_pcim.images.labels import Labels
+from captum_pcim.images.read import FloatPixels
 
 if TYPE_CHECKING:
     from captum_pcim.cells.crops import CellPlace
     from captum_pcim.explainer import Explanation
-    from captum_pcim.images.labels import Labels
-    from captum_pcim.images.read import FloatPixels
 
 
 class CellsOfField:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -21,14 +22,10 @@ from captum_pcim.cells.cell import attribution_names
 from captum_pcim.cells.crops import cell_places, check_fields
 from captum_pcim.cells.regions import Region, compartments, radial_bins
 from captum_pcim.core.checks import check_count, check_positive
+from captum_pcim.images.labels import Labels
+from captum_pcim.images.read import FloatPixels
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from captum_pcim.images.labels import Labels
-    from captum_pcim.images.read import FloatPixels
-
-    Numbers = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.float64]
 
 Row = dict[str, Any]
 

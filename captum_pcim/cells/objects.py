@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from captum_pcim.cells.crops import cell_places
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from captum_pcim.images.read import FloatPixels
+from captum_pcim.images.read import FloatPixels
 
 MEASURES = ("Mean", "Sum", "Share", "Max")
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from captum_pcim.images.labels import Labels
 
-    from captum_pcim.images.labels import Labels
-
-    Pixels = npt.NDArray[np.bool_]
+Pixels = npt.NDArray[np.bool_]
 
 PAIRS_AT_ONCE = 2**22  # of distances, 32 MiB
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from captum_pcim.images.labels import Labels
+from captum_pcim.images.read import FloatPixels
+
 if TYPE_CHECKING:
     from captum_pcim.cells.crops import CellPlace
-    from captum_pcim.images.labels import Labels
-    from captum_pcim.images.read import FloatPixels
 
 
 class StitchedMap:

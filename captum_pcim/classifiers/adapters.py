@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from captum_pcim._extras import needed
+
 Array = NDArray[Any]
 
 _ONNX_DTYPES = {
@@ -167,13 +169,7 @@ def _open_session(name: str, providers: list[Any] | None) -> Any:
 
 
 def _onnxruntime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ImportError(
-            "running ONNX files needs onnxruntime: pip install 'captum-pcim[onnx]'"
-        ) from error
-    return onnxruntime
+    return needed("onnxruntime", "running ONNX files needs", "onnx")
 
 
 def _as_array(tensor: Tensor) -> Array:

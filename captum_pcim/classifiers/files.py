@@ -9,17 +9,18 @@ import re
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import Module
 
 from captum_pcim._errors import describe
+from captum_pcim._extras import needed
+from captum_pcim.classifiers.adapters import OnnxForward, available_providers
+from captum_pcim.classifiers.trusted import load_trusted
 
-if TYPE_CHECKING:
-    from torch import Tensor
-    from torch.nn import Module
-
-    from captum_pcim.classifiers.adapters import OnnxForward
-
-Classifier: TypeAlias = "Module | OnnxForward"
+Classifier: TypeAlias = Module | OnnxForward
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -98,8 +99,6 @@ def _with_external_data(path: str) -> list[Path]:
 
 
 def _open_onnx(path: str, device: str) -> Classifier:
-    from captum_pcim.classifiers.adapters import OnnxForward, available_providers
-
     provider = _PROVIDERS.get(device)
     if provider not in available_providers():
         raise ModelError(
@@ -113,10 +112,6 @@ def _open_onnx(path: str, device: str) -> Classifier:
 
 
 def _open_trusted(path: str) -> Module:
-    import torch
-
-    from captum_pcim.classifiers.trusted import load_trusted
-
     try:
         module = load_trusted(path)
     except Exception as error:  # torch raises many types on damaged files
@@ -130,7 +125,6 @@ def _open_trusted(path: str) -> Module:
 
 
 def _build(name: str, state_dict: str | None) -> Module:
-    import torch
 
     if not _FACTORY.fullmatch(name):
         raise ModelError(f"model: neither a file nor module:factory: {name!r}")
@@ -168,7 +162,6 @@ def _load_weights(module: Module, path: str) -> None:
 
 
 def _read_weights(path: str) -> dict[str, Tensor]:
-    import torch
 
     if not os.path.isfile(path):
         raise ModelError(f"state_dict: there is no file {path!r}")
@@ -197,17 +190,12 @@ def _read_weights(path: str) -> dict[str, Tensor]:
 
 
 def _read_safetensors(path: str) -> dict[str, Tensor]:
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise ImportError(
-            "reading safetensors needs a package: pip install 'captum-pcim[safetensors]'"
-        ) from error
-    return load_file(path)
+    safetensors = needed("safetensors.torch", "reading such weights needs", "safetensors")
+    weights: dict[str, Tensor] = safetensors.load_file(path)
+    return weights
 
 
 def _ready(module: Module, device: str) -> Module:
-    import torch
 
     try:
         torch.empty(0, device=device)  # a network without weights would go anywhere

@@ -10,10 +10,12 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from captum_pcim._errors import silenced
 
 if TYPE_CHECKING:
-    from torch.export import ExportedProgram
+    from torch.export import ExportedProgram  # torch imports it when it is needed
 
 _EXPORTED = {"archive_format", "serialized_exported_program.json"}  # since torch 2.8, and before
 
@@ -32,7 +34,6 @@ def load_trusted(path: str) -> Any:
         Exception: Of many types, if the file is damaged or of another kind.
         ValueError: If the program was exported in training mode.
     """
-    import torch
 
     records = _record_names(path)
     if "constants.pkl" in records:
@@ -43,7 +44,6 @@ def load_trusted(path: str) -> Any:
 
 
 def _load_exported(path: str) -> Any:
-    import torch
 
     with silenced("torch.export"):
         program = torch.export.load(path)

@@ -1,1 +1,1 @@
-"""The command line: ``captum-pcim demo``, ``explain``, ``compare`` and ``screen``."""
+"""The command line, ``captum-pcim``: :mod:`captum_pcim.cli.main` names its commands."""

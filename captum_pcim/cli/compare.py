@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor, nn
+
 from captum_pcim._errors import describe, noting_warnings
 from captum_pcim.classifiers.files import Classifier, ModelError, load_model
 from captum_pcim.classifiers.tables import class_columns
@@ -19,8 +22,6 @@ from captum_pcim.images.labels import read_labels
 from captum_pcim.images.read import ImageError, read_image
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from captum_pcim.classifiers.classes import Classes
 
 ROWS = 32  # that the network sees at once, asked for scores alone
@@ -139,7 +140,6 @@ def _pixels(
     image: ImageFiles, windows: Sequence[Window], args: argparse.Namespace
 ) -> tuple[Tensor, list[Window]]:
     """An image as the network gets it, and the windows that were applied."""
-    import torch
 
     try:
         pixels = read_image(image.paths, args.z, args.t, one_stain=bool(args.stains))
@@ -150,7 +150,6 @@ def _pixels(
 
 
 def _stacked(pixels: Mapping[str, Tensor], device: str) -> Tensor:
-    import torch
 
     first, *others = pixels
     for name in others:
@@ -163,7 +162,6 @@ def _stacked(pixels: Mapping[str, Tensor], device: str) -> Tensor:
 
 
 def _masks(folder: Path, images: list[ImageFiles], inputs: Tensor) -> Tensor:
-    import torch
 
     by_stem: dict[str, Path] = {}
     for file in find_images(folder):
@@ -192,7 +190,6 @@ def _masks(folder: Path, images: list[ImageFiles], inputs: Tensor) -> Tensor:
 
 def _scored(model: Classifier, inputs: Tensor, args: argparse.Namespace) -> tuple[Classes, Tensor]:
     """The classes of the network, and its scores of the images, (N, K)."""
-    import torch
 
     from captum_pcim.classifiers.classes import Classes
 
@@ -232,7 +229,6 @@ def _methods(
 
 
 def _layer(model: Classifier, name: str | None) -> Any:
-    from torch import nn
 
     layers = dict(model.named_modules() if isinstance(model, nn.Module) else ())
     if name is not None and name not in layers:

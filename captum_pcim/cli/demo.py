@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from captum_pcim.cli.options import add_options, positive
 
 if TYPE_CHECKING:
@@ -134,7 +136,6 @@ def recognised_images(model: Any, modality: str, n_images: int) -> Any:
         modality: "fluorescence" or "brightfield".
         n_images: Number of images.
     """
-    import torch
 
     from captum_pcim.synthetic import HELD_OUT_SEED, synthetic_brightfield, synthetic_fluorescence
 

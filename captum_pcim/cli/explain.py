@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captum_pcim._errors import describe
+from captum_pcim._extras import needed
 from captum_pcim._version import __version__
 from captum_pcim.classifiers.files import fingerprint, load_model
 from captum_pcim.classifiers.tables import notes_of_network
@@ -21,12 +22,11 @@ from captum_pcim.cli.options import INTENSITIES, add_options, positive
 from captum_pcim.cli.out_folder import MAP_SUFFIXES, OutFolder, OutputError
 from captum_pcim.images.folders import ImageFiles, find_images, passed_over, require_images
 from captum_pcim.images.intensities import Window, applied, scale, window_columns
-from captum_pcim.images.read import ImageError, read_image
+from captum_pcim.images.read import FloatPixels, ImageError, read_image
 
 if TYPE_CHECKING:
-    from captum_pcim.core.run_progress import Progress
     from captum_pcim.explainer import Explainer, Explanation
-    from captum_pcim.images.read import FloatPixels
+    from captum_pcim.run_progress import Progress
 
 _DESCRIPTION = """\
 Explain a classifier's decision on every image below a folder. Writes a map, an overlay and a row
@@ -77,8 +77,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from captum_pcim.classifiers.classes import contrast_numbers, target_number
-    from captum_pcim.core.run_progress import Progress
     from captum_pcim.explainer import Explainer
+    from captum_pcim.run_progress import Progress
 
     target = target_number(args.target, args.classes)
     contrast = contrast_numbers(args.contrast, args.classes, target)
@@ -88,7 +88,7 @@ def _run(args: argparse.Namespace) -> int:
     images = find_images(args.images, args.stains, exclude=args.out)
     require_images(images, args.images)
     if args.map_format == "tiff":
-        import tifffile  # noqa: F401  (missing, it is missed now rather than after the first image)
+        needed("tifffile", "writing TIFF files needs", "tiff")  # missing, it is missed now
     model = load_model(args.model, args.state_dict, args.device, args.trust)
     windows = intensities.on(images, args)
     settings = _settings(args, intensities) | {"target": args.target if target is None else target}

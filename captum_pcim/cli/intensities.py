@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from captum_pcim.images.folders import ImageFiles
 from captum_pcim.images.intensities import (
@@ -22,10 +22,7 @@ from captum_pcim.images.intensities import (
     templates,
 )
 from captum_pcim.images.read import read_image
-from captum_pcim.images.stack import ImageError
-
-if TYPE_CHECKING:
-    from captum_pcim.images.stack import Pixels
+from captum_pcim.images.stack import ImageError, Pixels
 
 
 @dataclass(frozen=True)

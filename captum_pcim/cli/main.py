@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from captum_pcim._version import __version__
 
 # A command's module offers add_parser(subparsers), which sets `run`, a function from the parsed
-# arguments to the exit status, and imports what is slow to import only when it runs.
+# arguments to the exit status. What the package does not import anyway, Matplotlib and the optional
+# packages, it imports only when it runs.
 COMMANDS = (
     "captum_pcim.cli.compare",
     "captum_pcim.cli.demo",

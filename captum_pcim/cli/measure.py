@@ -8,13 +8,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from captum_pcim._errors import describe
 from captum_pcim._files import csv_bytes, write_bytes
+from captum_pcim.images.labels import Labels
+from captum_pcim.images.read import FloatPixels
 
 if TYPE_CHECKING:
     from captum_pcim.cells.measuring import Measures
-    from captum_pcim.images.labels import Labels
-    from captum_pcim.images.read import FloatPixels
 
 FAILED, REFUSED = 1, 2
 MOST_FAILURES = 20
@@ -123,7 +125,6 @@ def _measures(args: argparse.Namespace, planes: int) -> Measures:
 
 def _map(path: Path) -> FloatPixels:
     """A map, (planes, H, W)."""
-    import numpy as np
 
     from captum_pcim.images.read import read_image
 

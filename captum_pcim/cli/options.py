@@ -6,12 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any, get_args
 
+from captum_pcim.core.gradients import ForwardOnly
+from captum_pcim.core.network import PREDICTED
+from captum_pcim.core.scores import DEFAULT_KIND, ScoreKind
 from captum_pcim.images.intensities import Over, Scale
 from captum_pcim.images.read import SUFFIXES
 from captum_pcim.images.stack import PROJECTIONS
 
-PREDICTED = "predicted"
-DEFAULT_FORWARDS = 333
+DEFAULT_FORWARDS = ForwardOnly().n_forwards
 
 
 def add_options(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -54,14 +56,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "load a model file that may run code: TorchScript, .pt2, a pickle",
     },
     "--score": {
-        "default": "logits",
-        "choices": (
-            "logits",
-            "probabilities",
-            "binary_logits",
-            "binary_probabilities",
-            "regression",
-        ),
+        "default": DEFAULT_KIND,
+        "choices": get_args(ScoreKind),
         "help": "what the network returns (default: logits); one output alone tells two classes",
     },
     "--classes": {

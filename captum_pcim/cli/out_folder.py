@@ -21,13 +21,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from captum_pcim._extras import needed
 from captum_pcim._files import csv_bytes, remove_leftovers, write_bytes
 from captum_pcim.classifiers.tables import class_columns
+from captum_pcim.images.read import FloatPixels
 from captum_pcim.visualize.overlay_png import overlay_png
 
 if TYPE_CHECKING:
     from captum_pcim.explainer import Cell, Explanation
-    from captum_pcim.images.read import FloatPixels
 
 MAP_SUFFIXES = {"npy": ".npy", "tiff": ".tif"}
 
@@ -125,13 +128,7 @@ class OutFolder:
         numbers = explanation.diagnostics | {"seconds": seconds}
         row = {name: _text(value) for name, value in numbers.items()}
         row |= {"image": name, "status": "ok", "notes": explanation.notes, **columns}
-        classes = {
-            "target": explanation.target,
-            "predicted": explanation.predicted,
-            "scores": explanation.scores,
-            "probabilities": explanation.probabilities,
-        }
-        self.done[name] = {"sha256": sha256, "classes": classes, "row": row}
+        self.done[name] = {"sha256": sha256, "classes": explanation.classes, "row": row}
 
     def add_other(self, name: str, status: str, reason: str) -> None:
         """Note an image without a map, and delete the map that it had before it changed."""
@@ -154,8 +151,6 @@ class OutFolder:
 
     def _row(self, entry: dict[str, Any]) -> dict[str, str]:
         """The row of an image, its classes under their names."""
-        if "classes" not in entry:  # as earlier releases wrote it
-            return dict(entry["row"])
         told = class_columns(self.classes, **entry["classes"])
         return {**{name: _text(value) for name, value in told.items()}, **entry["row"]}
 
@@ -183,13 +178,12 @@ class OutFolder:
         self.write_tables()
 
     def _encoded(self, weights: FloatPixels) -> bytes:
-        import numpy as np
 
         stream = io.BytesIO()
         if self.settings["map_format"] == "npy":
             np.save(stream, weights, allow_pickle=False)
         else:
-            import tifffile
+            tifffile = needed("tifffile", "writing TIFF files needs", "tiff")
 
             tifffile.imwrite(stream, weights, photometric="minisblack")
         return stream.getvalue()

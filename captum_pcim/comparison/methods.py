@@ -53,7 +53,7 @@ def reduced(attributions: Tensor, reduce: Reduction) -> Tensor:
         reduce: "signed" is the mean over the stains, and "positive" its positive part, what
             speaks for the target. "abs" is the mean magnitude, as is usual for gradients, which
             counts evidence against the target as evidence. ", smoothed" blurs either by a Gaussian
-            of 1/32 of the shorter side, as far as PCIM smooths its weights.
+            of 1/32 of the shorter side, the middle one of those that smooth PCIM's weights.
 
     Returns:
         Maps of shape (N, 1, H, W).

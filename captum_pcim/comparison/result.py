@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from captum_pcim._extras import needed
 from captum_pcim._files import write_bytes
 from captum_pcim.comparison.methods import Reduction
 from captum_pcim.comparison.metrics import Case
@@ -91,11 +92,7 @@ class Comparison:
         Raises:
             ImportError: If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise ImportError("to_pandas() needs pandas: pip install pandas") from None
-        return pd.DataFrame(self.table())
+        return needed("pandas", "to_pandas needs", "pandas").DataFrame(self.table())
 
     def curves(self) -> dict[str, dict[str, Curve]]:
         """Return the curves by metric and method."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from captum_pcim._compat import BaselineType, as_tuple
-from captum_pcim.core.warn import warn
+from captum_pcim.core.warn import listed, warn
 
 FAR = 10  # times what the inputs span, beyond them
 
@@ -43,7 +43,7 @@ def check_inputs(inputs: Any, integers: bool) -> tuple[Tensor, ...]:
             bad = (~torch.isfinite(x)).flatten(1).any(1)
             raise ValueError(
                 f"{name}: expected finite values, got NaN or infinity in images "
-                f"{_first(bad.nonzero().flatten().tolist())}; leave them out, or fill the "
+                f"{listed(bad.nonzero().flatten().tolist())}; leave them out, or fill the "
                 "gaps with torch.nan_to_num"
             )
     if not tensors:
@@ -168,14 +168,7 @@ def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
         baseline = torch.full_like(inputs[:1], baseline, dtype=torch.float64).to(inputs)
     if not isinstance(baseline, Tensor):
         raise TypeError(f"baselines: expected a tensor or a number, got {kind_of(baseline)}")
-    fits = baseline.ndim == inputs.ndim and all(
-        own in (1, size) for own, size in zip(baseline.shape, inputs.shape, strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            f"baselines: expected a shape broadcastable to {tuple(inputs.shape)} with as many "
-            f"axes, got {tuple(baseline.shape)}"
-        )
+    _check_broadcastable("baselines", baseline, inputs)
     baseline = baseline.as_subclass(Tensor).expand(-1, *inputs.shape[1:])
     own: Tensor = baseline.to(inputs)
     if not bool(baseline.isfinite().all()) or not bool(own.isfinite().all()):
@@ -215,14 +208,7 @@ def check_feature_mask(feature_mask: Any, inputs: tuple[Tensor, ...]) -> tuple[T
     for mask, x in zip(masks, inputs, strict=True):
         if not isinstance(mask, Tensor) or mask.is_floating_point() or mask.is_complex():
             raise TypeError(f"feature_mask: expected an integer tensor, got {kind_of(mask)}")
-        fits = mask.ndim == x.ndim and all(
-            m in (1, size) for m, size in zip(mask.shape, x.shape, strict=True)
-        )
-        if not fits:
-            raise ValueError(
-                f"feature_mask: expected a shape broadcastable to {tuple(x.shape)} with as many "
-                f"axes, got {tuple(mask.shape)}"
-            )
+        _check_broadcastable("feature_mask", mask, x)
         if int(mask.min()) < 0:
             raise ValueError(f"feature_mask: expected groups from 0, got {int(mask.min())}")
     device = inputs[0].device
@@ -256,7 +242,7 @@ def check_scores(scores: Tensor) -> None:
     if bool(bad.any()):
         raise ValueError(
             f"forward_func: expected finite scores, got NaN or infinity for images "
-            f"{_first(bad.nonzero().flatten().tolist())}; are they scaled as the network was "
+            f"{listed(bad.nonzero().flatten().tolist())}; are they scaled as the network was "
             "trained, and is its precision wide enough?"
         )
 
@@ -286,6 +272,12 @@ def kind_of(value: object) -> str:
     return f"a tensor of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
 
 
-def _first(indices: list[int]) -> str:
-    shown = ", ".join(map(str, indices[:5]))
-    return f"[{shown}{', ...' if len(indices) > 5 else ''}]"
+def _check_broadcastable(name: str, own: Tensor, inputs: Tensor) -> None:
+    fits = own.ndim == inputs.ndim and all(
+        size in (1, needed) for size, needed in zip(own.shape, inputs.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"{name}: expected a shape broadcastable to {tuple(inputs.shape)} with as many axes, "
+            f"got {tuple(own.shape)}"
+        )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from captum_pcim._extras import needed
 from captum_pcim.core import diagnostics_table
 
 if TYPE_CHECKING:
@@ -78,14 +79,10 @@ class Diagnostics:
         Raises:
             ImportError: If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                "to_dataframe needs pandas: pip install 'captum-pcim[pandas]'"
-            ) from error
-        columns = diagnostics_table.columns(self)
-        return pandas.DataFrame(columns, index=pandas.RangeIndex(len(self), name="image"))
+        library = needed("pandas", "to_dataframe needs", "pandas")
+        index = library.RangeIndex(len(self), name="image")
+        table: pandas.DataFrame = library.DataFrame(diagnostics_table.columns(self), index=index)
+        return table
 
     def __repr__(self) -> str:
         """Return the table as text."""

@@ -17,7 +17,7 @@ def columns(diagnostics: Any) -> dict[str, list[Any]]:
         values = getattr(diagnostics, field.name)
         if isinstance(values, Tensor) and values.ndim == 1:
             found[field.name] = values.tolist()
-        elif field.name == "verdict":
+        elif isinstance(values, tuple | list) and all(isinstance(v, str) for v in values):
             found[field.name] = list(values)
     return found
 

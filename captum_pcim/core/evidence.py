@@ -25,8 +25,7 @@ def reference_log_odds(problem: Problem, images: Images, reference: tuple[Tensor
     """Return the calibrated log-odds of one reference of each image, of shape (N,)."""
     batch = tuple(r.expand_as(x).clone() for r, x in zip(reference, images.inputs, strict=True))
     with torch.no_grad():
-        output = problem.network(batch, images.arguments)
-        return problem.read(output, images.arguments, images.calibration).log_odds
+        return problem.log_odds(batch, images.arguments, images.calibration)
 
 
 def with_other_references(

@@ -6,40 +6,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from captum_pcim._errors import describe
 from captum_pcim.core.call import Call, Maps
 from captum_pcim.core.channels import per_image
-from captum_pcim.core.checks import check_scores, shape_doubt
-from captum_pcim.core.chunks import is_out_of_memory
-from captum_pcim.core.contrast import competing
 from captum_pcim.core.diagnostics import Diagnostics
-from captum_pcim.core.evidence import (
-    differences,
-    is_little,
-    is_nothing,
-    reference_log_odds,
-    with_other_references,
-)
 from captum_pcim.core.gradients import Autograd, ForwardOnly, Gradients, GradientSource
-from captum_pcim.core.network import CallArguments, usable
 from captum_pcim.core.objective import mean_weight
-from captum_pcim.core.probe import NoGradient, check_gradient
-from captum_pcim.core.problem import Images, Problem
+from captum_pcim.core.prepare import Prepared, prepare
+from captum_pcim.core.probe import NoGradient
+from captum_pcim.core.problem import Problem
 from captum_pcim.core.progress import chunks_with_progress
-from captum_pcim.core.scores import (
-    Calibration,
-    ScoreKind,
-    Scores,
-    between,
-    check_meaning,
-    is_rounded_up,
-    read_scores,
-    select_classes,
-    tempered,
-)
+from captum_pcim.core.scores import Calibration, ScoreKind
 from captum_pcim.core.solver import Solution, Solve
-from captum_pcim.core.stakes import Stakes
-from captum_pcim.core.targets import check_class_range, check_trailing_range, chosen_target
 from captum_pcim.core.verdict import Doubts, is_empty
 from captum_pcim.core.warn import warn
 
@@ -99,29 +76,6 @@ def _joined(parts: Sequence[Explained]) -> tuple[Maps, Diagnostics | None]:
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """A chunk before it is solved.
-
-    Args:
-        images (Images): The images with the references that are used.
-        classes (Tensor): The class of each image that is explained, of shape (N,).
-        reference_odds (Tensor): Calibrated log-odds of the references, of shape (N, R).
-        nothing (Tensor): Where nothing can be evidence, of shape (N,).
-        little (Tensor): Where there is little that can be, of shape (N,).
-        rounded (Tensor): Where the probability is 1 to its last digits, of shape (N,).
-        n_forwards (Tensor): Passes spent on each image, of shape (N,).
-    """
-
-    images: Images
-    classes: Tensor
-    reference_odds: Tensor
-    nothing: Tensor
-    little: Tensor
-    rounded: Tensor
-    n_forwards: Tensor
-
-
-@dataclass(frozen=True)
 class _Explainer:
     """Explains chunks of a call with one source of gradients.
 
@@ -139,7 +93,7 @@ class _Explainer:
 
     def __call__(self, start: int, stop: int, on_step: Callable[..., object]) -> Explained:
         """Explain the images from start to stop together."""
-        prepared = self._prepare(start, stop)
+        prepared = prepare(self.call, self.problem, start, stop, self.differentiates)
         images = prepared.images
         solution = self.solve(self.problem, images, self.call.settings, on_step)
         with torch.no_grad():
@@ -157,79 +111,8 @@ class _Explainer:
             diagnostics = self._diagnose(prepared, solution, weights, doubts)
             return maps, diagnostics, doubts
 
-    def _prepare(self, start: int, stop: int) -> _Prepared:
-        """Gather the images of one chunk, and score them and their references as they are."""
-        rows = torch.arange(start, stop, device=self.call.inputs[0].device)
-        inputs = tuple(training_dtype(x[start:stop]) for x in self.call.inputs)
-        references = [tuple(map(usable, r)) for r in self.call.make_references(inputs, rows)]
-        arguments = self.call.arguments.take(rows)
-        channels = self.call.make_channels(inputs, rows)
-        with torch.no_grad():
-            output = self._first_output(inputs, arguments)
-            target = chosen_target(arguments.target, output, self.problem.score)
-            check_trailing_range(target, output)
-            scores, classes = select_classes(output, target)
-            check_scores(scores)
-            check_class_range(classes, scores.shape[1])
-            check_meaning(scores, self.problem.score)
-            among = competing(self.call.contrast, rows, classes, scores, self.problem.score)
-            arguments = replace(arguments, target=target, competing=among)
-            plain = read_scores(scores, classes, self.problem.score, competing=among)
-        unknown = Stakes.between(
-            plain.log_odds.new_zeros(stop - start, len(references)), plain.log_odds
-        )
-        untempered = Images(
-            inputs, references, references, arguments, channels, plain, _as_it_is(plain), unknown
-        )
-        n_forwards = torch.ones(stop - start, dtype=torch.int64, device=rows.device)
-        if self.differentiates and start == 0:
-            n_forwards[0] += check_gradient(self.problem, untempered, self.call.network)
-        return self._with_references(untempered, scores, classes, n_forwards)
-
-    def _first_output(self, inputs: Maps, arguments: CallArguments) -> Tensor:
-        """Score the images, and say what their shape suggests."""
-        doubt = next(filter(None, map(shape_doubt, inputs)), "")
-        try:
-            # A clone, because a network may work in place on what it is given.
-            output = self.problem.network(tuple(x.clone() for x in inputs), arguments)
-        except Exception as error:
-            if not doubt or is_out_of_memory(error):
-                raise
-            raise ValueError(f"inputs: {doubt} (the network: {describe(error)})") from error
-        if "channels last" in doubt:
-            warn(f"inputs: {doubt}, unless the network takes it so")
-        return output
-
-    def _with_references(
-        self, images: Images, scores: Tensor, classes: Tensor, n_forwards: Tensor
-    ) -> _Prepared:
-        """Score the references, replace what may be replaced, and calibrate the scores."""
-        odds = torch.stack(
-            [reference_log_odds(self.problem, images, r) for r in images.references], dim=1
-        )
-        difference = differences(images.full.log_odds, odds)
-        nothing = is_nothing(difference, images.full.log_odds, self.problem.score)
-        little = is_little(difference, self.problem.score) & ~nothing
-        if self.problem.score == "regression":
-            calibration = between(odds.mean(1), images.full.log_odds)
-        else:
-            calibration = tempered(images.full.log_odds)
-        among = images.arguments.competing
-        full = read_scores(scores, classes, self.problem.score, calibration, among)
-        images = replace(images, full=full, calibration=calibration)
-        odds = calibration(odds)
-        n_forwards = n_forwards + odds.shape[1]
-        # Forward passes alone have a budget, which may be paid for.
-        replaceable = self.call.replaceable and self.differentiates
-        if replaceable and self.problem.score != "regression":
-            images, odds, spent = with_other_references(self.problem, images, odds, nothing)
-            n_forwards = n_forwards + spent
-        images = replace(images, stakes=Stakes.between(odds, images.full.log_odds))
-        rounded = is_rounded_up(scores, classes, self.problem.score)
-        return _Prepared(images, classes, odds, nothing, little, rounded, n_forwards)
-
     def _diagnose(
-        self, prepared: _Prepared, solution: Solution, weights: Maps, doubts: Doubts
+        self, prepared: Prepared, solution: Solution, weights: Maps, doubts: Doubts
     ) -> Diagnostics:
         """Score the blends and complements of the trained weights against every reference."""
         images = prepared.images
@@ -273,7 +156,7 @@ class _Explainer:
 
 
 def _doubts(
-    prepared: _Prepared, solution: Solution, weights: Maps, lost: Tensor, kind: ScoreKind
+    prepared: Prepared, solution: Solution, weights: Maps, lost: Tensor, kind: ScoreKind
 ) -> Doubts:
     """Return what is known of the maps without further passes."""
     images = prepared.images
@@ -308,14 +191,3 @@ def _leak_ratio(preserved: Tensor, full: Tensor) -> Tensor:
     ratios = preserved / full.clamp_min(tiny).unsqueeze(1)
     worst = ratios.clamp_min(tiny).log().abs().argmax(1, keepdim=True)
     return ratios.gather(1, worst).squeeze(1)
-
-
-def _as_it_is(scores: Scores) -> Calibration:
-    ones = torch.ones_like(scores.log_odds).unsqueeze(1)
-    return Calibration(0 * ones, ones)
-
-
-def training_dtype(tensor: Tensor) -> Tensor:
-    """Return a tensor in the dtype its weights are trained in: float64 stays, all else float32."""
-    tensor = usable(tensor)
-    return tensor if tensor.dtype == torch.float64 else tensor.float()

@@ -68,7 +68,7 @@ class GradientSource(Protocol):
 
 @dataclass(frozen=True)
 class Autograd:
-    """Differentiate the network; two forward passes and one backward pass per step.
+    """Differentiate the network; two forward and two backward passes of an image per step.
 
     Args:
         cuda_graphs (bool): On a GPU, replay the steps as CUDA graphs, which pays where the network
@@ -119,8 +119,8 @@ class ForwardOnly:
 
     Args:
         n_forwards (int): Passes per image, all told: the image itself, a second time to see
-            whether its score repeats, masked images, and two per reference that score the
-            result, which are only made where diagnostics are asked for.
+            whether its score repeats, each reference, masked images, and two per reference
+            that score the result, which are only made where diagnostics are asked for.
         on_error (str): "raise" (default), or "return": where the forward function fails after
             the first images were scored, return the maps of the passes so far with a warning;
             masks that score NaN are left out. Diagnostics that could not be measured are NaN.

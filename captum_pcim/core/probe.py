@@ -6,7 +6,6 @@ network is sure of scores alike whatever stands there, and the two have to diffe
 gradient says. Only what is suspicious costs more.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from captum_pcim._errors import describe
+from captum_pcim.core.alone import Seen, check_alone, difference, scored
 from captum_pcim.core.blending import blend
 from captum_pcim.core.chunks import is_out_of_memory
 from captum_pcim.core.network import Network
@@ -21,11 +21,6 @@ from captum_pcim.core.problem import Images, Problem
 from captum_pcim.core.random_state import Draws
 from captum_pcim.core.warn import warn
 
-REPEATS = 8  # of an image in one batch: they score alike but where chance has a hand in it
-MOST_ROUNDS = 4  # of such batches, where random numbers are drawn: dropping may be rare
-COUPLED = 0.1  # by which log-odds differ, or the share of a gradient in other images, where these
-# decide so much that a map means nothing
-LEAST_SHARE = 1e-4  # of a gradient, that is no rounding
 STEP = 0.02  # towards the reference, over which a gradient holds
 MISSED = 0.25  # of a change and what the gradient says of it, in which they differ
 FULL_PRECISION = 0.01  # rounding of the log-odds, up to which such small changes are seen
@@ -75,9 +70,9 @@ def check_gradient(problem: Problem, images: Images, network: Network) -> int:
         if len(images) == 1:
             raise
         asked, n_rows = _differentiated(problem, _rows(images, 1, len(images)))
-        again = _scored(problem, first, first.inputs)
+        again = scored(problem, first, first.inputs)
         n_rows += 5  # of the first image, four without a gradient
-    seen = Seen(_difference(together, again), asked.share, bool(draws))
+    seen = Seen(difference(together, again), asked.share, bool(draws))
     n_rows += check_alone(problem, first, seen, rounding)
     if not draws and rounding > FULL_PRECISION:
         asked, more_rows = _asked_precisely(problem, first, asked, network)
@@ -199,20 +194,16 @@ def _backward(score: Tensor, batch: Sequence[Tensor]) -> tuple[Tensor | None, ..
         raise NoGradient(f"it fails where gradients are taken ({describe(error)})") from error
 
 
-def _scored(problem: Problem, images: Images, inputs: tuple[Tensor, ...], times: int = 1) -> Tensor:
-    with torch.no_grad():
-        return _log_odds(problem, images, tuple(x.clone() for x in inputs), times)
-
-
 def _recorded_log_odds(problem: Problem, images: Images, batch: Sequence[Tensor]) -> Tensor:
+    told = images.arguments.twice, images.calibration
     try:
         # A clone, because a network may work in place on what it is given.
-        odds = _log_odds(problem, images, tuple(x.clone() for x in batch), 2)
+        odds = problem.log_odds(tuple(x.clone() for x in batch), *told)
     except Exception as error:
         if is_out_of_memory(error):
             raise
         with torch.no_grad():  # what fails here too is no matter of gradients, and is raised
-            _log_odds(problem, images, tuple(x.detach().clone() for x in batch), 2)
+            problem.log_odds(tuple(x.detach().clone() for x in batch), *told)
         raise NoGradient(f"it fails where gradients are recorded ({describe(error)})") from error
     if not odds.requires_grad:
         raise NoGradient(
@@ -220,11 +211,6 @@ def _recorded_log_odds(problem: Problem, images: Images, batch: Sequence[Tensor]
             "integers or NumPy inside)"
         )
     return odds
-
-
-def _log_odds(problem: Problem, images: Images, inputs: tuple[Tensor, ...], times: int) -> Tensor:
-    arguments = images.arguments.repeat(times)
-    return problem.read(problem.network(inputs, arguments), arguments, images.calibration).log_odds
 
 
 def _check_gradients(gradients: Sequence[Tensor | None]) -> None:
@@ -242,85 +228,3 @@ def _check_gradients(gradients: Sequence[Tensor | None]) -> None:
             if all(bool(f.all()) for f in finite)
             else "the gradient of its scores is NaN or infinite"
         )
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What was seen of an image in two batches.
-
-    Args:
-        difference (float): By which its log-odds differ, as a share of their size.
-        share (float): Of its gradient, that lies in other rows of the batch.
-        draws (bool): Whether random numbers were drawn.
-    """
-
-    difference: float
-    share: float
-    draws: bool
-
-
-def check_alone(problem: Problem, first: Images, seen: Seen, rounding: float) -> int:
-    """See that an image's score is its own, and repeats.
-
-    Args:
-        problem (Problem): The network and what its scores mean.
-        first (Images): The image.
-        seen (Seen): What was seen of it.
-        rounding (float): By which log-odds may differ.
-
-    Returns:
-        int: Rows that were scored to tell why, where it is not.
-
-    Raises:
-        ValueError: If it depends on the rest of the batch.
-    """
-    if seen.share > COUPLED:
-        raise ValueError(_coupled(seen))
-    alone = seen.difference <= rounding and seen.share <= LEAST_SHARE
-    if alone and not seen.draws:
-        return 0
-    by_chance, n_rows = _spread(problem, first, rounding, MOST_ROUNDS if seen.draws else 1)
-    if by_chance > rounding:
-        warn(
-            "forward_func: the log-odds of an image differ by "
-            f"{max(by_chance, seen.difference):.3g} between two calls (dropout, noise or sampling "
-            "inside?); the map averages over all steps, but is less certain"
-        )
-    elif seen.difference > COUPLED:
-        raise ValueError(_coupled(seen))
-    elif not alone:
-        warn(
-            f"forward_func: the log-odds of an image differ by {seen.difference:.3g} between "
-            f"batches, and {seen.share:.2%} of their gradient lies in other images (quantisation "
-            "or normalisation by the whole batch?); its map depends on the images beside it"
-        )
-    return n_rows
-
-
-def _spread(
-    problem: Problem, first: Images, rounding: float, most_rounds: int
-) -> tuple[float, int]:
-    """Return by how much an image's log-odds differ in one batch, and the rows it took to see."""
-    copies = tuple(torch.cat([x] * REPEATS) for x in first.inputs)
-    spread, n_rounds = 0.0, 0
-    while spread <= rounding and n_rounds < most_rounds:
-        repeated = _scored(problem, first, copies, REPEATS)
-        spread, n_rounds = _difference(repeated[:1], repeated), n_rounds + 1
-    return spread, n_rounds * REPEATS
-
-
-def _coupled(seen: Seen) -> str:
-    return (
-        "forward_func: expected scores of each image alone, but those of the first image "
-        f"differ by {seen.difference:.3g} in log-odds between batches, and {seen.share:.0%} of "
-        "their gradient lies in the image beside it: the network normalises by the rest of the "
-        "batch (a training mode, also one that was traced or exported?); export it again in "
-        "evaluation mode, or pass internal_batch_size=1"
-    )
-
-
-def _difference(one: Tensor, other: Tensor) -> float:
-    """Return by how much log-odds differ, as a share of their size where that is above 1."""
-    size = max(1.0, float(one.abs().max()))
-    difference = float((one - other).abs().max()) / size
-    return math.inf if math.isnan(difference) else difference

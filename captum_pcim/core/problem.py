@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,8 +14,11 @@ from captum_pcim.core.channels import Factors, GroupedChannels, PixelChannels
 from captum_pcim.core.checks import check_differentiable
 from captum_pcim.core.network import CallArguments, RunNetwork
 from captum_pcim.core.objective import Blended, Term, total_loss
-from captum_pcim.core.scores import Calibration, ScoreKind, Scores, read_scores, select_classes
+from captum_pcim.core.scores import Calibration, ScoreKind, Scores, read_scores
 from captum_pcim.core.stakes import Stakes
+from captum_pcim.core.targets import select_classes
+
+Own = TypeVar("Own", bound="Images")
 
 HELD_SHARE = 0.5  # of the class's probability on the image: blends have more, complements less
 
@@ -53,11 +57,12 @@ class Images:
         """Return the number of images."""
         return len(self.inputs[0])
 
-    def take(self, rows: Tensor) -> "Images":
+    def take(self: Own, rows: Tensor) -> Own:
         """Return some of the images."""
         references = _rows(self.references, rows)
         as_given = self.unreplaced is self.references  # and need no copies of their own
-        return Images(
+        return replace(
+            self,
             inputs=tuple(x[rows] for x in self.inputs),
             references=references,
             unreplaced=references if as_given else _rows(self.unreplaced, rows),
@@ -68,7 +73,7 @@ class Images:
             stakes=self.stakes.take(rows),
         )
 
-    def against(self, reference: int) -> "Images":
+    def against(self: Own, reference: int) -> Own:
         """Return the images with one of their references, which is then the first."""
         return replace(
             self,
@@ -114,7 +119,7 @@ class Settings:
 
 
 class Problem:
-    """The objective of a network on images, as a function of the blending logits."""
+    """The objective of a network on images, as a function of the blending weights."""
 
     def __init__(self, network: RunNetwork, terms: Sequence[Term], score: ScoreKind) -> None:
         self.network = network
@@ -127,6 +132,12 @@ class Problem:
         """Read what the network returned as scores of the targets."""
         scores, classes = select_classes(output, arguments.target)
         return read_scores(scores, classes, self.score, calibration, arguments.competing)
+
+    def log_odds(
+        self, inputs: tuple[Tensor, ...], arguments: CallArguments, calibration: Calibration
+    ) -> Tensor:
+        """Return the log-odds of the targets that the network sees in inputs."""
+        return self.read(self.network(inputs, arguments), arguments, calibration).log_odds
 
     def scores(self, images: Images, weights: tuple[Tensor, ...], reference: int) -> Scores:
         """Return the scores of the blends against one reference, then of their complements."""

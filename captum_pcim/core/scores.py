@@ -28,15 +28,12 @@ A forward function may say itself what its scores mean, in an attribute ``score_
 where nothing else was said; :mod:`captum_pcim.classifiers.embeddings` has such ones.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from captum_pcim.core.warn import warn
 
 ScoreKind = Literal[
     "logits", "probabilities", "binary_logits", "binary_probabilities", "regression"
@@ -46,7 +43,6 @@ DEFAULT_KIND: ScoreKind = "logits"
 MAX_LOG_ODDS = 8.0
 REGRESSION_LOG_ODDS = 4.0
 _NO_WEIGHT = 1e3  # nats; e to the minus that is 0 in double precision, too
-PERCENT = 50.0  # what is recognised has more than half of a hundred; logits hardly ever do
 
 
 @dataclass(frozen=True)
@@ -189,147 +185,3 @@ def _among(scores: Tensor, competing: Tensor) -> Tensor:
 
 def _log(probabilities: Tensor) -> Tensor:
     return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
-
-
-def check_meaning(scores: Tensor, kind: ScoreKind) -> None:
-    """Refuse scores that contradict what was said of them; warn of those that look like others.
-
-    Args:
-        scores (Tensor): What the network returned for images, of shape (N, K).
-        kind (str): What was said they mean.
-
-    Raises:
-        ValueError: If they cannot mean that.
-    """
-    low, high = float(scores.min()), float(scores.max())
-    sums = scores.float().sum(1)
-    shares = low >= 0 and high <= 1
-    whole = scores.shape[1] > 1 and bool(((sums - 1).abs() < 1e-2).all())
-    hundred = scores.shape[1] > 1 and low >= 0 and bool(((sums - 100).abs() < 1).all())
-    percent = low >= 0 and PERCENT <= high <= 100
-    if kind in ("probabilities", "binary_probabilities"):
-        _check_probabilities(kind, low, high, whole, hundred, scores.shape[1])
-    elif kind == "regression":
-        return
-    elif hundred:
-        _warn_of_kind(kind, "percentages (summing to 100)", "probabilities", "divided by 100")
-    elif percent:
-        meant = "probabilities" if scores.shape[1] == 1 else "binary_probabilities"
-        _warn_of_kind(kind, "percentages (all in [0, 100])", meant, "divided by 100")
-    elif kind == "logits" and shares and whole:
-        _warn_of_kind(kind, "probabilities (in [0, 1], summing to 1)", "probabilities")
-    elif shares and high > low:
-        meant = "probabilities" if scores.shape[1] == 1 else "binary_probabilities"
-        _warn_of_kind(kind, "probabilities (all in [0, 1])", meant)
-
-
-def _check_probabilities(
-    kind: str, low: float, high: float, whole: bool, hundred: bool, n_classes: int
-) -> None:
-    tolerance = 1e-3  # of half precision
-    if low < -tolerance or high > 1 + tolerance:
-        advice = "divide them by 100" if hundred else 'if they are logits, use score="logits"'
-        raise ValueError(
-            f'score: "{kind}" was said, but the scores range from {low:.3g} to {high:.3g}, which '
-            f"probabilities do not; {advice}"
-        )
-    if kind == "probabilities" and n_classes > 1 and not whole:
-        raise ValueError(
-            'score: "probabilities" was said, but the scores of an image do not sum to 1; for '
-            'independent sigmoids use score="binary_probabilities"'
-        )
-
-
-def is_rounded_up(scores: Tensor, classes: Tensor, kind: ScoreKind) -> Tensor:
-    """Tell which images' probability is 1 to its last digits: what it lacks has no gradient left.
-
-    Args:
-        scores (Tensor): As the network returned them, of shape (N, K).
-        classes (Tensor): The class of each image, of shape (N,).
-        kind (str): What scores mean.
-
-    Returns:
-        Tensor: True or False, of shape (N,).
-    """
-    own = scores.gather(1, classes.unsqueeze(1)).squeeze(1)
-    if kind == "probabilities" and scores.shape[1] > 1:
-        others = scores.scatter(1, classes.unsqueeze(1), 0.0).sum(1)
-        return others < torch.finfo(scores.dtype).tiny
-    if kind in ("probabilities", "binary_probabilities"):
-        return own > 1 - 4 * torch.finfo(scores.dtype).eps
-    return torch.zeros_like(own, dtype=torch.bool)
-
-
-def _warn_of_kind(said: str, looks_like: str, kind: str, how: str = "") -> None:
-    warn(
-        f'score: "{said}" was said or is the default, but the scores look like {looks_like}; if '
-        f'they are, use score="{kind}"{f" and scores {how}" if how else ""}'
-    )
-
-
-def select_classes(output: Tensor, target: Any) -> tuple[Tensor, Tensor]:
-    """Bring outputs and targets of every form Captum knows into class scores and class numbers.
-
-    Args:
-        output (Tensor): What the forward function returned: (N,), (N, K) or (N, K, ...).
-        target (int, tuple, Tensor or None): In the checked form of
-            :func:`captum_pcim.core.targets.check_target`. On the output's device nothing is waited
-            for.
-
-    Returns:
-        tuple: The scores (N, K) and the target's place among them (N,), int64.
-
-    Raises:
-        AssertionError: If a tuple has more elements than the output has axes, as in Captum.
-        ValueError: If the target leaves more than one class axis, or none is given where the
-            output has several classes.
-        IndexError: If a target is outside the output.
-    """
-    output = output.unsqueeze(1) if output.ndim == 1 else output
-    if target is None:
-        target = _only_class(output)
-    trailing: Sequence[int | Tensor]
-    if isinstance(target, Tensor):
-        per_image = target.to(output.device).view(len(output), -1)
-        classes, trailing = per_image[:, 0], per_image[:, 1:].unbind(1)
-    else:
-        same = target if isinstance(target, tuple) else (target,)
-        classes = torch.full((len(output),), same[0], device=output.device)
-        trailing = same[1:]
-    if len(trailing) > output.ndim - 2:
-        shown = tuple(target[0].tolist()) if isinstance(target, Tensor) else target
-        raise AssertionError(
-            f"target: {shown} has more elements than forward_func's output "
-            f"{tuple(output.shape)} has axes after the batch"
-        )
-    return _checked(_select(output, trailing), classes, target)
-
-
-def _only_class(output: Tensor) -> int:
-    if output[0].numel() != 1:
-        raise ValueError(
-            f"target: forward_func returns {tuple(output.shape)}, several scores per image; "
-            f"expected a target that selects one, got None; pass a class or one per image "
-            "(PCIM.attribute also takes 'predicted')"
-        )
-    return 0
-
-
-def _select(output: Tensor, trailing: Sequence[int | Tensor]) -> Tensor:
-    """Select the trailing axes, leave the class axis standing."""
-    if not trailing:
-        return output
-    per_image = isinstance(trailing[0], Tensor)
-    rows = torch.arange(len(output), device=output.device) if per_image else slice(None)
-    place: tuple[Any, ...] = (rows, slice(None), *trailing)
-    return output[place]
-
-
-def _checked(scores: Tensor, classes: Tensor, target: object) -> tuple[Tensor, Tensor]:
-    if scores.ndim != 2:
-        raise ValueError(
-            f"target: expected one score per image, but {target!r} leaves shape "
-            f"{tuple(scores.shape[:1] + scores.shape[2:])} of forward_func's output; name "
-            "the place too, as in (class, y, x), or average over a region in a function"
-        )
-    return scores, classes

@@ -1,5 +1,6 @@
 """Which class is explained: given in any of Captum's forms, or chosen by what was scored."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -140,3 +141,70 @@ def check_class_range(classes: Tensor, n_classes: int) -> None:
         raise IndexError(
             f"target: expected classes from 0 to {n_classes - 1}, got {int(classes.max())}"
         )
+
+
+def select_classes(output: Tensor, target: Any) -> tuple[Tensor, Tensor]:
+    """Bring outputs and targets of every form Captum knows into class scores and class numbers.
+
+    Args:
+        output (Tensor): What the forward function returned: (N,), (N, K) or (N, K, ...).
+        target (int, tuple, Tensor or None): In the checked form of :func:`check_target`. On
+            the output's device nothing is waited for.
+
+    Returns:
+        tuple: The scores (N, K) and the target's place among them (N,), int64.
+
+    Raises:
+        AssertionError: If a tuple has more elements than the output has axes, as in Captum.
+        ValueError: If the target leaves more than one class axis, or none is given where the
+            output has several classes.
+        IndexError: If a target is outside the output.
+    """
+    output = output.unsqueeze(1) if output.ndim == 1 else output
+    if target is None:
+        target = _only_class(output)
+    trailing: Sequence[int | Tensor]
+    if isinstance(target, Tensor):
+        per_image = target.to(output.device).view(len(output), -1)
+        classes, trailing = per_image[:, 0], per_image[:, 1:].unbind(1)
+    else:
+        same = target if isinstance(target, tuple) else (target,)
+        classes = torch.full((len(output),), same[0], device=output.device)
+        trailing = same[1:]
+    if len(trailing) > output.ndim - 2:
+        shown = tuple(target[0].tolist()) if isinstance(target, Tensor) else target
+        raise AssertionError(
+            f"target: {shown} has more elements than forward_func's output "
+            f"{tuple(output.shape)} has axes after the batch"
+        )
+    return _checked(_select(output, trailing), classes, target)
+
+
+def _only_class(output: Tensor) -> int:
+    if output[0].numel() != 1:
+        raise ValueError(
+            f"target: forward_func returns {tuple(output.shape)}, several scores per image; "
+            f"expected a target that selects one, got None; pass a class or one per image "
+            "(PCIM.attribute also takes 'predicted')"
+        )
+    return 0
+
+
+def _select(output: Tensor, trailing: Sequence[int | Tensor]) -> Tensor:
+    """Select the trailing axes, leave the class axis standing."""
+    if not trailing:
+        return output
+    per_image = isinstance(trailing[0], Tensor)
+    rows = torch.arange(len(output), device=output.device) if per_image else slice(None)
+    place: tuple[Any, ...] = (rows, slice(None), *trailing)
+    return output[place]
+
+
+def _checked(scores: Tensor, classes: Tensor, target: object) -> tuple[Tensor, Tensor]:
+    if scores.ndim != 2:
+        raise ValueError(
+            f"target: expected one score per image, but {target!r} leaves shape "
+            f"{tuple(scores.shape[:1] + scores.shape[2:])} of forward_func's output; name "
+            "the place too, as in (class, y, x), or average over a region in a function"
+        )
+    return scores, classes

@@ -40,13 +40,14 @@ def warn(message: str, images: Sequence[int] = (), note: str = "") -> None:
         images (sequence of int): As in :class:`PCIMWarning`.
         note (str): As in :class:`PCIMWarning`.
     """
-    message = message.replace("{images}", f"images {_listed(images)}")
+    message = message.replace("{images}", f"images {listed(images)}")
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
         level, frame = level + 1, frame.f_back
     warnings.warn(PCIMWarning(message, images, note), stacklevel=level)
 
 
-def _listed(rows: Sequence[int]) -> str:
+def listed(rows: Sequence[int]) -> str:
+    """Name the first of some images."""
     shown = ", ".join(map(str, rows[:5]))
     return f"[{shown}{', ...' if len(rows) > 5 else ''}]"

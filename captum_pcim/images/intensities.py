@@ -22,13 +22,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal, TypeVar
+
+import numpy as np
 
 from captum_pcim._files import delimiter
-from captum_pcim.images.stack import ImageError
-
-if TYPE_CHECKING:
-    from captum_pcim.images.stack import FloatPixels, Pixels
+from captum_pcim.images.stack import FloatPixels, ImageError, Pixels
 
 Item = TypeVar("Item")
 Scale = Literal["type", "raw", "fixed", "percentiles", "zscore", "table"]
@@ -85,7 +84,6 @@ class Window:
 
     def ends(self, values: Pixels) -> tuple[float, float]:
         """The intensities of its ends, measured on intensities of any shape."""
-        import numpy as np
 
         if self.percent:
             low, high = np.percentile(values, (self.low, self.high))
@@ -120,7 +118,6 @@ def scale(pixels: Pixels, windows: Sequence[Window] = ()) -> FloatPixels:
         ImageError: If the number of windows does not fit, an intensity is not finite, or what
             an image's window is measured by is a single intensity.
     """
-    import numpy as np
 
     scaled = np.empty(pixels.shape, dtype=np.float32)
     for index, (stain, window) in enumerate(zip(pixels, applied(pixels, windows), strict=True)):
@@ -131,7 +128,6 @@ def scale(pixels: Pixels, windows: Sequence[Window] = ()) -> FloatPixels:
 
 def applied(pixels: Pixels, windows: Sequence[Window] = ()) -> list[Window]:
     """The windows that :func:`scale` applies, one a stain and all of them intensities."""
-    import numpy as np
 
     if len(windows) not in (0, 1, len(pixels)):
         raise ImageError(f"{len(windows)} windows for {len(pixels)} stains")
@@ -164,7 +160,6 @@ def measure(windows: Sequence[Window], images: Iterable[Pixels]) -> list[Window]
         ImageError: There is no image, they differ in their type or in their number of stains, or
             the number of windows does not fit.
     """
-    import numpy as np
 
     seen, kinds = [], set()
     for pixels in images:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from captum_pcim.images.read import TIFF_SUFFIXES, decoding, open_picture
-from captum_pcim.images.stack import ImageError, Plane, Stack
+from captum_pcim.images.stack import ImageError, Pixels, Plane, Stack
 from captum_pcim.images.tiff import open_tiff
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from captum_pcim.images.stack import Pixels
-
-    Labels = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.int64]
 
 LARGEST = 2**53  # tables hold floats of 64 bits
 
@@ -60,7 +56,6 @@ def object_numbers(pixels: Pixels) -> Labels:
     Raises:
         ImageError: If one is negative, not whole, or so large that a table would round it.
     """
-    import numpy as np
 
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8)
@@ -78,7 +73,6 @@ def object_numbers(pixels: Pixels) -> Labels:
 
 
 def _indices(data: bytes) -> Pixels:
-    import numpy as np
 
     with open_picture(data) as image:
         image.load()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from captum_pcim._errors import silenced
+from captum_pcim._extras import needed
 
 UNITS = {
     "nm": "nanometer",
@@ -28,7 +29,7 @@ def pixel_size(path: Path) -> tuple[tuple[float, float], str] | None:
         Its height and width, and their unit as OME-Zarr writes it; None where the file does not
         tell.
     """
-    import tifffile
+    tifffile = needed("tifffile", "reading TIFF files needs", "tiff")
 
     with silenced("tifffile"), tifffile.TiffFile(path, _multifile=False) as file:
         if file.is_ome:

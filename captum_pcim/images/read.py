@@ -9,18 +9,26 @@ import contextlib
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from captum_pcim._errors import describe
 from captum_pcim.images.intensities import Window, scale
-from captum_pcim.images.stack import MAX_SAMPLES, ImageError, Plane
+from captum_pcim.images.stack import MAX_SAMPLES, FloatPixels, ImageError, Pixels, Plane
 from captum_pcim.images.tiff import open_tiff
 
-if TYPE_CHECKING:
-    from captum_pcim.images.stack import FloatPixels as FloatPixels
-    from captum_pcim.images.stack import Pixels as Pixels
-
-__all__ = ["MAX_SAMPLES", "SUFFIXES", "ImageError", "Window", "read_image", "scale"]
+__all__ = [
+    "MAX_SAMPLES",
+    "SUFFIXES",
+    "FloatPixels",
+    "ImageError",
+    "Pixels",
+    "Window",
+    "read_image",
+    "scale",
+]
 
 PILLOW_SUFFIXES = (".png", ".jpg", ".jpeg")
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -71,7 +79,6 @@ def joined(files: Sequence[Pixels]) -> Pixels:
     Raises:
         ImageError: If they differ in size or type.
     """
-    import numpy as np
 
     first = files[0]
     if any(file.shape[1:] != first.shape[1:] or file.dtype != first.dtype for file in files):
@@ -103,7 +110,6 @@ def decoding() -> Iterator[None]:
 
 
 def _usable(pixels: Pixels) -> Pixels:
-    import numpy as np
 
     if pixels.size == 0:
         raise ImageError("the image has no pixels")
@@ -116,7 +122,6 @@ def _usable(pixels: Pixels) -> Pixels:
 
 
 def _decode(data: bytes) -> Pixels:
-    import numpy as np
 
     with open_picture(data) as image:
         if image.format == "PNG":
@@ -140,7 +145,6 @@ def open_picture(data: bytes) -> Iterator[Any]:
     The warnings module is left alone: what it is told to catch, it catches for all threads, and
     images are read in one while others are explained in another.
     """
-    from PIL import Image, UnidentifiedImageError
 
     try:
         image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+import numpy as np
+import numpy.typing as npt
 
-    Pixels = npt.NDArray[Any]
-    FloatPixels = npt.NDArray[np.float32]
+Pixels = npt.NDArray[Any]
+FloatPixels = npt.NDArray[np.float32]
 
 MAX_SAMPLES = 2**28  # pixels times stains; a header can claim any size
 PROJECTIONS = ("max", "mean")
@@ -69,7 +68,6 @@ class Stack:
             ImageError: A stain is missing, or there are planes or time points to choose from and
                 none was chosen, or one that is not there.
         """
-        import numpy as np
 
         if self.unsaid and z is not None:  # who asks for a plane says that the pages are planes
             return self.as_one_stain().image(z, t, channels)
@@ -159,7 +157,6 @@ def project(planes: Iterable[Pixels], z: Plane) -> Pixels:
 
     A mean of whole numbers is rounded, so that it is scaled as the planes would be.
     """
-    import numpy as np
 
     planes = iter(planes)
     result = next(planes)

@@ -12,13 +12,13 @@ import math
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from captum_pcim._errors import silenced
-from captum_pcim.images.stack import MAX_SAMPLES, ImageError, Stack
-
-if TYPE_CHECKING:
-    from captum_pcim.images.stack import Pixels
+from captum_pcim._extras import needed
+from captum_pcim.images.stack import MAX_SAMPLES, ImageError, Pixels, Stack
 
 # TIFF 6.0, sections 3, 5, 18 and 22: PhotometricInterpretation, ExtraSamples, Compression.
 WHITE_IS_ZERO, PALETTE, SEPARATED, YCBCR, CIELAB = 0, 3, 5, 6, 8
@@ -42,12 +42,7 @@ def open_tiff(path: Path, labels: bool = False) -> Iterator[Stack]:
         ImageError: The file is damaged, holds several images, or colours that are no stains.
         ImportError: tifffile is not installed.
     """
-    try:
-        import tifffile
-    except ImportError:
-        raise ImportError(
-            "reading TIFF files needs tifffile: pip install 'captum-pcim[tiff]'"
-        ) from None
+    tifffile = needed("tifffile", "reading TIFF files needs", "tiff")
     # An OME-TIFF may name further files, anywhere on the disk: these are not opened.
     with silenced("tifffile"), tifffile.TiffFile(path, _multifile=False) as file:
         _refuse_entities(file)
@@ -250,7 +245,6 @@ def _palette_is_grey(page: Any) -> bool:
 
 def _intensities(pixels: Pixels, page: Any, stain: int) -> Pixels:
     """What stored numbers stand for, in the range that PNG files give."""
-    import numpy as np
 
     if page.photometric == PALETTE:
         return np.asarray((page.colormap[stain] >> 8).astype(np.uint8)[pixels])

@@ -166,7 +166,7 @@ def _preserved_share(attributions: Tensor) -> Tensor:
 def _predicted(
     forward_func: Callable[..., Tensor], images: Tensor, additional_forward_args: Any
 ) -> Tensor:
-    outputs: Tensor = run_forward(forward_func, images, None, additional_forward_args)
+    outputs: Tensor = run_forward(forward_func, images, additional_forward_args)
     if outputs.dim() != 2 or outputs.shape[1] < 2:
         raise ValueError(
             f"forward_func must return logits of shape (N, K) with K > 1, "

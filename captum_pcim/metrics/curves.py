@@ -10,14 +10,9 @@ from torch import Tensor
 from captum_pcim._compat import as_tuple, run_forward
 from captum_pcim.core.checks import check_choice, check_positive
 from captum_pcim.core.network import CallArguments
-from captum_pcim.core.scores import (
-    ScoreKind,
-    check_meaning,
-    kind_of_scores,
-    read_scores,
-    select_classes,
-)
-from captum_pcim.core.targets import check_target, check_trailing_range
+from captum_pcim.core.score_checks import check_meaning
+from captum_pcim.core.scores import ScoreKind, kind_of_scores, read_scores
+from captum_pcim.core.targets import check_target, check_trailing_range, select_classes
 from captum_pcim.metrics.relevance import at_least_single
 
 
@@ -97,7 +92,7 @@ def target_scores(
     """
     check_choice("score", score, get_args(ScoreKind))
     score = kind_of_scores(forward_func, score)
-    outputs = run_forward(forward_func, images, None, arguments.additional or None)
+    outputs = run_forward(forward_func, images, arguments.additional or None)
     check_trailing_range(arguments.target, outputs)
     scores, classes = select_classes(outputs, arguments.target)
     if score == "regression":

@@ -20,12 +20,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from captum_pcim.profiles.tables import CLASS, ProfileError, features_of, needed
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
 LEAST_WELLS = 3  # two tell no spread
 

@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from captum_pcim.profiles.intervals import check_columns
 from captum_pcim.profiles.positions import positions
@@ -42,7 +43,6 @@ from captum_pcim.profiles.tables import PLATE, WELL, features_of, needed
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
     Numbers = NDArray[np.float64]
 

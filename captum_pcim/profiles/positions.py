@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from captum_pcim.images.wells import PLATE_FORMATS, row_and_column
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), *PLATE_FORMATS)  # rows, columns
 _WELL = re.compile(r"([A-Z]{1,2})0*([1-9]\d?)")

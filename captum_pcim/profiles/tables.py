@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from captum_pcim import _extras
 from captum_pcim._files import delimiter, write_bytes
 from captum_pcim.profiles.positions import well_name
 
@@ -25,18 +25,9 @@ class ProfileError(ValueError):
     """Tables do not say what a profile needs; the message says what."""
 
 
-def needed(package: str) -> Any:
-    """Import an optional package, or say how to have it.
-
-    Raises:
-        ImportError: If it is not installed.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ImportError(
-            f"profiles need {package}: pip install 'captum-pcim[profiles]'"
-        ) from error
+def needed(module: str) -> Any:
+    """Import a module that profiles need, or say how to have it."""
+    return _extras.needed(module, "profiles need", "profiles")
 
 
 def read_results(

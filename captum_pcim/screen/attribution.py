@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from types import ModuleType
@@ -77,8 +78,9 @@ class AttributionSettings(Table):
         for name in ("n_forwards", "perturbations_per_eval"):
             value = getattr(self, name)
             check(value >= 1, f"attribution.{name}", "1 or more", value)
-        check(self.learning_rate > 0, "attribution.learning_rate", "above 0", self.learning_rate)
-        check(self.tolerance >= 0, "attribution.tolerance", "0 or more", self.tolerance)
+        rate, tolerance = self.learning_rate, self.tolerance
+        check(0 < rate < math.inf, "attribution.learning_rate", "a number above 0", rate)
+        check(0 <= tolerance < 1, "attribution.tolerance", "0 or more and below 1", tolerance)
         forward_only = self.gradients == "forward_only"
         check(
             forward_only or self.n_forwards == N_FORWARDS,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +19,10 @@ from captum_pcim.cells.explain import each_cell
 from captum_pcim.cells.field import CellsOfField
 from captum_pcim.classifiers.tables import NO_CLASS
 from captum_pcim.explainer import Explainer, Explanation
+from captum_pcim.images.labels import Labels
 from captum_pcim.images.stack import ImageError
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.reading import FieldImage
-
-if TYPE_CHECKING:
-    from captum_pcim.images.labels import Labels
 
 MOST_NOTES = 5
 NO_CELLS = "labels: no object"

@@ -22,10 +22,10 @@ from captum_pcim.screen.settings import (
     ModelSettings,
     OutputSettings,
     RunSettings,
-    WindowSettings,
 )
 from captum_pcim.screen.store import FULL_MAP
 from captum_pcim.screen.toml import ConfigError, Table, check, from_tables, read_toml
+from captum_pcim.screen.window_settings import WindowSettings
 
 __all__ = [
     "AttributionSettings",

@@ -87,7 +87,7 @@ class Shot:
         path: The file.
         name: What its name says.
         folder: The plate's own folder.
-        stain: Which stain it shows, or None for a channel that is not asked for.
+        stain: Which stain it shows, -1 where it holds all of them, None until that is known.
     """
 
     path: str

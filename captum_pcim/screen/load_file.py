@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from captum_pcim._extras import needed
 from captum_pcim._files import delimiter
 from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.plate import Field, Survey, well_name
@@ -155,14 +156,10 @@ def _csv_rows(path: str) -> Iterator[tuple[int, Row]]:
 
 
 def _parquet_rows(path: str) -> Iterator[Row]:
+    what = "reading Parquet load files needs"
+    pyarrow, parquet = (needed(name, what, "table") for name in ("pyarrow", "pyarrow.parquet"))
     try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError(
-            "reading Parquet load files needs pyarrow: pip install 'captum-pcim[table]'"
-        ) from error
-    try:
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
+        for batch in parquet.ParquetFile(path).iter_batches():
             yield from batch.to_pylist()
     except pyarrow.ArrowException as error:
         raise ConfigError(f"images.path: {path} is no Parquet file: {error}") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from captum_pcim._extras import needed
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan
 from captum_pcim.screen.maps import FOLDER, StoredMap, stored_map
@@ -68,7 +69,7 @@ def write_tiff(path: Path, stored: StoredMap, sha: str) -> None:
         stored: The map.
         sha: Key of the result that it belongs to.
     """
-    import tifffile
+    tifffile = needed("tifffile", "output.maps = 'tiff' needs", "tiff")
 
     unit = UNITS.get(stored.unit, stored.unit)
     height, width = stored.scale
@@ -91,7 +92,7 @@ def write_tiff(path: Path, stored: StoredMap, sha: str) -> None:
 
 def _made_of(path: Path) -> str:
     """The key of the result that a file was made of; empty where it is none of ours."""
-    import tifffile
+    tifffile = needed("tifffile", "output.maps = 'tiff' needs", "tiff")
 
     try:
         with tifffile.TiffFile(path) as file:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from captum_pcim._extras import needed
 from captum_pcim.images.stack import ImageError
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key
@@ -29,6 +30,7 @@ IMAGES, MAPS = 0, 1  # numbers of the acquisitions
 OWN = "captum_pcim"  # attributes of an image that tell of which result it was made
 Write = Callable[[Any, ScreenConfig, Key, StoredMap], None]
 SCALES = (2, 4)  # of the pyramid
+NEEDS = "output.maps = 'ome_zarr' needs"
 NO_LONGER_READ = "images that cannot be read any more, of which maps holds the map alone"
 
 
@@ -174,16 +176,8 @@ def _well_path(well: str) -> str:
 
 
 def _writer() -> Any:
-    try:
-        from ome_zarr import writer
-    except ImportError as error:
-        raise ImportError(
-            "output.maps = 'ome_zarr' needs ome-zarr: pip install 'captum-pcim[ome-zarr]'"
-        ) from error
-    return writer
+    return needed("ome_zarr.writer", NEEDS, "ome-zarr")
 
 
 def _format() -> Any:
-    from ome_zarr.format import FormatV05
-
-    return FormatV05()
+    return needed("ome_zarr.format", NEEDS, "ome-zarr").FormatV05()

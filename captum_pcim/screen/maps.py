@@ -6,16 +6,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from captum_pcim.images.pixel_size import pixel_size
-from captum_pcim.images.read import TIFF_SUFFIXES
+from captum_pcim.images.read import TIFF_SUFFIXES, FloatPixels
 from captum_pcim.screen.plate import Field
 from captum_pcim.screen.zarr_plate import axes_of, scale_of, zarr_library
-
-if TYPE_CHECKING:
-    from captum_pcim.images.read import FloatPixels
-
 
 FOLDER = "maps"  # of the forms that stand outside of the results
 UNIT_WINDOW = {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}

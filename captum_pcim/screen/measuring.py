@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from captum_pcim._errors import describe
 from captum_pcim.cells.measuring import Measures, measure_field
+from captum_pcim.images.read import FloatPixels
 from captum_pcim.images.stack import ImageError
 from captum_pcim.screen.config import ConfigError, ScreenConfig
 from captum_pcim.screen.identity import Key, make_plan
@@ -21,9 +22,6 @@ from captum_pcim.screen.results import map_names
 from captum_pcim.screen.sources import survey, survey_screen
 from captum_pcim.screen.store import FULL_MAP, Store
 from captum_pcim.screen.tables import Row, place_columns, place_of, write_rows
-
-if TYPE_CHECKING:
-    from captum_pcim.images.read import FloatPixels
 
 Place = tuple[str, ...]
 LabelFiles = Mapping[Place, str]

@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from captum_pcim.images import labels as label_images
+from captum_pcim.images.labels import Labels
 from captum_pcim.images.read import decoding, joined, read_image
-from captum_pcim.images.stack import ImageError, project
+from captum_pcim.images.stack import ImageError, Pixels, project
 from captum_pcim.screen import zarr_plate
 from captum_pcim.screen.config import ImageSettings
 from captum_pcim.screen.plate import Field
-
-if TYPE_CHECKING:
-    from captum_pcim.images.labels import Labels
-    from captum_pcim.images.stack import Pixels
 
 
 def read_pixels(field: Field, images: ImageSettings) -> Pixels:

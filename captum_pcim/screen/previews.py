@@ -7,12 +7,15 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from captum_pcim.images.labels import Labels
+from captum_pcim.images.read import FloatPixels
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from captum_pcim.images.labels import Labels
-    from captum_pcim.images.read import FloatPixels
     from captum_pcim.screen.settings import PreviewColours
 
 SIDE, OUTLINES_SIDE = 256, 512
@@ -89,8 +92,6 @@ def _shown(inputs: FloatPixels) -> FloatPixels:
 
 
 def _shrunk(planes: FloatPixels) -> FloatPixels:
-    import torch
-    import torch.nn.functional as F
 
     height, width = planes.shape[1:]
     factor = max(height, width) / SIDE
@@ -106,7 +107,6 @@ def _png(shares: npt.NDArray[np.floating]) -> bytes:
 
 
 def _encoded(pixels: npt.NDArray[Any], **options: Any) -> bytes:
-    from PIL import Image
 
     content = io.BytesIO()
     # The fastest compression: the default takes twice as long for files a tenth smaller.

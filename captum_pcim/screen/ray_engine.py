@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from captum_pcim._extras import needed
 from captum_pcim.screen.attempts import ATTEMPTS, Attempts, WorkerError, sendable
 from captum_pcim.screen.config import ConfigError, ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
@@ -114,26 +115,22 @@ def _started(workers: int) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray's own 15 lets whatever else the machine does go before the actors, unlike `local`.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise ImportError("the ray engine needs Ray: pip install 'captum-pcim[ray]'") from error
+    ray, data = (needed(name, "the Ray engine needs", "ray") for name in ("ray", "ray.data"))
     if not ray.is_initialized():
         # CPUs are Ray's way of counting; a machine of its own may count as many as are needed.
         own = (
             None if "RAY_ADDRESS" in os.environ else max(os.cpu_count() or 1, workers + SPARE_CPUS)
         )
         ray.init(num_cpus=own, include_dashboard=False if own else None, log_to_driver=False)
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    data.DataContext.get_current().enable_progress_bars = False
     return ray
 
 
 def _check_room(resources: dict[str, float], workers: int, gpus: int) -> None:
     room = {"CPU": workers + SPARE_CPUS, "GPU": workers * gpus}
-    for kind, needed in room.items():
-        if resources.get(kind, 0) < needed:
+    for kind, wanted in room.items():
+        if resources.get(kind, 0) < wanted:
             raise ConfigError(
-                f"run.workers: {workers} Ray actors need {needed} {kind}s, "
+                f"run.workers: {workers} Ray actors need {wanted} {kind}s, "
                 f"the cluster has {resources.get(kind, 0):g}"
             )

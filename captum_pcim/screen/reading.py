@@ -5,22 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from captum_pcim.images.intensities import Window, WindowTable, applied, measure, scale
+from captum_pcim.images.read import FloatPixels, Pixels
 from captum_pcim.images.stack import ImageError
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
 from captum_pcim.screen.planes import read_object_numbers, read_pixels
 from captum_pcim.screen.plate import Field
 from captum_pcim.screen.store import Store, intact
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from captum_pcim.images.read import FloatPixels, Pixels
 
 
 @dataclass(frozen=True, eq=False)

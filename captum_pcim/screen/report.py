@@ -14,6 +14,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
+from captum_pcim._extras import needed
 from captum_pcim._version import __version__
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.page_data import plate_data, strongest_objects
@@ -68,8 +69,8 @@ def write_report(config: ScreenConfig, images: Sequence[Row], store: Store) -> N
     ]
     pages.write("overview.html", "overview.html", title="Screen", plates=listed, counts=_counts([]))
     written = {plate["file"] for plate in listed}
-    for path in (store.path / "plates").glob("*"):
-        if path.suffix in (".html", ".png") and path.name not in written:  # earlier versions' PNGs
+    for path in (store.path / "plates").glob("*.html"):
+        if path.name not in written:
             path.unlink()
 
 
@@ -117,12 +118,7 @@ class _Pages:
     """Fills the templates of ``pages``, each page complete under its name or not at all."""
 
     def __init__(self, store: Store) -> None:
-        try:
-            import jinja2
-        except ImportError as error:
-            raise ImportError(
-                "the overview needs Jinja2: pip install 'captum-pcim[screen]'"
-            ) from error
+        jinja2 = needed("jinja2", "the overview needs", "screen")
         folder = resources.files("captum_pcim.screen") / "pages"
         names = ("base.html", "plate.html", "overview.html")
         self.store = store

@@ -51,12 +51,7 @@ def write_result(
         "version": __version__,
         "configuration": config.digest(),
         "field": asdict(key.field),
-        "classes": {
-            "target": explanation.target,
-            "predicted": explanation.predicted,
-            "scores": explanation.scores,
-            "probabilities": explanation.probabilities,
-        },
+        "classes": explanation.classes,
         "shape": list(sample.inputs.shape[1:]),
         "windows": [
             [float(window.low), float(window.high), window.clip] for window in sample.windows

@@ -9,7 +9,7 @@ import math
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from captum_pcim.core.run_progress import Progress
+from captum_pcim.run_progress import Progress
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan, make_plan
 from captum_pcim.screen.local import run_local

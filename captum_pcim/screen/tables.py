@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from captum_pcim._extras import needed
 from captum_pcim.cells.cell import CellResult, attribution_names
 from captum_pcim.cells.objects import column_names
 from captum_pcim.classifiers.tables import class_columns
@@ -226,14 +227,16 @@ def _write(
 def read_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     """Reads the rows of a table, CSV, whose values are texts, or Parquet by its name."""
     if path.suffix == ".parquet":
-        import pyarrow.parquet
-
-        with pyarrow.parquet.ParquetFile(path) as table:
+        with _pyarrow("pyarrow.parquet").ParquetFile(path) as table:
             for batch in table.iter_batches():
                 yield from batch.to_pylist()
         return
     with open(path, newline="", encoding="utf-8") as file:
         yield from csv.DictReader(file)
+
+
+def _pyarrow(module: str) -> Any:
+    return needed(module, "Parquet tables, without which output.table is 'csv', need", "table")
 
 
 def _write_csv(path: Path, kinds: dict[str, type], rows: Iterable[Sequence[Any]]) -> None:
@@ -244,13 +247,7 @@ def _write_csv(path: Path, kinds: dict[str, type], rows: Iterable[Sequence[Any]]
 
 
 def _write_parquet(path: Path, kinds: dict[str, type], rows: Iterable[Sequence[Any]]) -> None:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError(
-            "Parquet tables need pyarrow: pip install 'captum-pcim[table]', or output.table = 'csv'"
-        ) from error
+    pyarrow, parquet = _pyarrow("pyarrow"), _pyarrow("pyarrow.parquet")
     arrow = {
         str: pyarrow.string(),
         bool: pyarrow.bool_(),
@@ -259,7 +256,7 @@ def _write_parquet(path: Path, kinds: dict[str, type], rows: Iterable[Sequence[A
     }
     schema = pyarrow.schema([(name, arrow[kind]) for name, kind in kinds.items()])
     rows = iter(rows)
-    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+    with parquet.ParquetWriter(path, schema) as writer:
         while some := list(islice(rows, ROWS_AT_ONCE)):
             columns = zip(*some, strict=True)
             arrays = [pyarrow.array(c, kind) for c, kind in zip(columns, schema.types, strict=True)]

@@ -10,6 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from captum_pcim._extras import needed
+
 Tables = TypeVar("Tables")
 UNION_MEMBER = re.compile(r"int|str|float|dict\[.*\]")  # how pydantic calls an entry's types
 
@@ -37,19 +39,12 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         ConfigError: It is no TOML; the message names the file and the line.
         ImportError: Before Python 3.11, where tomli is not installed.
     """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        try:
-            import tomli as tomllib
-        except ImportError as error:
-            raise ImportError(
-                "reading TOML files before Python 3.11 needs tomli: "
-                "pip install 'captum-pcim[screen]'"
-            ) from error
+    module = "tomllib" if sys.version_info >= (3, 11) else "tomli"
+    tomllib = needed(module, "reading TOML files before Python 3.11 needs", "screen")
     try:
         text = Path(path).read_text(encoding="utf-8-sig")  # Windows' editors write a mark before it
-        return tomllib.loads(text)
+        tables: dict[str, Any] = tomllib.loads(text)
+        return tables
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: {error}; save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
@@ -65,16 +60,13 @@ def from_tables(kind: type[Tables], tables: Mapping[str, Any]) -> Tables:
         ConfigError: Entries are unknown, missing or of the wrong type; a line for each.
         ImportError: pydantic is not installed.
     """
-    try:
-        from pydantic import TypeAdapter, ValidationError
-    except ImportError as error:
-        raise ImportError(
-            "reading a screen's configuration needs pydantic: pip install 'captum-pcim[screen]'"
-        ) from error
+    pydantic = needed("pydantic", "reading a screen's configuration needs", "screen")
     try:
         # As JSON: of Python's objects, strict types would want the data classes themselves.
-        return TypeAdapter(kind).validate_json(json.dumps(tables, default=str), strict=True)
-    except ValidationError as error:
+        text = json.dumps(tables, default=str)
+        made: Tables = pydantic.TypeAdapter(kind).validate_json(text, strict=True)
+        return made
+    except pydantic.ValidationError as error:
         found = error.errors(include_url=False)
         raise ConfigError("\n".join(_told(kind, each) for each in _united(found))) from error
 

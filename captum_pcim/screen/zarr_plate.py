@@ -6,20 +6,17 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from captum_pcim.images.labels import labels_of
+from captum_pcim._extras import needed
+from captum_pcim.images.labels import Labels, labels_of
 from captum_pcim.images.read import decoding
-from captum_pcim.images.stack import ImageError, Plane, Stack
+from captum_pcim.images.stack import ImageError, Pixels, Plane, Stack
 from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.plate import Field, Survey, well_name
 from captum_pcim.screen.zarr_chunks import check_chunks, require_chunks
-
-if TYPE_CHECKING:
-    from captum_pcim.images.labels import Labels
-    from captum_pcim.images.stack import Pixels
 
 TYPES = {"channel": "C", "time": "T"}
 SUFFIX = ".zarr"
@@ -27,11 +24,7 @@ SUFFIX = ".zarr"
 
 def zarr_library() -> Any:
     """The zarr module, or an error that says how to get it."""
-    try:
-        import zarr
-    except ImportError as error:
-        raise ImportError("OME-Zarr needs zarr: pip install 'captum-pcim[zarr]'") from error
-    return zarr
+    return needed("zarr", "OME-Zarr needs", "zarr")
 
 
 # ---- plates --------------------------------------------------------------------------------------

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
+if TYPE_CHECKING:
     from captum_pcim.visualize.colours import Colours
 
-    FloatArray = npt.NDArray[np.floating]
+FloatArray = npt.NDArray[np.floating]
 
 
 def overlay_png(image: FloatArray, weights: FloatArray, colours: Colours = None) -> bytes:
@@ -26,8 +27,6 @@ def overlay_png(image: FloatArray, weights: FloatArray, colours: Colours = None)
     Returns:
         The PNG file's bytes.
     """
-    import numpy as np
-    from PIL import Image
 
     from captum_pcim.visualize import overlay
 

@@ -180,8 +180,10 @@ class _Sampler:
         """Score the images again, in reverse order and the first one alone, and compare."""
         backwards = torch.arange(len(self.images) - 1, -1, -1, device=self.images.inputs[0].device)
         for _ in range(self.plan.n_repeats(self.n_references)):
-            batches = [rows for rows in (backwards[:-1], backwards[-1:]) if len(rows)]
-            odds = torch.cat([self._log_odds(self.images.take(rows)) for rows in batches])
+            taken = [self.images.take(r) for r in (backwards[:-1], backwards[-1:]) if len(r)]
+            odds = torch.cat(
+                [self.problem.log_odds(i.inputs, i.arguments, i.calibration) for i in taken]
+            )
             self._count(1)
         difference = float((odds.flip(0) - self.images.full.log_odds).abs().max())
         if difference > SAME:
@@ -190,10 +192,6 @@ class _Sampler:
                 f"between two calls; going on, as the map averages over all passes, but it is "
                 f"less certain and will not repeat exactly"
             )
-
-    def _log_odds(self, images: Images) -> Tensor:
-        output = self.problem.network(images.inputs, images.arguments)
-        return self.problem.read(output, images.arguments, images.calibration).log_odds
 
     def score(self, draw: DrawMask, n_pairs: int) -> None:
         """Score random masks, batches of the references in turn."""

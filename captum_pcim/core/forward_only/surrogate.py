@@ -23,7 +23,7 @@ trains the weights as it does on a network with gradients. The construction is o
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -91,18 +91,19 @@ class LearnedImages(Images):
 
     def take(self, rows: Tensor) -> "LearnedImages":
         """Return some of the images."""
-        images = super().take(rows)
-        own = {field.name: getattr(images, field.name) for field in fields(Images)}
-        return LearnedImages(
-            **own, intercepts=self.intercepts[rows], coefficients=self.coefficients[rows]
+        return replace(
+            super().take(rows),
+            intercepts=self.intercepts[rows],
+            coefficients=self.coefficients[rows],
         )
 
     def against(self, reference: int) -> "LearnedImages":
         """Return the images with one of their references."""
-        images, only = super().against(reference), slice(reference, reference + 1)
-        own = {field.name: getattr(images, field.name) for field in fields(Images)}
-        return LearnedImages(
-            **own, intercepts=self.intercepts[:, only], coefficients=self.coefficients[:, only]
+        only = slice(reference, reference + 1)
+        return replace(
+            super().against(reference),
+            intercepts=self.intercepts[:, only],
+            coefficients=self.coefficients[:, only],
         )
 
 
