@@ -18,6 +18,8 @@ from captum_pcim.classifiers.classes import Classes, contrast_numbers
 from captum_pcim.classifiers.files import ModelError
 from captum_pcim.core.diagnostics import Diagnostics
 from captum_pcim.core.diagnostics_table import columns
+from captum_pcim.core.network import frozen_view
+from captum_pcim.core.reachable import check_mode
 from captum_pcim.core.scores import ScoreKind
 from captum_pcim.core.warn import PCIMWarning
 from captum_pcim.images.read import FloatPixels
@@ -208,7 +210,10 @@ class Explainer:
     def _start(self, inputs: Tensor) -> tuple[Classes, PCIM]:
         """Look at the network's outputs, which the first batch shows."""
         if self._started is None:
-            classes = Classes.of(self.network, inputs, self.score, self.names)
+            eval_mode = bool(self.options.get("eval_mode"))
+            network = frozen_view(self.network, eval_mode)
+            check_mode(network, eval_mode)
+            classes = Classes.of(network, inputs, self.score, self.names)
             self._started = classes, PCIM(classes.network, score=classes.score, **self.options)
         return self._started
 

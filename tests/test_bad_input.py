@@ -6,7 +6,10 @@ import torch
 from networks import images, small_cnn
 from torch import nn
 
-from captum_pcim import PCIM, Autograd, Smoothing
+from captum_pcim import PCIM, Autograd, ControlImages, ForwardOnly, Smoothing
+from captum_pcim.cells import explain_cells, measure
+from captum_pcim.classifiers.embeddings import DistanceToControls
+from captum_pcim.comparison import compare
 
 INPUTS = images()
 
@@ -264,3 +267,72 @@ def test_nothing_is_left_behind_by_a_refused_call():
 def test_an_error_says_the_next_step(call, step):
     with pytest.raises((TypeError, ValueError), match=step):
         call()
+
+
+UNSIGNED = [np.uint8, np.uint16, np.uint32, np.uint64, ">i4"]
+
+
+@pytest.mark.parametrize("dtype", UNSIGNED, ids=str)
+def test_targets_and_contrasts_are_whole_numbers_of_any_type(dtype):
+    classes = np.array([0, 1, 2])
+    expected = _explain(target=classes, contrast=np.roll(classes, 1))
+    found = _explain(target=classes.astype(dtype), contrast=np.roll(classes, 1).astype(dtype))
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.int16, torch.int32], ids=str)
+def test_groups_and_object_numbers_are_whole_numbers_of_any_type(dtype):
+    groups = (torch.arange(256) // 64).view(1, 1, 16, 16)
+    assert torch.equal(_explain(feature_mask=groups.to(dtype)), _explain(feature_mask=groups))
+    labels = groups[:, 0].repeat(3, 1, 1)
+    assert measure(INPUTS, labels.to(dtype)) == measure(INPUTS, labels)
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.int64(1), np.float64(0.25), True])
+def test_a_baseline_is_any_number(number):
+    assert torch.equal(_explain(baselines=number), _explain(baselines=float(number)))
+
+
+def _unfitted(scorer):
+    return scorer(nn.Sequential(nn.Flatten(), nn.Linear(768, 4)).eval())
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: _explain(target=np.array(["a", "b", "c"])), "target: .*got an array of <U1"),
+        (lambda: _explain(target=np.zeros(3)), "target: .*got an array of float64"),
+        (lambda: _explain(baselines=INPUTS[:1].to_sparse()), "baselines: expected a dense tensor"),
+        (
+            lambda: _explain(network=lambda x: small_cnn()(x) * 1j),
+            "real, dense scores, got .*compl",
+        ),
+        (lambda: _explain(network=lambda x: small_cnn()(x).to_sparse()), "scores, got a sparse"),
+        (
+            lambda: _explain(network=nn.LazyConv2d(4, 3)),
+            "some modules are lazy and have seen no im",
+        ),
+        (lambda: PCIM(_unfitted(DistanceToControls)), "DistanceToControls: expected controls"),
+        (lambda: ControlImages(INPUTS[:0])(INPUTS), "ControlImages, got none"),
+        (
+            lambda: compare({"PCIM": PCIM(small_cnn())}, INPUTS, "predicted"),
+            "target: .*'predicted'",
+        ),
+    ],
+)
+def test_what_else_cannot_be_read_is_named(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
+
+
+@pytest.mark.parametrize("name", ["baselines", "internal_batch_size", "return_diagnostics"])
+def test_explain_cells_names_the_arguments_of_attribute_that_it_does_not_take(name):
+    labels = torch.ones(3, 16, 16, dtype=torch.int64)
+    with pytest.raises(TypeError, match=f"{name}: explain_cells takes no such argument"):
+        explain_cells(PCIM(small_cnn()), INPUTS, labels, size=8, **{name: 1})
+
+
+def test_more_than_three_spatial_axes_are_refused_where_they_cannot_be_pooled():
+    pcim = PCIM(lambda x: x.flatten(1)[:, :2], gradients=ForwardOnly(60))
+    with pytest.raises(ValueError, match="inputs: expected 1 to 3 spatial axes for ForwardOnly"):
+        pcim.attribute(torch.rand(2, 1, 2, 4, 8, 8), target=1)

@@ -39,7 +39,7 @@ RAMP = torch.arange(16.0).view(1, 1, 4, 4)
 
 def brightness(images):
     """Two classes that share the mean of an image, as a probability, between them."""
-    mean = images.mean((1, 2, 3)) / 15
+    mean = (images.mean((1, 2, 3)) / 15).clamp(0, 1)  # of noisy images too
     return torch.stack([1 - mean, mean], dim=1)
 
 
@@ -324,3 +324,57 @@ def test_a_box_of_one_pixel_is_one_pixel():
 def test_a_box_without_a_pixel_is_refused(box):
     with pytest.raises(ValueError, match="x0 < x1 and y0 < y1"):
         boxes_to_masks([torch.tensor([box])], (4, 3))
+
+
+TAKING_SCORES = {
+    "insertion": lambda f, **k: insertion(f, RAMP, RAMP, target=1, n_points=3, **k),
+    "deletion": lambda f, **k: deletion(f, RAMP, RAMP, target=1, n_points=3, **k),
+    "pixel_flipping": lambda f, **k: pixel_flipping(f, RAMP, RAMP, target=1, patch_size=2, **k),
+    "road": lambda f, **k: road(f, RAMP, RAMP, target=1, **k),
+    "saco": lambda f, **k: saco(f, RAMP, RAMP, target=1, n_groups=4, **k),
+    "image_infidelity": lambda f, **k: image_infidelity(f, RAMP, RAMP, target=1, patch_size=2, **k),
+}
+
+
+@pytest.mark.parametrize("metric", TAKING_SCORES)
+@pytest.mark.parametrize("said", ["probabilities", "binary_probabilities"])
+def test_a_metric_refuses_logits_that_are_called_probabilities(metric, said):
+    def logits(images):
+        return 9 * (brightness(images) - 0.5)
+
+    with pytest.raises(ValueError, match=f'score: "{said}" was said, but the scores'):
+        TAKING_SCORES[metric](logits, score=said)
+
+
+@pytest.mark.parametrize("metric", TAKING_SCORES)
+def test_a_metric_refuses_a_network_in_training_mode_and_leaves_it_as_it_was(metric):
+    network = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(16, 2)).train()
+    before = network[0].running_mean.clone()
+    with pytest.raises(ValueError, match="expected evaluation mode, but BatchNorm2d '0'"):
+        TAKING_SCORES[metric](network)
+    assert torch.equal(network[0].running_mean, before)
+
+
+@pytest.mark.parametrize("metric", TAKING_SCORES)
+def test_a_metric_reads_the_scores_of_networks_that_return_an_object(metric):
+    class Output:
+        def __init__(self, logits):
+            self.logits = logits
+
+    own = TAKING_SCORES[metric](lambda images: Output(brightness(images)), score="probabilities")
+    plain = TAKING_SCORES[metric](brightness, score="probabilities")
+    assert torch.equal(getattr(own, "scores", own), getattr(plain, "scores", plain))
+
+
+@pytest.mark.parametrize("metric", TAKING_SCORES)
+def test_a_metric_says_what_a_forward_function_has_to_return(metric):
+    with pytest.raises(TypeError, match="expected it to return a tensor of scores, got dict"):
+        TAKING_SCORES[metric](lambda images: {"scores": brightness(images)})
+
+
+def test_infidelity_takes_a_finite_map_for_each_image():
+    inputs = RAMP.repeat(3, 1, 1, 1)
+    with pytest.raises(ValueError, match="attributions must be finite"):
+        image_infidelity(brightness, inputs, inputs / 0, **CASE)
+    with pytest.raises(ValueError, match="attributions: expected 3 rows, one per image, got 1"):
+        image_infidelity(brightness, inputs, RAMP, **CASE)

@@ -10,6 +10,7 @@ from networks import images, seeded
 from torch import nn
 
 from captum_pcim import PCIM
+from captum_pcim.cells import explain_cells
 
 
 class Network(nn.Module):
@@ -190,3 +191,55 @@ def test_no_parameter_gradient_is_computed():
     network.head.register_forward_hook(lambda module, *_: seen.append(module.weight.requires_grad))
     PCIM(network).attribute(images(size=8), target=1, n_steps=2)
     assert set(seen) == {False} and network.head.weight.requires_grad
+
+
+def _replaced_forward(module):
+    plain = module.forward
+    module.forward = lambda inputs: plain(inputs) / 1.5
+
+
+@pytest.mark.parametrize("part", ["the model", "a part of it"])
+def test_a_forward_that_was_replaced_leaves_no_trace(part):
+    network = seeded(Network).eval()
+    _replaced_forward(network if part == "the model" else network.features)
+    before = copy.deepcopy(network.state_dict())
+    PCIM(network).attribute(images(2), target=1, n_steps=3)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("part", ["the model", "a part of it"])
+def test_what_evaluation_mode_cannot_reach_behind_a_replaced_forward_is_refused(part):
+    network = seeded(Network).train()
+    _replaced_forward(network if part == "the model" else network.features)
+    before = copy.deepcopy(network.state_dict())
+    with pytest.raises(ValueError, match="eval_mode=True cannot reach it"):
+        PCIM(network, eval_mode=True).attribute(images(2), target=1, n_steps=3)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_an_ensemble_whose_base_has_no_values_is_explained():
+    # As in torch's tutorial of ensembles: the base is on "meta", its parameters are handed in.
+    members = [seeded(lambda: nn.BatchNorm2d(3).eval(), seed) for seed in (0, 1)]
+    parameters, buffers = torch.func.stack_module_state(members)
+    base = copy.deepcopy(members[0]).to("meta")
+
+    def one(parameters, buffers, inputs):
+        return torch.func.functional_call(base, (parameters, buffers), (inputs,)).mean((2, 3))
+
+    def ensemble(inputs):
+        return torch.func.vmap(one, in_dims=(0, 0, None))(parameters, buffers, inputs).mean(0)
+
+    maps = PCIM(ensemble).attribute(images(2), target=1, n_steps=3)
+    assert maps.isfinite().all()
+
+
+def test_cells_are_predicted_in_the_mode_that_was_asked_for_and_the_network_stays():
+    network = seeded(Network).train()
+    before = copy.deepcopy(network.state_dict())
+    labels = torch.zeros(1, 16, 16, dtype=torch.int64)
+    labels[:, 2:7, 2:7], labels[:, 9:15, 8:14] = 1, 2
+    call = {"size": 8, "n_steps": 3}
+    found = explain_cells(PCIM(network, eval_mode=True), images(1), labels, **call)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    expected = explain_cells(PCIM(network.eval()), images(1), labels, **call)
+    assert found.rows() == expected.rows()

@@ -1,5 +1,9 @@
 """The global random state is borrowed and given back."""
 
+import random
+
+import numpy as np
+import pytest
 import torch
 
 from captum_pcim.core.random_state import Draws, own_random_state
@@ -38,3 +42,21 @@ def test_draws_are_noticed():
     assert not draws
     torch.rand(1)
     assert draws
+
+
+@pytest.mark.parametrize("draw", [np.random.rand, random.random], ids=["numpy", "python"])
+def test_the_states_of_numpy_and_python_are_borrowed_alike(draw):
+    np.random.seed(1)
+    random.seed(1)
+    expected = [draw(), draw()]
+    np.random.seed(1)
+    random.seed(1)
+    seen = [draw()]
+    inside = []
+    for _ in range(2):
+        with own_random_state(3):
+            draws = Draws()
+            inside.append(draw())
+            assert draws
+    assert inside[0] == inside[1] != seen[0]
+    assert [*seen, draw()] == expected

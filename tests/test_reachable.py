@@ -175,3 +175,52 @@ def test_a_network_in_training_mode_is_refused_behind_a_method_too(eval_mode):
     service = Service(nn.Sequential(nn.BatchNorm2d(1), nn.Flatten()).train())
     with pytest.raises(ValueError, match=r"__self__\.model"):
         check_mode(service.predict, eval_mode)
+
+
+class Learner:
+    """A plain object that holds a network, another one, and an object that holds a third."""
+
+    def __init__(self, model, other=None, service=None):
+        self.model, self.other, self.service = model, other, service
+
+    def predict(self, x):
+        return self.model(x)
+
+
+def test_networks_that_a_function_uses_by_an_attribute_of_an_object_are_found():
+    model, inner = nn.Linear(1, 1), nn.Linear(1, 1)
+    learner = Learner(model, service=Service(inner))
+    uses = {
+        "an attribute": (lambda x: learner.model(x), model),
+        "a method": (lambda x: learner.predict(x), model),
+        "an attribute of an attribute": (lambda x: learner.service.model(x), inner),
+        "a method of an attribute": (lambda x: learner.service.predict(x), inner),
+    }
+    for how, (function, module) in uses.items():
+        assert module in reachable_modules(function).values(), how
+
+
+def test_networks_of_an_object_that_a_function_does_not_use_are_none_of_its_business():
+    other = nn.BatchNorm1d(1).train()
+    learner = Learner(nn.Linear(1, 1), other)
+    check_mode(lambda x: learner.model(x), eval_mode=False)
+    assert other not in reachable_modules(lambda x: learner.model(x)).values()
+    with pytest.raises(ValueError, match="in training mode"):
+        check_mode(lambda x: learner.other(x), eval_mode=False)
+
+
+def test_what_a_replaced_forward_calls_is_found():
+    module = nn.Sequential(nn.Linear(1, 1))
+    plain = module[0].forward
+    module[0].forward = lambda x: plain(x) / 2
+    copied = nn.Sequential(nn.Identity())
+    copied.forward = lambda x: plain(x)
+    assert module[0] in reachable_modules(copied).values()
+
+
+@pytest.mark.parametrize("kind", [nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d])
+def test_instances_are_normalised_otherwise_in_training_mode_where_statistics_were_learned(kind):
+    check_mode(kind(2, track_running_stats=True).eval(), eval_mode=False)
+    check_mode(kind(2).train(), eval_mode=False)  # has none: both modes compute the same
+    with pytest.raises(ValueError, match=f"{kind.__name__}.*leave learned statistics aside"):
+        check_mode(kind(2, track_running_stats=True).train(), eval_mode=False)

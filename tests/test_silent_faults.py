@@ -1,8 +1,10 @@
 """No map that is wrong without a word: explained right, refused, or warned of."""
 
 import functools
+import random
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from networks import BrightSquare, bright_images, images, small_cnn
@@ -634,3 +636,69 @@ def test_weights_that_overflow_are_zero_and_told():
         )
     assert not attributions.any()
     assert diagnostics.verdict == ("scores of blends were not finite",) * 2
+
+
+@pytest.mark.parametrize("score", ["logits", "probabilities"])
+def test_scores_of_several_heads_may_have_their_classes_on_the_last_axis_which_is_told(score):
+    def heads(x):
+        scores = torch.stack([net(x), net(x.flip(-1))], 1)  # (N, heads, classes)
+        return scores if score == "logits" else scores.softmax(1)
+
+    with pytest.warns(PCIMWarning, match=r"target: .* \(3, 2, 2\); their second axis is taken for"):
+        PCIM(heads, score=score).attribute(bright_images(3), target=(0, 1), n_steps=3)
+
+
+@pytest.mark.parametrize("shape", ["a map of classes", "labels of their own", "one class a place"])
+def test_nothing_is_told_of_axes_that_can_be_read_in_one_way_only(shape):
+    def scores(x):
+        two = net(x)
+        if shape == "a map of classes":
+            return two[:, :, None, None].expand(-1, -1, 2, 2)
+        return two.unsqueeze(1) if shape == "one class a place" else two.unsqueeze(2)
+
+    score = "binary_logits" if shape == "labels of their own" else "logits"
+    target = {"a map of classes": (1, 0, 0), "one class a place": (0, 1)}.get(shape, (1, 0))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "target: ", PCIMWarning)
+        PCIM(scores, score=score).attribute(bright_images(3), target=target, n_steps=3)
+
+
+@pytest.mark.parametrize("draw", [torch.rand, np.random.rand, random.random], ids=lambda d: str(d))
+def test_chance_that_is_drawn_once_for_a_whole_batch_is_told_and_repeats(draw):
+    def noisy(x):
+        return net(x) * (0.5 + float(draw(1) if draw is torch.rand else draw()))
+
+    maps = []
+    for _ in range(2):
+        with pytest.warns(PCIMWarning, match="between two calls"):
+            maps.append(PCIM(noisy).attribute(bright_images(3), target=1, n_steps=4))
+    assert torch.equal(*maps)
+
+
+def test_an_engine_may_write_its_next_scores_where_the_last_ones_lie():
+    memory = torch.empty(1000, 2)
+
+    def engine(x):
+        scores = memory[: len(x)]
+        scores.copy_(net(x))
+        return scores.detach()
+
+    call = {"target": 1, "return_diagnostics": True}
+    source = ForwardOnly(n_forwards=60)
+    maps, told = PCIM(engine, gradients=source).attribute(bright_images(3), **call)
+    expected, plain = PCIM(net, gradients=source).attribute(bright_images(3), **call)
+    assert torch.equal(maps, expected)
+    assert torch.equal(told.full_probability, plain.full_probability)
+
+
+def test_a_reference_that_works_in_place_changes_no_image_of_the_caller():
+    def darkened(inputs):
+        inputs[:, 0] = 0
+        return inputs[None]
+
+    inputs = bright_images(3)
+    before = inputs.clone()
+    maps = PCIM(net, references=[darkened]).attribute(inputs, target=1, n_steps=4)
+    assert torch.equal(inputs, before)
+    copied = PCIM(net, references=[lambda x: darkened(x.clone())])
+    assert torch.equal(maps, copied.attribute(inputs, target=1, n_steps=4))

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from captum_pcim import PCIM, ForwardOnly
 from captum_pcim.core.targets import check_class_range, check_target, check_trailing_range
+from captum_pcim.metrics import image_sensitivity_max
 
 network = small_cnn(n_classes=3)
 inputs = images(4)
@@ -38,11 +39,27 @@ def test_a_function_of_the_scores_chooses_the_class():
     assert_close(maps, explained(network, second)[0], rtol=0, atol=0)
 
 
-def test_a_function_sees_the_scores_of_the_images_chunk_by_chunk():
+def test_a_function_sees_the_scores_of_all_images_once_however_they_are_explained():
     seen = []
-    explained(network, lambda chunk: seen.append(chunk) or 0, internal_batch_size=4)
-    assert_close(torch.cat(seen), scores)
-    assert [len(chunk) for chunk in seen] == [2, 2]
+    _, whole = explained(network, lambda all_scores: seen.append(all_scores) or 0)
+    _, parts = explained(
+        network, lambda all_scores: seen.append(all_scores) or 0, internal_batch_size=4
+    )
+    assert len(seen) == 2
+    for all_scores in seen:
+        assert_close(all_scores, scores)
+    # In parts the scores are asked for before the first of them.
+    assert (parts.n_forwards - whole.n_forwards).tolist() == [1, 1, 1, 1]
+
+
+def test_the_commonest_class_is_that_of_the_call_in_chunks_too():
+    def commonest(all_scores):
+        return int(all_scores.argmax(1).mode().values)
+
+    whole = explained(network, commonest)[1].target
+    for rows in (2, 4, 6):
+        parts = explained(network, commonest, internal_batch_size=rows)[1].target
+        assert torch.equal(parts, whole)
 
 
 @pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
@@ -57,11 +74,14 @@ def test_choosing_a_class_takes_no_further_pass():
     assert asked.n_forwards.tolist() == given.n_forwards.tolist()
 
 
-def test_noise_tunnel_asks_every_noisy_image_for_its_class():
-    maps = NoiseTunnel(PCIM(network)).attribute(
-        inputs, nt_samples=2, stdevs=0.01, target="predicted", n_steps=3
-    )
-    assert maps.shape == inputs.shape
+@pytest.mark.parametrize("target", ["predicted", lambda scores: scores.argmax(1)])
+def test_noisy_copies_of_an_image_are_explained_for_a_class_that_was_said(target):
+    # Each would have its own, and maps of several classes be averaged, or compared, as of one.
+    call = {"target": target, "n_steps": 3}
+    with pytest.raises(ValueError, match="target: expected classes inside NoiseTunnel"):
+        NoiseTunnel(PCIM(network)).attribute(inputs, nt_samples=2, stdevs=0.01, **call)
+    with pytest.raises(ValueError, match=r"captum.metrics.*pass model\(inputs\).argmax\(1\)"):
+        image_sensitivity_max(PCIM(network).attribute, inputs, **call)
 
 
 @pytest.mark.parametrize(

@@ -232,9 +232,10 @@ def _numbers(labels: Tensor, shape: tuple[int, ...], name: str) -> Labels:
         )
     if tuple(labels.shape) != shape:
         raise ValueError(f"{name}: expected {shape}, got {tuple(labels.shape)}")
+    labels = labels.cpu().to(torch.int64)
     if int(labels.min()) < 0:
         raise ValueError(f"{name}: expected numbers from 0, got {int(labels.min())}")
-    return np.asarray(labels.cpu().to(torch.int64).numpy())
+    return np.asarray(labels.numpy())
 
 
 def _first(centre: float, size: int) -> int:

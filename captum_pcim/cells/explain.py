@@ -129,6 +129,7 @@ def explain_cells(
     fields = check_fields(images, labels)
     names = list(stains) or [str(i) for i in range(images.shape[1])]
     check_count("stains", len(names), images.shape[1], what="names, one per stain")
+    target = target.item() if isinstance(target, np.integer) else target
     explainer = _explainer(pcim, str(images.device), target, contrast, classes, arguments)
     planes = [""] if type(pcim.isolation) is SharedOverStains else names
     parts = [CellsOfField(numbers, len(planes), size) for _, numbers in fields]
@@ -185,6 +186,13 @@ def _explainer(
 ) -> Explainer:
     if not isinstance(pcim, PCIM):
         raise TypeError(f"pcim: expected a PCIM, got {type(pcim).__name__}; pass PCIM(model)")
+    refused = sorted({"baselines", "internal_batch_size", "return_diagnostics"} & arguments.keys())
+    if refused:
+        raise TypeError(
+            f"{refused[0]}: explain_cells takes no such argument; what cells are blended against "
+            "are the references of the PCIM, batch_size is how many are explained at once, and "
+            "diagnostics are in the table"
+        )
     if not isinstance(target, (int, str, type(None))):
         raise TypeError(
             "target: expected one class for all cells, its number or its name, got "

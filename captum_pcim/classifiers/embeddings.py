@@ -72,16 +72,20 @@ class EmbeddingScorer(nn.Module):
         Raises:
             ValueError: If nothing was fitted yet.
         """
+        self._check_fitted()
+        return self._whitened(_embeddings(self.network(inputs), len(inputs)) - self.centre)
+
+    def default_references(self) -> tuple[Reference, ...]:
+        """What PCIM blends against where the caller names nothing: four typical controls."""
+        self._check_fitted()
+        return (ControlImages(self.examples),)
+
+    def _check_fitted(self) -> None:
         if self.centre.numel() == 0:
             raise ValueError(
                 f"{type(self).__name__}: expected controls, got none; call fit, or load_state_dict "
                 "with the state of one that was fitted"
             )
-        return self._whitened(_embeddings(self.network(inputs), len(inputs)) - self.centre)
-
-    def default_references(self) -> tuple[Reference, ...]:
-        """What PCIM blends against where the caller names nothing: four typical controls."""
-        return (ControlImages(self.examples),)
 
     @torch.no_grad()
     def _fit_controls(self, controls: Tensor) -> Tensor:

@@ -104,6 +104,11 @@ def _checked_target(
         raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
     if target is None:
         return None
+    if isinstance(target, str) or callable(target):
+        raise TypeError(
+            f"target: expected classes, the same for all methods, got {target!r}; pass "
+            "model(inputs).argmax(1)"
+        )
     targets = torch.as_tensor(target, device=inputs.device)
     if targets.is_floating_point() or targets.ndim > 1:
         raise ValueError(

@@ -10,7 +10,7 @@ from captum_pcim.core.problem import Images, Problem
 from captum_pcim.core.warn import warn
 
 REPEATS = 8  # of an image in one batch: they score alike but where chance has a hand in it
-MOST_ROUNDS = 4  # of such batches, where random numbers are drawn: dropping may be rare
+MOST_ROUNDS = 4  # of such batches: dropping may be rare
 COUPLED = 0.1  # by which log-odds differ, or the share of a gradient in other images, where these
 # decide so much that a map means nothing
 LEAST_SHARE = 1e-4  # of a gradient, that is no rounding
@@ -51,7 +51,7 @@ def check_alone(problem: Problem, first: Images, seen: Seen, rounding: float) ->
     alone = seen.difference <= rounding and seen.share <= LEAST_SHARE
     if alone and not seen.draws:
         return 0
-    by_chance, n_rows = _spread(problem, first, rounding, MOST_ROUNDS if seen.draws else 1)
+    by_chance, n_rows = _spread(problem, first, rounding)
     if by_chance > rounding:
         warn(
             "forward_func: the log-odds of an image differ by "
@@ -69,16 +69,18 @@ def check_alone(problem: Problem, first: Images, seen: Seen, rounding: float) ->
     return n_rows
 
 
-def _spread(
-    problem: Problem, first: Images, rounding: float, most_rounds: int
-) -> tuple[float, int]:
-    """Return by how much an image's log-odds differ in one batch, and the rows it took to see."""
+def _spread(problem: Problem, first: Images, rounding: float) -> tuple[float, int]:
+    """Return by how much an image's log-odds differ in batches of it, and the rows it took to see.
+
+    A network may draw once for each row, or once for a whole batch.
+    """
     copies = tuple(torch.cat([x] * REPEATS) for x in first.inputs)
-    spread, n_rounds = 0.0, 0
-    while spread <= rounding and n_rounds < most_rounds:
-        repeated = scored(problem, first, copies, REPEATS)
-        spread, n_rounds = difference(repeated[:1], repeated), n_rounds + 1
-    return spread, n_rounds * REPEATS
+    seen = scored(problem, first, copies, REPEATS)
+    for _ in range(MOST_ROUNDS - 1):
+        if difference(seen[:1], seen) > rounding:
+            break
+        seen = torch.cat([seen, scored(problem, first, copies, REPEATS)])
+    return difference(seen[:1], seen), len(seen)
 
 
 def _coupled(seen: Seen) -> str:
@@ -86,8 +88,8 @@ def _coupled(seen: Seen) -> str:
         "forward_func: expected scores of each image alone, but those of the first image "
         f"differ by {seen.difference:.3g} in log-odds between batches, and {seen.share:.0%} of "
         "their gradient lies in the image beside it: the network normalises by the rest of the "
-        "batch (a training mode, also one that was traced or exported?); export it again in "
-        "evaluation mode, or pass internal_batch_size=1"
+        "batch (a training mode, also one that was traced or exported?), or draws numbers now and "
+        "then; export it again in evaluation mode, or pass internal_batch_size=1"
     )
 
 

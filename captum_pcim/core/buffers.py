@@ -39,6 +39,11 @@ class _Kept:
         return strided and not torch.equal(self.buffer, self.value)
 
 
+def _has_values(buffer: Tensor) -> bool:
+    """Tell whether there is anything to give back, and it may be written."""
+    return not (buffer.is_meta or buffer.is_inference())
+
+
 _lock = threading.Lock()
 _kept: dict[int, _Kept] = {}
 
@@ -48,17 +53,17 @@ def buffers_kept(forward_func: Callable[..., Any], view: Callable[..., Any]) -> 
     """Give the buffers of all of the caller's modules that a view can reach back as they were.
 
     The copy of a module has buffers of its own. A function calls the caller's module itself, and
-    so does what cannot be copied. Of calls that run at the same time the last one gives back what
-    the first one found.
+    so do what cannot be copied and a copy whose `forward` was replaced by such a function. Of calls
+    that run at the same time the last one gives back what the first one found.
 
     Args:
         forward_func (Callable): The caller's.
         view (Callable): What is called in its place.
     """
     copied = isinstance(view, nn.Module) and view is not forward_func
-    modules = {} if copied else reachable_modules(view)
+    modules = [m for m in reachable_modules(view).values() if not (copied and m is view)]
     # A buffer that several names lead to is one.
-    buffers = {id(b): b for m in modules.values() for b in m.buffers() if not b.is_inference()}
+    buffers = {id(b): b for m in modules for b in m.buffers() if _has_values(b)}
     with _lock:
         for key, buffer in buffers.items():
             if key not in _kept:

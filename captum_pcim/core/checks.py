@@ -163,11 +163,12 @@ def check_baselines(baselines: BaselineType, inputs: tuple[Tensor, ...]) -> tupl
 
 
 def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
-    if isinstance(baseline, (int, float)):
+    if is_number(baseline) or isinstance(baseline, bool):
         # In double precision first: half precision cannot be made from numbers beyond its range.
-        baseline = torch.full_like(inputs[:1], baseline, dtype=torch.float64).to(inputs)
+        baseline = torch.full_like(inputs[:1], float(baseline), dtype=torch.float64).to(inputs)
     if not isinstance(baseline, Tensor):
         raise TypeError(f"baselines: expected a tensor or a number, got {kind_of(baseline)}")
+    _check_dense("baselines", baseline)
     _check_broadcastable("baselines", baseline, inputs)
     baseline = baseline.as_subclass(Tensor).expand(-1, *inputs.shape[1:])
     own: Tensor = baseline.to(inputs)
@@ -208,11 +209,13 @@ def check_feature_mask(feature_mask: Any, inputs: tuple[Tensor, ...]) -> tuple[T
     for mask, x in zip(masks, inputs, strict=True):
         if not isinstance(mask, Tensor) or mask.is_floating_point() or mask.is_complex():
             raise TypeError(f"feature_mask: expected an integer tensor, got {kind_of(mask)}")
+        _check_dense("feature_mask", mask)
         _check_broadcastable("feature_mask", mask, x)
-        if int(mask.min()) < 0:
-            raise ValueError(f"feature_mask: expected groups from 0, got {int(mask.min())}")
+        lowest = int(mask.long().min())  # torch finds none of unsigned 16 bits
+        if lowest < 0:
+            raise ValueError(f"feature_mask: expected groups from 0, got {lowest}")
     device = inputs[0].device
-    return _without_gaps(tuple(mask.as_subclass(Tensor).to(device) for mask in masks))
+    return _without_gaps(tuple(mask.as_subclass(Tensor).long().to(device) for mask in masks))
 
 
 def _without_gaps(masks: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -255,6 +258,13 @@ def check_differentiable(output: Tensor) -> None:
             "got a tensor without gradient history (torch.no_grad, detach, NumPy or a "
             "non-differentiable operation inside?)"
         )
+
+
+def from_numpy(name: str, classes: "np.ndarray[Any, Any] | np.generic") -> Tensor:
+    """Return classes of any type of whole numbers and order of bytes, or a mask, as a tensor."""
+    if classes.dtype.kind not in "iub":
+        raise TypeError(f"{name}: expected integer classes, got an array of {classes.dtype}")
+    return torch.as_tensor(classes if classes.dtype.kind == "b" else classes.astype(np.int64))
 
 
 def check_count(name: str, came: int, expected: int, what: str = "rows, one per image") -> None:

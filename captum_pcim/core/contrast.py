@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_pcim.core.checks import check_count, kind_of
+from captum_pcim.core.checks import check_count, from_numpy, kind_of
 from captum_pcim.core.scores import ScoreKind
 
 Contrast = tuple[int, ...] | Tensor | None
@@ -28,7 +28,7 @@ def asked_contrast(contrast: Any, n_images: int) -> Contrast:
         IndexError: If a class is below 0.
     """
     if isinstance(contrast, (np.ndarray, np.generic)):
-        contrast = torch.as_tensor(contrast)
+        contrast = from_numpy("contrast", contrast)
     if isinstance(contrast, Tensor):
         return _check_tensor(contrast, n_images)
     if contrast is None:
@@ -57,6 +57,7 @@ def _check_tensor(contrast: Tensor, n_images: int) -> Contrast:
         return contrast
     if contrast.is_floating_point() or contrast.is_complex():
         raise TypeError(f"contrast: expected integer classes, got a tensor of {contrast.dtype}")
+    contrast = contrast.long()  # torch finds no lowest of unsigned 16 bits
     if contrast.ndim > 1:
         raise ValueError(f"contrast: expected shape (N,), got {tuple(contrast.shape)}")
     if contrast.numel():
@@ -64,7 +65,7 @@ def _check_tensor(contrast: Tensor, n_images: int) -> Contrast:
     if contrast.ndim == 0:
         return (int(contrast),)
     check_count("contrast", len(contrast), n_images)
-    return contrast.long()
+    return contrast
 
 
 def _check_sign(lowest: int) -> None:

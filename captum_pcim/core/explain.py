@@ -1,7 +1,7 @@
 """One call of `attribute`: its images chunk by chunk, their maps, and what is told about them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -10,8 +10,9 @@ from captum_pcim.core.call import Call, Maps
 from captum_pcim.core.channels import per_image
 from captum_pcim.core.diagnostics import Diagnostics
 from captum_pcim.core.gradients import Autograd, ForwardOnly, Gradients, GradientSource
+from captum_pcim.core.network import CallArguments
 from captum_pcim.core.objective import mean_weight
-from captum_pcim.core.prepare import Prepared, prepare
+from captum_pcim.core.prepare import Prepared, prepare, targets_of_all
 from captum_pcim.core.probe import NoGradient
 from captum_pcim.core.problem import Problem
 from captum_pcim.core.progress import chunks_with_progress
@@ -84,16 +85,25 @@ class _Explainer:
         problem (Problem): Network, objective and the meaning of scores.
         solve (Callable): The solver, or what stands in for it.
         differentiates (bool): Whether the network needs a gradient.
+        chosen (list of CallArguments): Those of all images with the targets that a function chose,
+            where it had to be asked before the first chunk.
     """
 
     call: Call
     problem: Problem
     solve: Solve
     differentiates: bool
+    chosen: list[CallArguments] = field(default_factory=list)
 
     def __call__(self, start: int, stop: int, on_step: Callable[..., object]) -> Explained:
         """Explain the images from start to stop together."""
-        prepared = prepare(self.call, self.problem, start, stop, self.differentiates)
+        call = self.call
+        in_parts = stop - start < call.load.n_images and callable(call.arguments.target)
+        if in_parts:
+            call = replace(call, arguments=self._with_targets(stop - start))
+        prepared = prepare(call, self.problem, start, stop, self.differentiates)
+        if in_parts:
+            prepared = replace(prepared, n_forwards=prepared.n_forwards + 1)
         images = prepared.images
         solution = self.solve(self.problem, images, self.call.settings, on_step)
         with torch.no_grad():
@@ -110,6 +120,13 @@ class _Explainer:
                 return maps, None, doubts
             diagnostics = self._diagnose(prepared, solution, weights, doubts)
             return maps, diagnostics, doubts
+
+    def _with_targets(self, at_once: int) -> CallArguments:
+        """Have a function choose from the scores of all images, as it may look at all of them."""
+        if not self.chosen:
+            target = targets_of_all(self.call, self.problem, at_once)
+            self.chosen.append(replace(self.call.arguments, target=target))
+        return self.chosen[0]
 
     def _diagnose(
         self, prepared: Prepared, solution: Solution, weights: Maps, doubts: Doubts

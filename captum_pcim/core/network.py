@@ -5,13 +5,14 @@ import copy
 import functools
 import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from captum_pcim._compat import scores_of
 from captum_pcim.core.copies import Copies
@@ -53,6 +54,7 @@ def frozen_view(
     if not isinstance(forward_func, nn.Module) or hasattr(forward_func, "_orig_mod"):
         return forward_func
     parameters = list(forward_func.parameters())  # kept, as the copy goes by where they are
+    _check_initialised(parameters)
     copies = copies or Copies()
     shared = copies.unchanged() | {
         id(parameter): nn.Parameter(usable(parameter), requires_grad=False)
@@ -70,6 +72,14 @@ def frozen_view(
         view.eval()
     _let_cudnn_go_backward(view)
     return view
+
+
+def _check_initialised(parameters: Sequence[nn.Parameter]) -> None:
+    if any(map(is_lazy, parameters)):
+        raise ValueError(
+            "forward_func: expected parameters with values, but some modules are lazy and have "
+            "seen no images yet; call the network once, model(inputs), before it is explained"
+        )
 
 
 def _let_cudnn_go_backward(view: nn.Module) -> None:
@@ -216,7 +226,9 @@ class Network:
         cast = tuple(_as_dtype(x, dtype) for x, dtype in zip(inputs, self.dtypes, strict=True))
         with self._precision(inputs[0].device):
             output = scores_of(self.forward_func(*cast, *arguments.additional))
-        return self._checked(output, len(inputs[0])).to(inputs[0].device)
+        scores = checked_scores(output, len(inputs[0])).to(inputs[0].device)
+        # An engine may write its next answer where this one lies.
+        return scores if scores.requires_grad else scores.clone()
 
     def _precision(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
         if self.autocast_dtype is None:
@@ -224,21 +236,30 @@ class Network:
         # Without the cache: it would keep a cast of the blend as if it were a parameter.
         return torch.autocast(device.type, dtype=self.autocast_dtype, cache_enabled=False)
 
-    @staticmethod
-    def _checked(output: Any, n_rows: int) -> Tensor:
-        if not isinstance(output, Tensor):
-            raise TypeError(
-                f"forward_func: expected it to return a tensor of scores, got "
-                f"{type(output).__name__}; wrap it in a function that picks the scores, as in "
-                "PCIM(lambda images: model(images)[0])"
-            )
-        if output.ndim == 0 or len(output) != n_rows:
-            raise ValueError(
-                f"forward_func: expected one row of scores per image, {n_rows} rows, got shape "
-                f"{tuple(output.shape)}; keep the batch axis first, as in scores.unsqueeze(0) for "
-                "one image"
-            )
-        return output
+
+def checked_scores(output: Any, n_rows: int) -> Tensor:
+    """Return what a forward function returned, if it is scores of so many images.
+
+    Raises:
+        TypeError: If it is no tensor of real numbers.
+        ValueError: If it has not one row per image.
+    """
+    if not isinstance(output, Tensor):
+        raise TypeError(
+            f"forward_func: expected it to return a tensor of scores, got "
+            f"{type(output).__name__}; wrap it in a function that picks the scores, as in "
+            "PCIM(lambda images: model(images)[0])"
+        )
+    if output.is_complex() or output.layout != torch.strided:
+        kind = "sparse" if output.layout != torch.strided else str(output.dtype)
+        raise TypeError(f"forward_func: expected real, dense scores, got a {kind} tensor")
+    if output.ndim == 0 or len(output) != n_rows:
+        raise ValueError(
+            f"forward_func: expected one row of scores per image, {n_rows} rows, got shape "
+            f"{tuple(output.shape)}; keep the batch axis first, as in scores.unsqueeze(0) for "
+            "one image"
+        )
+    return output
 
 
 def _static_rows(forward_func: Callable[..., Any]) -> int | None:

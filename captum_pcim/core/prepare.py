@@ -17,10 +17,10 @@ from captum_pcim.core.evidence import (
     reference_log_odds,
     with_other_references,
 )
-from captum_pcim.core.network import CallArguments, usable
+from captum_pcim.core.network import CallArguments, Target, usable
 from captum_pcim.core.probe import check_gradient
 from captum_pcim.core.problem import Images, Problem
-from captum_pcim.core.score_checks import check_meaning, is_rounded_up
+from captum_pcim.core.score_checks import check_axes, check_meaning, is_rounded_up
 from captum_pcim.core.scores import Calibration, Scores, between, read_scores, tempered
 from captum_pcim.core.stakes import Stakes
 from captum_pcim.core.targets import (
@@ -78,6 +78,7 @@ def prepare(call: Call, problem: Problem, start: int, stop: int, differentiates:
         target = chosen_target(arguments.target, output, problem.score)
         check_trailing_range(target, output)
         scores, classes = select_classes(output, target)
+        check_axes(output, problem.score)
         check_scores(scores)
         check_class_range(classes, scores.shape[1])
         check_meaning(scores, problem.score)
@@ -95,6 +96,17 @@ def prepare(call: Call, problem: Problem, start: int, stop: int, differentiates:
         n_forwards[0] += check_gradient(problem, untempered, call.network)
     replaceable = call.replaceable and differentiates  # forward passes may be paid for
     return _with_references(problem, untempered, scores, classes, n_forwards, replaceable)
+
+
+def targets_of_all(call: Call, problem: Problem, at_once: int) -> Target:
+    """Score all images, so many at once, and return the targets that are chosen for them."""
+    outputs = []
+    for rows in torch.arange(call.load.n_images, device=call.inputs[0].device).split(at_once):
+        inputs = tuple(training_dtype(x[rows]) for x in call.inputs)
+        with torch.no_grad():
+            outputs.append(_first_output(problem, inputs, call.arguments.take(rows)))
+    chosen = chosen_target(call.arguments.target, torch.cat(outputs), problem.score)
+    return chosen.to(call.inputs[0].device) if isinstance(chosen, Tensor) else chosen
 
 
 def _first_output(problem: Problem, inputs: Maps, arguments: CallArguments) -> Tensor:

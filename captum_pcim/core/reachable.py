@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 
 _BatchNorm = nn.modules.batchnorm._BatchNorm
+_InstanceNorm = nn.modules.instancenorm._InstanceNorm
 _COUPLING_OR_RANDOM = (_BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
 _WITH_DROPOUT = (nn.RNNBase, nn.MultiheadAttention)
 # By name too: TorchScript keeps it, and torchvision and timm have modules of their own.
 _NAMES = re.compile(r"BatchNorm|Dropout|DropPath|StochasticDepth|DropBlock|RReLU")
 _LEAVES = (Tensor, str, bytes, int, float, type, types.ModuleType, types.BuiltinFunctionType)
 _LIBRARIES = ("torch", "captum", "numpy", "builtins")
+_FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 DEEPEST = 12  # a module in a list in a dictionary of each of three objects, one in the other
 
 
@@ -24,9 +26,10 @@ def reachable_modules(forward_func: Any) -> dict[str, nn.Module]:
     """Return the modules that a callable can reach, by where they were found.
 
     Looked through are partial functions and bound methods, closures, default values, the global
-    names that a function uses, attributes of callable objects and of those that methods are bound
-    to, and lists and dictionaries; also modules that another module keeps in a plain list, which
-    its `eval()` does not reach.
+    names that a function uses and what it calls by an attribute of other objects, attributes of
+    callable objects and of those that methods are bound to, and lists and dictionaries; also
+    modules that another module keeps in a plain list, which its `eval()` does not reach, and a
+    `forward` that was put in the place of a module's own.
     """
     found: dict[str, nn.Module] = {}
     _look(forward_func, "", DEEPEST, found, set())
@@ -42,7 +45,8 @@ def _look(value: Any, name: str, depth: int, found: dict[str, nn.Module], seen: 
         for path, module in value.named_modules():
             seen.add(id(module))
             for key, part in vars(module).items():
-                if isinstance(part, (list, tuple, dict)) and not key.startswith("_"):
+                held = isinstance(part, (list, tuple, dict, *_FUNCTIONS))  # such as another forward
+                if held and not key.startswith("_"):
                     _look(part, f"{name}.{path}.{key}".strip("."), depth - 1, found, seen)
         return
     for part_name, part in _parts(value):
@@ -73,6 +77,13 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
 def _of_function(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     if (function.__module__ or "").split(".")[0] in _LIBRARIES:
         return
+    names = set(_global_names(function.__code__))
+    for name, value in _seen_by(function, names):
+        yield name, value
+        yield from _used(name, value, names)
+
+
+def _seen_by(function: types.FunctionType, names: set[str]) -> Iterator[tuple[str, Any]]:
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
         with contextlib.suppress(ValueError):  # a cell that is still empty
             yield name, cell.cell_contents
@@ -80,9 +91,24 @@ def _of_function(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     yield from ((f"default {i}", part) for i, part in enumerate(defaults))
     if hasattr(function, "__wrapped__"):
         yield "__wrapped__", function.__wrapped__
-    for name in _global_names(function.__code__):
-        if name in function.__globals__:
-            yield name, function.__globals__[name]
+    yield from ((name, function.__globals__[name]) for name in names & function.__globals__.keys())
+
+
+def _used(name: str, value: Any, names: set[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes of an object, and of those in it, whose names a function uses.
+
+    Not all of them: an object may hold networks that have nothing to do with the function.
+    """
+    if callable(value) or isinstance(value, (*_LEAVES, dict, list, tuple)):
+        return
+    held = getattr(value, "__dict__", {})
+    for own in names:
+        part = held.get(own, getattr(type(value), own, None))
+        part = part.__get__(value) if isinstance(part, types.FunctionType) else part
+        if part is not None and part is not value:
+            yield f"{name}.{own}", part
+            if own in held:
+                yield from _used(f"{name}.{own}", part, names - {own})
 
 
 def _global_names(code: types.CodeType) -> Iterator[str]:
@@ -123,6 +149,8 @@ def _acts(module: nn.Module) -> bool:
     """Tell whether a module's training mode couples images or draws random numbers."""
     if isinstance(module, _WITH_DROPOUT):
         return module.dropout > 0
+    if isinstance(module, _InstanceNorm):  # with statistics it has learned it does not use them
+        return module.running_mean is not None
     named = isinstance(module, torch.jit.ScriptModule) or not isinstance(module, nn.Sequential)
     kind = str(getattr(module, "original_name", type(module).__name__))
     return isinstance(module, _COUPLING_OR_RANDOM) or (named and bool(_NAMES.search(kind)))
@@ -140,5 +168,6 @@ def _training_mode(module: nn.Module, where: str, own: bool, eval_mode: bool) ->
         )
     return (
         f"forward_func: expected evaluation mode, but {kind} {where!r} is in training mode, where "
-        f"results are random or depend on the rest of the batch; {advice}"
+        "results are random, depend on the rest of the batch or leave learned statistics aside; "
+        f"{advice}"
     )

@@ -119,6 +119,8 @@ class ControlImages:
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the control images, shape (R, 1, C, *spatial)."""
+        if len(self.images) == 0:
+            raise ValueError("references: expected at least one image in ControlImages, got none")
         if self.images.ndim != inputs.ndim or self.images.shape[1:] != inputs.shape[1:]:
             raise ValueError(
                 f"references: ControlImages expected images of shape {tuple(inputs.shape[1:])}, "
@@ -151,7 +153,8 @@ def reference_images(references: Sequence[Reference], inputs: Tensor) -> list[Te
         spatial = (Background, Blur)
         flat = [r for r in references if not isinstance(r, spatial)]
         references = flat or [Constant(0.0)]
-    return [image for own in references for image in _checked(own(inputs), own, inputs)]
+    # Clones, because a reference may work in place on what it is given.
+    return [image for own in references for image in _checked(own(inputs.clone()), own, inputs)]
 
 
 def _checked(images: Tensor, reference: Reference, inputs: Tensor) -> Tensor:

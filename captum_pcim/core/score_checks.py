@@ -41,6 +41,22 @@ def check_meaning(scores: Tensor, kind: ScoreKind) -> None:
         _warn_of_kind(kind, "probabilities (all in [0, 1])", meant)
 
 
+def check_axes(output: Tensor, kind: ScoreKind) -> None:
+    """Warn where it is not certain which axis the classes are on.
+
+    Args:
+        output (Tensor): What the network returned, of shape (N, K, ...).
+        kind (str): What its scores mean; only classes that exclude each other share an axis.
+    """
+    if output.ndim == 3 and output.shape[1] > 1 and kind in ("logits", "probabilities"):
+        warn(
+            f"target: forward_func returns scores of shape {tuple(output.shape)}; their second "
+            "axis is taken for the classes and the last one for places, as in target=(class, "
+            "place). Where the classes stand last, as in (N, heads, classes), pass a function "
+            "that selects the head: PCIM(lambda images: model(images)[:, head])"
+        )
+
+
 def _check_probabilities(
     kind: str, low: float, high: float, whole: bool, hundred: bool, n_classes: int
 ) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_pcim._compat import TargetType
-from captum_pcim.core.checks import check_count, kind_of
+from captum_pcim._compat import TargetType, perturbed_by_captum
+from captum_pcim.core.checks import check_count, from_numpy, kind_of
 from captum_pcim.core.network import PREDICTED, Choice, Target
 from captum_pcim.core.scores import ScoreKind
 
@@ -17,7 +17,15 @@ def asked_target(target: TargetType | Choice, n_images: int) -> Target | Choice:
     """Return a target in its checked form, or what chooses one once there are scores."""
     if isinstance(target, str) and target != PREDICTED:
         raise ValueError(f"target: expected a class or {PREDICTED!r}, got {target!r}")
-    return target if is_choice(target) else check_target(target, n_images)
+    if not is_choice(target):
+        return check_target(target, n_images)
+    if perturbed_by_captum():
+        raise ValueError(
+            "target: expected classes inside NoiseTunnel and captum.metrics, whose noisy copies of "
+            f"an image may be predicted to be of several, got {target!r}; pass "
+            "model(inputs).argmax(1)"
+        )
+    return target
 
 
 def is_choice(target: Any) -> bool:
@@ -61,7 +69,7 @@ def check_target(target: TargetType, n_images: int) -> Target:
     means the last class.
     """
     if isinstance(target, (np.ndarray, np.generic)):
-        target = torch.as_tensor(target)
+        target = from_numpy("target", target)
     if isinstance(target, list) and target and not isinstance(target[0], tuple):
         target = torch.tensor([_check_tuple((_number(element),))[0] for element in target])
     if isinstance(target, Tensor):
@@ -82,6 +90,7 @@ def check_target(target: TargetType, n_images: int) -> Target:
 def _check_tensor_target(target: Tensor, n_images: int) -> Target:
     if target.is_floating_point() or target.dtype == torch.bool:
         raise TypeError(f"target: expected integer classes, got a tensor of {target.dtype}")
+    target = target.long()  # torch compares no unsigned 16 bits
     if target.ndim == 2 and target.shape[1] == 1:
         target = target.squeeze(1)
     if target.ndim > 1:
@@ -91,7 +100,7 @@ def _check_tensor_target(target: Tensor, n_images: int) -> Target:
     if target.numel() == 1:
         return int(target)
     check_count("target", len(target), n_images)
-    return target.long()
+    return target
 
 
 def _tensor_of(tuples: list[tuple[int, ...]]) -> Tensor:

@@ -8,9 +8,14 @@ import torch.nn.functional as F
 from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
 
-from captum_pcim.core.checks import check_choice, check_positive
+from captum_pcim._compat import run_forward
+from captum_pcim.core.checks import check_choice, check_count, check_positive
+from captum_pcim.core.network import checked_scores
+from captum_pcim.core.reachable import check_mode
+from captum_pcim.core.score_checks import check_meaning
 from captum_pcim.core.scores import ScoreKind
 from captum_pcim.metrics.curves import as_baseline_images, class_log_odds
+from captum_pcim.metrics.relevance import pixel_relevance
 
 
 def image_infidelity(
@@ -69,6 +74,9 @@ def image_infidelity(
     check_choice("score", score, get_args(ScoreKind))
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
+    check_mode(forward_func, eval_mode=False)
+    pixel_relevance(attributions)  # refuses what is no map
+    check_count("attributions", len(attributions), len(inputs))
     references = as_baseline_images(baselines, inputs)
     spread = noise * inputs.std(dim=(2, 3), keepdim=True)
     generator = torch.Generator().manual_seed(seed)
@@ -85,8 +93,12 @@ def image_infidelity(
         return removed.expand_as(images).to(images), torch.where(removed, shown, images)
 
     def scores(images: Tensor, *arguments: Any) -> Tensor:
-        outputs = forward_func(images, *arguments)
-        return outputs if score == "regression" else class_log_odds(outputs, score).sigmoid()
+        outputs = run_forward(forward_func, images, arguments or None)
+        outputs = checked_scores(outputs, len(images))
+        if score == "regression":
+            return outputs
+        check_meaning(outputs if outputs.ndim > 1 else outputs[:, None], score)
+        return class_log_odds(outputs, score).sigmoid()
 
     values: Tensor = infidelity(
         scores,

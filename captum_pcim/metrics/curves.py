@@ -9,8 +9,9 @@ from torch import Tensor
 
 from captum_pcim._compat import as_tuple, run_forward
 from captum_pcim.core.checks import check_choice, check_positive
-from captum_pcim.core.network import CallArguments
-from captum_pcim.core.score_checks import check_meaning
+from captum_pcim.core.network import CallArguments, checked_scores
+from captum_pcim.core.reachable import check_mode
+from captum_pcim.core.score_checks import check_axes, check_meaning
 from captum_pcim.core.scores import ScoreKind, kind_of_scores, read_scores
 from captum_pcim.core.targets import check_target, check_trailing_range, select_classes
 from captum_pcim.metrics.relevance import at_least_single
@@ -91,14 +92,16 @@ def target_scores(
         ValueError: if `score` is unknown, or the target does not select one output an image.
     """
     check_choice("score", score, get_args(ScoreKind))
+    check_mode(forward_func, eval_mode=False)
     score = kind_of_scores(forward_func, score)
     outputs = run_forward(forward_func, images, arguments.additional or None)
+    outputs = checked_scores(outputs, len(images))
     check_trailing_range(arguments.target, outputs)
     scores, classes = select_classes(outputs, arguments.target)
     if score == "regression":
         return at_least_single(scores).gather(1, classes[:, None])[:, 0]
-    if score == "logits":
-        check_meaning(scores, "logits")
+    check_axes(outputs, score)
+    check_meaning(scores, score)
     return read_scores(scores, classes, score).probability
 
 

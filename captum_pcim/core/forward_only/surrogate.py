@@ -269,6 +269,11 @@ def _least_squares(design: Tensor, values: Tensor) -> Tensor:
 
 def _pooled(weights: Tensor) -> Tensor:
     spatial = weights.shape[2:]
+    if len(spatial) not in _POOL:
+        raise ValueError(
+            f"inputs: expected 1 to 3 spatial axes for ForwardOnly, got {len(spatial)} in a tensor "
+            f"with {weights.ndim} axes"
+        )
     most = math.floor(MOST_CELLS ** (1 / len(spatial)) + 1e-9)
     return _POOL[len(spatial)](weights, [min(size, most) for size in spatial])
 
