@@ -13,7 +13,7 @@ from matplotlib import pyplot
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from captum_pcim import PCIM, ForwardOnly, visualize
+from captum_pcim import PCIM, ForwardOnly, PCIMWarning, visualize
 from captum_pcim.core import effects
 from captum_pcim.core.objective import LogArea, Preservation, Removal
 from captum_pcim.core.readout import lifted, settled
@@ -141,7 +141,7 @@ def test_a_flat_stain_is_black_and_not_nan():
 
 
 def test_stacks_are_projected_to_their_maximum():
-    stack = torch.zeros(1, 3, 2, 2)
+    stack = torch.zeros(1, 7, 2, 2)
     stack[0, 1, 0, 0], stack[0, 2, 1, 1] = 1.0, 0.5
     picture = visualize.composite(stack, WINDOW)[..., 0]
     assert picture.tolist() == [[1, 0], [0, 0.5]]
@@ -274,7 +274,7 @@ def test_a_batch_is_drawn_a_row_per_image_on_one_scale():
 
 
 def test_a_stack_is_a_batch_of_one():
-    stack, weights = torch.rand(2, 5, 16, 16), torch.rand(2, 5, 16, 16)
+    stack, weights = torch.rand(2, 7, 16, 16), torch.rand(2, 7, 16, 16)
     figure = visualize.plot_explanations(stack[None], weights[None], WINDOW)
     np.testing.assert_array_equal(_shown(figure.axes[0]), visualize.composite(stack, WINDOW))
 
@@ -515,9 +515,9 @@ def test_napari_gets_each_stain_the_map_and_the_objects():
 
 
 def test_napari_keeps_stacks_and_takes_one_pixel_size_per_axis():
-    stack = torch.rand(1, 3, 6, 7)
+    stack = torch.rand(1, 7, 6, 7)
     layers = visualize.napari_layers(stack, stack, pixel_size=(2.0, 0.5, 0.5))
-    assert [data.shape for data, _, _ in layers] == [(3, 6, 7), (3, 6, 7)]
+    assert [data.shape for data, _, _ in layers] == [(7, 6, 7), (7, 6, 7)]
     assert layers[0][1]["scale"] == [2.0, 0.5, 0.5]
 
 
@@ -534,3 +534,19 @@ def test_a_map_that_is_zero_says_so_and_a_verdict_stands_over_its_map():
         for a in visualize.plot_explanation(image, nothing + 0.5, verdict="empty").axes
     ]
     assert "map\nempty" in titles
+
+
+@pytest.mark.parametrize("draw", [visualize.overlay, visualize.captum_arrays])
+def test_a_batch_that_would_be_drawn_as_a_stack_is_told(draw):
+    batch = torch.rand(3, 3, 16, 16)
+    with pytest.warns(PCIMWarning, match=r"image: \(3, 3, 16, 16\) is drawn as a stack of 3"):
+        draw(batch, batch)
+    with pytest.warns(
+        PCIMWarning, match=r"of a batch \(N, C, H, W\) pass one .* attributions\[0\]"
+    ):
+        draw(batch, batch)
+
+
+def test_an_image_with_its_channels_last_is_told():
+    with pytest.warns(PCIMWarning, match=r"drawn as 16 stains, \(C, H, W\); if its channels stand"):
+        visualize.composite(torch.rand(16, 16, 3), WINDOW)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from captum_pcim.core.warn import warn
 from captum_pcim.visualize.colours import (
     Colours,
     FloatArray,
@@ -17,6 +18,7 @@ from captum_pcim.visualize.colours import (
     to_numpy,
 )
 
+FEW = 6  # stains, or colours: so many planes hardly make a stack
 MAP_COLOUR = (1.0, 0.35, 0.0)
 MAP_OPACITY = 0.65  # where the map is highest
 
@@ -128,6 +130,7 @@ def display_map(attributions: Any, size: tuple[int, ...] | None = None) -> Float
         )
     if not np.isfinite(values).all():
         raise ValueError("attributions: expected finite values, got NaN or infinity")
+    _warn_of_batch("attributions", values)
     values = values if values.ndim == 2 else values.mean(0)
     values = values if values.ndim == 2 else values.max(0)
     if size is not None and values.shape != size:
@@ -140,4 +143,18 @@ def projected(image: Any) -> FloatArray:
     pixels = to_numpy(image)
     if pixels.ndim not in (3, 4):
         raise ValueError(f"image: expected (C, H, W) or (C, D, H, W), got {pixels.shape}")
+    _warn_of_batch("image", pixels)
+    if pixels.ndim == 3 and pixels.shape[2] <= FEW < min(pixels.shape[:2]):
+        warn(
+            f"image: {pixels.shape} is drawn as {pixels.shape[0]} stains, (C, H, W); if its "
+            "channels stand last, pass np.moveaxis(image, -1, 0)"
+        )
     return pixels if pixels.ndim == 3 else pixels.max(1)
+
+
+def _warn_of_batch(name: str, values: FloatArray) -> None:
+    if values.ndim == 4 and values.shape[1] <= FEW:
+        warn(
+            f"{name}: {values.shape} is drawn as a stack of {values.shape[1]} planes, "
+            f"(C, D, H, W); of a batch (N, C, H, W) pass one image, {name}[0]"
+        )
