@@ -109,27 +109,36 @@ def _different_names(folders: Sequence[str]) -> dict[str, str]:
 
 
 class KnownPlates:
-    """Which plate a folder, or a name, is."""
+    """Which plate a file, a folder or a name is."""
 
     def __init__(self, shots: Sequence[Shot], names: Mapping[tuple[str, str], str]) -> None:
+        self.names = names
         self.folder: dict[str, str] = {}
         self.within: dict[str, set[str]] = defaultdict(set)
-        self.called: dict[str, str] = {}
+        self.called: dict[str, set[str]] = defaultdict(set)
         for shot in shots:
-            plate = names[plate_key(shot)]
+            plate = self.named(shot)
             self.folder.setdefault(plate, shot.folder)
             self.within[shot.folder].add(plate)
-            self.called[os.path.basename(shot.folder)] = plate
-        self.called.update({plate: plate for plate in self.folder})
+            self.called[os.path.basename(shot.folder)].add(plate)
+        self.called.update({plate: {plate} for plate in self.folder})
+
+    def named(self, shot: Shot) -> str:
+        """The plate of an image."""
+        return self.names[plate_key(shot)]
 
     def of(self, mask: Shot) -> str | None:
-        """The plate of a label image: the one it names, else the one whose folder it lies in."""
-        if mask.name.plate:
-            return self.called.get(mask.name.plate)
+        """The plate of a label image: the one it names, else the one whose folder it lies in.
+
+        A name that several plates' folders have is that of the plate whose folder it lies in.
+        """
         folder = os.path.dirname(os.path.abspath(mask.path))
         while folder not in self.within and folder != os.path.dirname(folder):
             folder = os.path.dirname(folder)
         plates = self.within.get(folder, set())
+        if mask.name.plate:
+            called = self.called.get(mask.name.plate, set())
+            plates = called & plates or called
         return next(iter(plates)) if len(plates) == 1 else None
 
 
