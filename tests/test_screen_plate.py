@@ -439,6 +439,63 @@ def test_the_instruments_own_files_name_channels_and_pixels(tmp_path, pattern, i
     assert found.remarks == []
 
 
+NO_STAIN = "plates without an image of a stain that is asked for"
+
+
+def test_a_plate_whose_instruments_file_is_missing_is_told_as_missing(tmp_path):
+    for plate in ("PA", "PB"):
+        (tmp_path / plate).mkdir()
+    (tmp_path / "PA" / "Index.idx.xml").write_text(HARMONY_XML)
+    names = [f"{plate}/{OPERA}" for plate in ("PA", "PB")]
+    found = folder(tmp_path, *names, pattern="opera", stains=["Alexa 488"])
+    assert [field.plate for field in found.fields] == ["PA"]
+    told = next(remark for remark in found.remarks if remark.what == NO_STAIN)
+    assert (told.count, told.missing) == (1, True)
+    assert told.example == f"{tmp_path / 'PB'} (channels 1)"
+
+
+@pytest.mark.parametrize("channels", [("dna", "er"), ("DAPI", "GFP")], ids=["case", "other"])
+def test_a_plate_that_calls_every_stain_otherwise_is_told_as_missing(tmp_path, channels):
+    names = [f"P1/A01_f1_{stain}.tif" for stain in STAINS]
+    names += [f"P2/A01_f1_{channel}.tif" for channel in channels]
+    found = folder(tmp_path, *names, stains=STAINS)
+    assert remarks(found)[NO_STAIN] == (1, True)
+
+
+@pytest.mark.parametrize("channels", [("dna", "er"), ("DNAA", "EER"), ("er",)])
+def test_a_field_that_calls_every_stain_otherwise_fails(tmp_path, channels):
+    names = [f"P1/A01_f1_{stain}.tif" for stain in STAINS]
+    names += [f"P1/A02_f1_{channel}.tif" for channel in channels]
+    found = folder(tmp_path, *names, stains=STAINS)
+    assert [(field.well, field.problem) for field in found.fields] == [
+        ("A01", ""), ("A02", "no file for stain DNA, ER"),
+    ]  # fmt: skip
+    unreadable = "fields that cannot be read (no file for stain DNA, ER)"
+    assert remarks(found)[unreadable] == (1, True)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        ["P1_masks/A01_f1_cells.tif"],
+        ["P1/A01_f9_overview.tif"],
+        ["P1/segmented/A01_f1_cells.tif", "P1/segmented/A01_f1_nuclei.tif"],
+        ["P1/A01_f1_cells.tif", "P1/A01_f1_nuclei.tif"],
+    ],
+)
+def test_other_channels_beside_the_stains_are_passed_over(tmp_path, beside):
+    names = [f"P1/A01_f1_{stain}.tif" for stain in STAINS]
+    found = folder(tmp_path, *names, *beside, stains=STAINS)
+    assert [(field.plate, field.problem) for field in found.fields] == [("P1", "")]
+    assert remarks(found) == {"images of channels that are not asked for": (len(beside), False)}
+
+
+def test_of_folders_for_each_stain_one_may_be_asked_for(tmp_path):
+    found = folder(tmp_path, "P1/DNA/A01_f1_DNA.tif", "P1/ER/A01_f1_ER.tif", stains=["DNA"])
+    assert len(found.fields) == 1
+    assert not any(remark.missing for remark in found.remarks)
+
+
 def test_a_damaged_file_of_the_instrument_says_nothing(tmp_path):
     (tmp_path / "Images").mkdir()
     (tmp_path / "Images" / "Index.idx.xml").write_text("<broken")

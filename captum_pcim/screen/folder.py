@@ -24,6 +24,7 @@ from captum_pcim.screen.plate_names import (
     name_plates,
     one_folder_a_plate,
     outside_wells,
+    places_without_stains,
 )
 
 UNFIT = "images whose names do not fit the pattern"
@@ -41,13 +42,16 @@ def survey_folder(images: ImageSettings, exclude: str = "") -> Survey:
         shots, masks = without_plane_0(shots), without_plane_0(masks)
     shots = outside_wells(found, _with_wells(found, shots))
     instruments = _instruments(instrument_files, layout)
-    shots = one_folder_a_plate(found, _with_stains(found, shots, images, instruments))
+    shots, others = _with_stains(found, shots, images, instruments)
+    shots = one_folder_a_plate(found, shots)
     where = KnownPlates(shots, name_plates(shots))
     shots, masks = counted_from_1(found, shots, masks, where)
     time, planes = choose_planes(images, shots)
     fields = FieldFiles(images, time, planes)
     for shot in shots:
         fields.add((where.named(shot), shot.name.well, shot.name.field), shot)
+    for place in places_without_stains(found, others, shots, where, images.channels):
+        fields.shots.setdefault(place, {})
     masks = _of_plane(found, masks, time or images.t, planes.z)
     mask_of = match_masks(found, masks, where, fields.shots)
     for field in fields:
@@ -151,9 +155,13 @@ def _with_stains(
     shots: Sequence[Shot],
     images: ImageSettings,
     instruments: Mapping[str, Instrument],
-) -> list[Shot]:
-    """Finds the stain that each file shows, by the file's own or the instrument's channel name."""
-    known = []
+) -> tuple[list[Shot], list[Shot]]:
+    """Finds the stain that each file shows, by the file's own or the instrument's channel name.
+
+    Returns:
+        The files of the stains, and those of other channels.
+    """
+    known, others = [], []
     for shot in shots:
         channel = shot.name.channel
         if not channel:
@@ -169,7 +177,8 @@ def _with_stains(
         if not fits:
             inner = os.path.relpath(shot.path, images.path)
             found.remark("images of channels that are not asked for", inner)
-    return known
+            others.append(shot)
+    return known, others
 
 
 def _same_number(one: str, other: str) -> bool:

@@ -132,14 +132,56 @@ class KnownPlates:
 
         A name that several plates' folders have is that of the plate whose folder it lies in.
         """
-        folder = os.path.dirname(os.path.abspath(mask.path))
-        while folder not in self.within and folder != os.path.dirname(folder):
-            folder = os.path.dirname(folder)
-        plates = self.within.get(folder, set())
+        plates = self.around(os.path.dirname(os.path.abspath(mask.path)))
         if mask.name.plate:
             called = self.called.get(mask.name.plate, set())
             plates = called & plates or called
         return next(iter(plates)) if len(plates) == 1 else None
+
+    def around(self, folder: str) -> set[str]:
+        """The plates of a folder, or of the nearest one above it that has any."""
+        while folder not in self.within and folder != os.path.dirname(folder):
+            folder = os.path.dirname(folder)
+        return self.within.get(folder, set())
+
+
+def places_without_stains(
+    found: Survey,
+    others: Sequence[Shot],
+    shots: Sequence[Shot],
+    where: KnownPlates,
+    wanted: Sequence[str],
+) -> list[Place]:
+    """Finds the fields of which files show other channels only, and remarks plates of such fields.
+
+    One channel alone that no image shows is passed over: it is a mask or an overview, or a stain in
+    a folder of its own. So is a folder of other channels inside a plate's.
+
+    Args:
+        found: Takes the remarks.
+        others: The files of channels that are not asked for.
+        shots: The files of those that are.
+        where: The plates.
+        wanted: The channels that are asked for.
+    """
+    known = {name.casefold() for name in (*wanted, *(shot.name.channel for shot in shots))}
+    there = {(plate_key(shot), shot.name.well, shot.name.field) for shot in shots}
+    lacking: dict[tuple[tuple[str, str], str, str], dict[str, None]] = defaultdict(dict)
+    for shot in others:
+        key, own = plate_key(shot), (shot.name.well, shot.name.field)
+        if (key, *own) not in there:
+            lacking[key, *(own if key in where.names else ("", ""))][shot.name.channel] = None
+    places = []
+    for (key, well, field), channels in lacking.items():
+        shared = not known.isdisjoint(channel.casefold() for channel in channels)
+        several = len(channels) > 1
+        if key in where.names and (shared or several):
+            places.append((where.names[key], well, field))
+        elif shared or (several and not where.around(os.path.dirname(key[0]))):
+            example = f"{'/'.join(filter(None, key))} (channels {', '.join(channels)})"
+            what = "plates without an image of a stain that is asked for"
+            found.remark(what, example, missing=True)
+    return places
 
 
 def match_masks(
