@@ -168,9 +168,10 @@ def places_without_stains(
     there = {(plate_key(shot), shot.name.well, shot.name.field) for shot in shots}
     lacking: dict[tuple[tuple[str, str], str, str], dict[str, None]] = defaultdict(dict)
     for shot in others:
-        key, own = plate_key(shot), (shot.name.well, shot.name.field)
-        if (key, *own) not in there:
-            lacking[key, *(own if key in where.names else ("", ""))][shot.name.channel] = None
+        key, well, field = plate_key(shot), shot.name.well, shot.name.field
+        if (key, well, field) not in there:
+            group = (key, well, field) if key in where.names else (key, "", "")
+            lacking[group][shot.name.channel] = None
     places = []
     for (key, well, field), channels in lacking.items():
         shared = not known.isdisjoint(channel.casefold() for channel in channels)
