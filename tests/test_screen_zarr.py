@@ -15,7 +15,7 @@ from captum_pcim.screen.identity import stamp
 from captum_pcim.screen.maps import write_map
 from captum_pcim.screen.plate import Field
 from captum_pcim.screen.sources import find_fields, survey
-from captum_pcim.screen.zarr_plate import read_field, read_labels
+from captum_pcim.screen.zarr_plate import axes_of, read_field, read_labels, scale_of
 
 zarr = pytest.importorskip("zarr", minversion="3")
 
@@ -275,6 +275,76 @@ def test_axes_are_known_by_their_type_in_any_case(tmp_path, axes):
     path = array_image(tmp_path / "a.zarr", STACK, axes, ("DNA", "ER"))
     np.testing.assert_array_equal(read_field(path, ["ER", "DNA"], z=3, t=2), STACK[1, [1, 0], 2])
     np.testing.assert_array_equal(read_field(path, ["DNA"], z="max", t=1)[0], STACK[0, 0].max(0))
+
+
+def by_names(names, kind):
+    return {"typed": typed(names), "untyped": [{"name": n} for n in names], "0.3": list(names)}[
+        kind
+    ]
+
+
+@pytest.mark.parametrize("kind", ["typed", "untyped", "0.3"])
+@pytest.mark.parametrize("names", ["tczxy", "xyzct", "yxczt", "tcyxz", "XYZCT"])
+def test_axes_lie_where_their_names_say_in_any_order(tmp_path, kind, names):
+    order = ["tczyx".index(name) for name in names.lower()]
+    array = np.ascontiguousarray(STACK.transpose(order))
+    path = array_image(tmp_path / "a.zarr", array, by_names(names, kind), ("DNA", "ER"))
+    np.testing.assert_array_equal(read_field(path, ["ER", "DNA"], z=3, t=2), STACK[1, [1, 0], 2])
+    assert [axis["name"] for axis in axes_of(path)] == ["y", "x"]
+
+
+def test_labels_with_x_before_y_lie_as_their_image_does(tmp_path):
+    labels = np.arange(6, dtype=np.uint16).reshape(2, 3)
+    path = array_image(tmp_path / "a.zarr", labels.T.copy(), typed("xy"))
+    np.testing.assert_array_equal(read_labels(path), labels)
+
+
+def of_space(*names):
+    return [{"name": name, "type": "space"} for name in names]
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [of_space("x", "height"), of_space("y", "x", "x"), of_space("x", "row", "column"),
+     of_space("a", "b", "c", "d"), [*of_space("y", "x"), {"name": "y"}], typed("ccyx")],
+)  # fmt: skip
+def test_axes_that_do_not_tell_which_is_which_are_refused_by_their_names(tmp_path, axes):
+    path = array_image(tmp_path / "a.zarr", np.ones([4] * len(axes), np.uint16), axes)
+    with pytest.raises(ImageError, match=r"expected .*got the axes \[" + f"'{axes[0]['name']}'"):
+        read_field(path, [])
+
+
+def scaled(path, names, own=None, of_all=None):
+    array_image(path, np.ones([4] * len(names), np.uint16), typed(names))
+    group = zarr.open_group(path)
+    ome = group.attrs["ome"]
+    (multiscale,) = ome["multiscales"]
+    for holder, scale in ((multiscale["datasets"][0], own), (multiscale, of_all)):
+        holder["coordinateTransformations"] = [{"type": "scale", "scale": scale}] if scale else []
+    group.attrs["ome"] = ome
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "own", "of_all", "expected"),
+    [
+        ("cyx", [1, 0.5, 0.2], None, [0.5, 0.2]),
+        ("cxy", [1, 0.2, 0.5], None, [0.5, 0.2]),
+        ("yxc", [0.5, 0.2, 1], None, [0.5, 0.2]),
+        ("xyz", [0.2, 0.5, 3], None, [0.5, 0.2]),
+        ("cyx", [1, 1, 1], [1, 0.5, 0.2], [0.5, 0.2]),
+        ("cyx", [1, 2, 2], [1, 0.25, 0.1], [0.5, 0.2]),
+        ("cyx", None, [1, 0.5, 0.2], [0.5, 0.2]),
+        ("cyx", None, None, [1, 1]),
+    ],
+)
+def test_the_size_of_a_pixel_is_that_of_its_own_axes(tmp_path, names, own, of_all, expected):
+    assert scale_of(scaled(tmp_path / "a.zarr", names, own, of_all)) == pytest.approx(expected)
+
+
+def test_a_scale_of_other_axes_is_refused(tmp_path):
+    with pytest.raises(ImageError, match=r"the scale \[0\.5, 0\.2\] is not one of the axes"):
+        scale_of(scaled(tmp_path / "a.zarr", "cyx", [0.5, 0.2]))
 
 
 def test_planes_and_time_points_to_choose_from_are_named(tmp_path):

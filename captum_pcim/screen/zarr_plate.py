@@ -16,9 +16,9 @@ from captum_pcim.images.read import decoding
 from captum_pcim.images.stack import ImageError, Pixels, Plane, Stack
 from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.plate import Field, Survey, well_name
+from captum_pcim.screen.zarr_axes import axes_yx, axis_letters, scale_yx
 from captum_pcim.screen.zarr_chunks import check_chunks, require_chunks
 
-TYPES = {"channel": "C", "time": "T"}
 SUFFIX = ".zarr"
 
 
@@ -197,8 +197,6 @@ def read_labels(path: str, z: Plane = None, t: int | None = None) -> Labels:
 def open_zarr(path: Path) -> Stack:
     """Opens the full resolution of an OME-Zarr image as a stack.
 
-    Axes are known by their type, whatever they are called, and by their name where they have none.
-
     Raises:
         ImageError: It is no image.
     """
@@ -206,7 +204,7 @@ def open_zarr(path: Path) -> Stack:
     multiscale = _multiscale(metadata)
     folder = path / multiscale["datasets"][0]["path"]
     array = zarr_library().open_array(folder, mode="r")
-    axes = _axes(multiscale["axes"])
+    axes = axis_letters(multiscale["axes"])
     if len(axes) != array.ndim or not {"Y", "X"} <= set(axes):
         raise ImageError(f"the axes {axes} are not those of an image of shape {array.shape}")
     if array.dtype.kind not in "uifb":
@@ -228,17 +226,6 @@ def open_zarr(path: Path) -> Stack:
     return Stack(counts[0], counts[1], counts[2], plane, tuple(_channel_names(metadata)))
 
 
-def _axes(axes: Sequence[Any]) -> list[str]:
-    """Letters T, C, Z, Y, X for an image's axes, others as they are called."""
-    letters = []
-    for axis in axes:
-        axis = axis if isinstance(axis, dict) else {"name": axis}  # 0.3 has names alone
-        name, kind = str(axis.get("name", "")), str(axis.get("type") or "").lower()
-        letters.append("space" if kind == "space" else TYPES.get(kind, name.upper()))
-    space = iter("ZYX"[-letters.count("space") :])
-    return [next(space) if letter == "space" else letter for letter in letters]
-
-
 def _channel_names(metadata: dict[str, Any]) -> list[str]:
     channels = (metadata.get("omero") or {}).get("channels") or []
     names = [str(channel.get("label") or "") for channel in channels]
@@ -247,22 +234,12 @@ def _channel_names(metadata: dict[str, Any]) -> list[str]:
 
 def scale_of(path: str) -> list[float]:
     """The size of a pixel in y and x, in the image's own units; 1 where it does not tell."""
-    for transformation in _transformations(_multiscale(_metadata(Path(path)))):
-        if transformation.get("type") == "scale":
-            return [float(value) for value in transformation["scale"][-2:]]
-    return [1.0, 1.0]
-
-
-def _transformations(multiscale: dict[str, Any]) -> list[dict[str, Any]]:
-    own = multiscale["datasets"][0].get("coordinateTransformations") or []
-    return [*own, *(multiscale.get("coordinateTransformations") or [])]
+    return scale_yx(_multiscale(_metadata(Path(path))))
 
 
 def axes_of(path: str) -> list[dict[str, Any]]:
     """The image's y and x axes, with their units."""
-    axes = _multiscale(_metadata(Path(path)))["axes"][-2:]
-    found = [axis if isinstance(axis, dict) else {"type": "space"} for axis in axes]
-    return [{**axis, "name": name} for name, axis in zip("yx", found, strict=True)]
+    return axes_yx(_multiscale(_metadata(Path(path))))
 
 
 def array_files(path: str) -> Iterator[str]:
