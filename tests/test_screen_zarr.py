@@ -3,12 +3,14 @@
 import os
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from screen_plates import STAINS, TESTS, config, pixels
 
 from captum_pcim.images.read import ImageError
+from captum_pcim.images.walk import ELSEWHERE
 from captum_pcim.screen import ConfigError, run_screen
 from captum_pcim.screen.config import ImageSettings
 from captum_pcim.screen.identity import stamp
@@ -232,6 +234,88 @@ def test_a_plate_is_found_below_other_folders_and_other_stores_are_told(screen):
     found = survey(ImageSettings(str(screen / "plates"), STAINS, source="ome_zarr"))
     assert len(found.fields) == 4
     assert [remark.what for remark in found.remarks] == ["Zarr stores that are no plate"]
+
+
+def plates_in(screen, *paths, name=None):
+    """Plates of one field below a folder, called by a name or by none."""
+    for path in paths:
+        store = write_zarr_plate(screen / "plates" / path)
+        group = zarr.open_group(store)
+        ome = group.attrs["ome"]
+        ome["plate"] = {**ome["plate"], "name": name, "wells": [{"path": "A/1"}]}
+        group.attrs["ome"] = ome
+        image = {"version": "0.5", "well": {"images": [{"path": "0"}]}}
+        zarr.open_group(store / "A" / "1").attrs["ome"] = image
+    return ImageSettings(str(screen / "plates"), STAINS, source="ome_zarr")
+
+
+@pytest.mark.parametrize("name", [None, "experiment"])
+@pytest.mark.parametrize(
+    ("paths", "called"),
+    [
+        (["d1/plate.zarr", "d2/plate.zarr"], ["d1/plate", "d2/plate"]),
+        (["d1/a.zarr", "d1/b.zarr", "d2/c.zarr"], ["a", "b", "c"]),
+        (["d/1/plate.zarr", "e/1/plate.zarr"], ["{}/d/1/plate", "{}/e/1/plate"]),
+        (["plate", "plate.zarr"], ["plate", "plate.zarr"]),
+    ],
+)
+def test_plates_of_one_name_are_told_apart_by_their_folders(screen, name, paths, called):
+    images = plates_in(screen, *paths, name=name)
+    expected = [one.format(images.path) for one in called]
+    assert [field.plate for field in find_fields(images)] == expected
+
+
+def test_a_plate_keeps_the_name_that_it_has_alone(screen):
+    images = plates_in(screen, "d1/plate.zarr", name="experiment")
+    plates_in(screen, "d2/plate.zarr", name="another")
+    assert [field.plate for field in find_fields(images)] == ["another", "experiment"]
+
+
+def test_links_to_plates_are_followed_inside_the_folder_once(screen):
+    images = plates_in(screen, "d1/plate.zarr")
+    (screen / "plates" / "loop").symlink_to(".")
+    (screen / "plates" / "a_link.zarr").symlink_to("d1/plate.zarr")
+    found = survey(images)
+    assert [(field.plate, field.problem) for field in found.fields] == [("plate", "")]
+    assert found.remarks == []
+
+
+@pytest.mark.parametrize("target", ["other", "other/plate.zarr"])
+def test_links_to_plates_outside_the_folder_are_told_and_not_followed(screen, target):
+    images = plates_in(screen, "inside.zarr", "../other/plate.zarr")
+    (screen / "plates" / "link.zarr").symlink_to(f"../{target}")
+    found = survey(images)
+    assert [field.plate for field in found.fields] == ["inside"]
+    (remark,) = found.remarks
+    assert remark.what == f"passed over ({ELSEWHERE})" and remark.missing
+
+
+@pytest.mark.parametrize("inside", ["A", "A/1", "A/1/0"])
+def test_a_well_or_an_image_that_is_linked_from_outside_is_a_failed_row(screen, inside):
+    images = plates_in(screen, "plate.zarr")
+    (screen / "outside").mkdir()
+    there = screen / "plates" / "plate.zarr" / inside
+    there.rename(screen / "outside" / "moved")
+    there.symlink_to(screen / "outside" / "moved")
+    assert [(f.well, f.problem) for f in find_fields(images)] == [("A01", ELSEWHERE)]
+
+
+def test_labels_that_are_linked_from_outside_are_told_and_not_read(screen):
+    images = replace(plates_in(screen, "plate.zarr"), labels="cells")
+    there = screen / "plates" / "plate.zarr" / "A" / "1" / "0" / "labels" / "cells"
+    there.rename(screen / "cells")
+    there.symlink_to(screen / "cells")
+    found = survey(images)
+    assert [field.labels for field in found.fields] == [""]
+    assert {remark.what for remark in found.remarks} == {
+        f"passed over ({ELSEWHERE})", "fields without a label image",
+    }  # fmt: skip
+
+
+def test_results_that_lie_among_plates_are_not_searched(screen):
+    images = plates_in(screen, "plate.zarr", "results/maps/plate.zarr")
+    found = survey(images, str(screen / "plates" / "results"))
+    assert [field.plate for field in found.fields] == ["plate"]
 
 
 def array_image(path, array, axes, channels=(), version="0.5"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from captum_pcim.screen.config import ConfigError
@@ -87,7 +87,7 @@ def name_plates(shots: Sequence[Shot]) -> dict[tuple[str, str], str]:
     """Names each plate by its folder, or by what its files begin with where that holds several."""
     keys = sorted({plate_key(shot) for shot in shots})
     folders = sorted({folder for folder, _ in keys if folder})
-    named = _different_names(folders)
+    named = different_names(folders, lambda folder: plate_name(os.path.basename(folder)))
     held = Counter(folder for folder, _ in keys)
     return {
         (folder, own): named[folder] if held[folder] == 1 and folder else own
@@ -95,10 +95,16 @@ def name_plates(shots: Sequence[Shot]) -> dict[tuple[str, str], str]:
     }
 
 
-def _different_names(folders: Sequence[str]) -> dict[str, str]:
-    """The shortest names that tell folders apart: without Harmony's date, or with one above."""
+def different_names(folders: Sequence[str], shortest: Callable[[str], str]) -> dict[str, str]:
+    """The shortest names that tell folders apart.
+
+    Args:
+        folders: The folders.
+        shortest: A folder's own name. Where that is another's, too, they are called by the names of
+            the folders, or by these and those above.
+    """
     for name in (
-        lambda folder: plate_name(os.path.basename(folder)),
+        shortest,
         os.path.basename,
         lambda folder: "/".join(folder.split("/")[-2:]),
     ):
