@@ -321,6 +321,53 @@ def test_channels_are_taken_by_their_names(tmp_path):
         np.testing.assert_array_equal(read, STAINS[[2, 0]])
 
 
+def imagej(path, labels):
+    """An ImageJ stack of the three stains, with labels of its slices."""
+    return write(path, tiff(STAINS, imagej=True, metadata={"axes": "CYX", "Labels": labels}))
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["ER", "DNA", "actin"], "no channel AGP; the image has"),
+        (["ER", "DNA", "DNA"], "no channel AGP; the image has"),
+        (["ER", "AGP", "dapi"], "no channel DNA; the image has"),
+        (["A01_ER.tif", "A01_DNA.tif", "A01_AGP.tif"], "channel DNA would be number 1 in order"),
+        (["c:1/3 - er", "c:2/3 - agp", "c:3/3 - x"], "channel ER would be number 2 in order"),
+    ],
+)
+def test_labels_of_which_some_fit_are_never_taken_in_order(tmp_path, labels, said):
+    with pytest.raises(ImageError, match=said):
+        read_image([imagej(tmp_path / "a.tif", labels)], channels=["DNA", "ER", "AGP"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "order"),
+    [
+        (["ER", "DNA", "agp"], [1, 0, 2]),
+        (["agp", "Er", "dna"], [2, 1, 0]),
+        (["slice 1", "slice 2", "slice 3"], [0, 1, 2]),
+        (["A01_DNA.tif", "A01_ER.tif", "A01_AGP.tif"], [0, 1, 2]),
+        (["c:1/3 - x", "c:2/3 - x", "c:3/3 - x"], [0, 1, 2]),
+    ],
+)
+def test_labels_are_names_in_any_case_and_of_no_meaning_where_none_fits(tmp_path, labels, order):
+    path = imagej(tmp_path / "a.tif", labels)
+    read = read_image([path], channels=["DNA", "ER", "AGP"])
+    np.testing.assert_array_equal(read, STAINS[order])
+
+
+def test_names_that_differ_in_case_alone_are_told_apart(tmp_path):
+    data = tiff(STAINS, ome=True, metadata={"axes": "CYX", "Channel": {"Name": ["a", "A", "b"]}})
+    path = write(tmp_path / "a.tif", data)
+    read = read_image([path], channels=["A", "a"])
+    np.testing.assert_array_equal(read, STAINS[[1, 0]])
+    np.testing.assert_array_equal(read_image([path], channels=["B"]), STAINS[[2]])
+    again = write(tmp_path / "b.tif", data.replace(b'Name="b"', b'Name="a"'))
+    with pytest.raises(ImageError, match="more than one channel a"):
+        read_image([again], channels=["a"])
+
+
 def test_smaller_copies_are_no_images(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         file.write(DEEP, photometric="minisblack", metadata=None)

@@ -3,10 +3,13 @@
 import os
 import shutil
 
+import numpy as np
 import pytest
-from screen_plates import config
+import tifffile
+from screen_plates import config, pixels, rows
 
-from captum_pcim.screen.identity import evenly, make_plan
+from captum_pcim.screen import run_screen
+from captum_pcim.screen.identity import evenly, make_plan, stamp
 from captum_pcim.screen.sources import find_fields
 
 
@@ -45,6 +48,48 @@ def test_a_changed_control_changes_the_whole_plate(screen):
 
 def test_a_changed_configuration_changes_every_key(screen):
     assert not set(keys(screen)) & set(keys(screen, attribution={"n_steps": 4}))
+
+
+def stacks(folder, axis):
+    """A load file that numbers the plane and the time point itself, and its file of each stain."""
+    first, second = pixels(1), pixels(2)
+    (folder / "images").mkdir()
+    for stain, name in enumerate(("DNA", "ER")):
+        image = np.stack([first[stain], second[stain]])
+        path = folder / "images" / f"A01_{name}.tif"
+        tifffile.imwrite(path, image, imagej=True, metadata={"axes": f"{axis}YX"})
+    columns = "FileName_DNA,FileName_ER,Metadata_Plate,Metadata_Well,Metadata_Z,Metadata_T"
+    load_file = folder / "images" / "load.csv"
+    load_file.write_text(f"{columns}\nA01_DNA.tif,A01_ER.tif,P1,A01,1,1\n")
+    return {"path": str(load_file), "source": "load_file", "labels": ""}
+
+
+@pytest.mark.parametrize(
+    ("axis", "choices"), [("Z", [1, 2, "max", "mean"]), ("T", [1, 2])], ids=["plane", "time point"]
+)
+def test_another_plane_or_time_point_of_the_same_files_has_another_key(tmp_path, axis, choices):
+    images = stacks(tmp_path, axis)
+    found = [keys(tmp_path, images={**images, axis.lower(): choice}) for choice in choices]
+    assert len({key for (key,) in found}) == len(choices)
+
+
+def test_another_plane_is_computed_again_and_the_first_one_kept(small_screen):
+    shutil.rmtree(small_screen / "images")
+    images = stacks(small_screen, "Z")
+    classes = []
+    for z, computed in ((1, 1), (2, 1), ("max", 1), (1, 0)):
+        summary = run_screen(config(small_screen, images={**images, "z": z}))
+        assert (summary.computed, summary.failures) == (computed, {})
+        classes.append(rows(small_screen)[0]["Predicted"])
+    assert classes[0] == classes[3] != classes[1]
+
+
+def test_a_plane_that_nobody_chose_is_no_part_of_a_key(screen):
+    fields = find_fields(config(screen).images)
+    assert [stamp(field)[:5] for field in fields] == [
+        (field.plate, field.well, field.site, "1", "1") for field in fields
+    ]
+    assert {len(stamp(field)) for field in fields} == {5 + len(fields[0].files) + 1}
 
 
 def test_changed_weights_change_every_key(screen):

@@ -1,6 +1,7 @@
 """What a screen says of its images: before a run with --list, and after it."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -76,6 +77,16 @@ def test_masks_that_match_no_image_end_a_run_with_1_and_a_word(screen, capsys):
     found = rows(screen)
     told = [(row["Status"], row["Notes"].split("; ")[0]) for row in found]
     assert told == [("done", "no label image")] * 6
+
+
+def test_a_plate_that_calls_its_stains_otherwise_ends_a_run_with_1_and_a_word(screen, capsys):
+    (screen / "images" / "P2").mkdir()
+    for stain in STAINS:
+        name = f"A01_f1_{stain}.png"
+        shutil.copy(screen / "images" / "P1" / name, screen / "images" / "P2" / name.lower())
+    assert command_line(write_toml(screen)) == 1
+    told = "plates without an image of a stain that is asked for: 1, for example"
+    assert f"{told} {screen / 'images' / 'P2'} (channels dna, er)" in capsys.readouterr().err
 
 
 def test_images_that_fail_for_one_reason_are_told_together(screen, capsys):

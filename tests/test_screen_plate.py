@@ -262,6 +262,53 @@ def test_planes_that_names_count_from_0_are_counted_from_1(tmp_path):
     assert (field.plane, field.time) == ("2", "1")
 
 
+def z_names(plate, planes, channel="1", axis="z"):
+    return [f"{plate}/A01_f1_{axis}{number}_{channel}.tif" for number in planes]
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        z_names("P2", [0, 1]),
+        z_names("P1", [0], channel="brightfield"),
+        z_names("P1", [0, 1], channel="cells"),
+    ],
+    ids=["another plate", "an unwanted channel", "masks"],
+)
+def test_what_counts_from_0_beside_a_plate_leaves_its_planes_alone(tmp_path, beside):
+    names = z_names("P1", [1, 2])
+    labels = r"(?P<well>\w\d\d)_f(?P<field>\d)_z(?P<z>\d)_cells\.tif"
+    field, *others = folder(tmp_path, *names, *beside, labels=labels, z=2).fields
+    assert field.files == ((str(tmp_path / names[1]),),)
+    assert [other.files for other in others] == [((str(tmp_path / "P2/A01_f1_z1_1.tif"),),)] * len(
+        others
+    )
+
+
+def test_time_points_are_counted_plate_by_plate_and_it_is_said(tmp_path):
+    names = [*z_names("P1", [0, 1], axis="t"), *z_names("P2", [1, 2], axis="t")]
+    found = folder(tmp_path, *names, t=1)
+    assert [field.files for field in found.fields] == [
+        ((str(tmp_path / name),),) for name in (names[0], names[2])
+    ]
+    said = "plates whose time points count from 1, beside others' from 0: 1, for example P2"
+    assert said in map(str, found.remarks)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "mask_of_plane_2"),
+    [([1, 2], [0, 1], 1), ([0, 1], [0, 1], 1), ([0, 1], [1, 2], 2), ([0, 1], [1], 1),
+     ([1, 2], [1, 2], 2)],
+)  # fmt: skip
+def test_masks_are_counted_apart_but_for_the_first_that_is_missing(
+    tmp_path, images, masks, mask_of_plane_2
+):
+    names = [*z_names("P1", images), *z_names("P1", masks, "cells")]
+    labels = r"(?P<well>\w\d\d)_f(?P<field>\d)_z(?P<z>\d)_cells\.tif"
+    (field,) = folder(tmp_path, *names, labels=labels, z=2).fields
+    assert field.labels == str(tmp_path / z_names("P1", [mask_of_plane_2], "cells")[0])
+
+
 STEPS = ("x_A01_s1_w1.tif", "ZStep_1/x_A01_s1_w1.tif", "ZStep_2/x_A01_s1_w1.tif")
 
 
@@ -295,6 +342,32 @@ def test_masks_in_another_folder_belong_to_the_plate_around_them(tmp_path):
     (field,) = found.fields
     assert (field.plate, field.labels) == ("P1", str(tmp_path / "P1/masks/A01_f1.tif"))
     assert found.remarks == []
+
+
+MASKS_OF_PLATES = r"(?P<plate>[^/]+)/cells/(?P<well>\w\d\d)_(?P<field>\d+)\.tif"
+
+
+@pytest.mark.parametrize("order", [("P1", "P2"), ("P2", "P1")])
+def test_masks_stay_with_the_plate_they_lie_in_where_folders_have_one_name(tmp_path, order):
+    with_masks, without = order
+    names = [f"{plate}/run1/A01_f1_1.tif" for plate in order]
+    mask = f"{with_masks}/run1/cells/A01_1.tif"
+    found = folder(tmp_path, *names, mask, labels=MASKS_OF_PLATES)
+    labels = {field.plate: field.labels for field in found.fields}
+    assert labels == {f"{with_masks}/run1": str(tmp_path / mask), f"{without}/run1": ""}
+
+
+def test_a_mask_elsewhere_that_names_two_plates_is_told_and_given_to_neither(tmp_path):
+    names = ["P1/run1/A01_f1_1.tif", "P2/run1/A01_f1_1.tif", "masks/run1/cells/A01_1.tif"]
+    found = folder(tmp_path, *names, labels=MASKS_OF_PLATES)
+    assert [field.labels for field in found.fields] == ["", ""]
+    assert remarks(found)["label images that match no image"] == (1, True)
+
+
+def test_a_mask_elsewhere_belongs_to_the_plate_that_it_names(tmp_path):
+    names = ["P1/A01_f1_1.tif", "P2/A01_f1_1.tif", "masks/P2/cells/A01_1.tif"]
+    found = folder(tmp_path, *names, labels=MASKS_OF_PLATES)
+    assert [field.labels for field in found.fields] == ["", str(tmp_path / names[2])]
 
 
 def test_masks_that_match_no_image_and_fields_without_a_mask_are_told(tmp_path):
@@ -364,6 +437,63 @@ def test_the_instruments_own_files_name_channels_and_pixels(tmp_path, pattern, i
     assert field.pixel_size == pytest.approx(size)
     assert any("(Alexa 488)" in channel for channel in found.channels)
     assert found.remarks == []
+
+
+NO_STAIN = "plates without an image of a stain that is asked for"
+
+
+def test_a_plate_whose_instruments_file_is_missing_is_told_as_missing(tmp_path):
+    for plate in ("PA", "PB"):
+        (tmp_path / plate).mkdir()
+    (tmp_path / "PA" / "Index.idx.xml").write_text(HARMONY_XML)
+    names = [f"{plate}/{OPERA}" for plate in ("PA", "PB")]
+    found = folder(tmp_path, *names, pattern="opera", stains=["Alexa 488"])
+    assert [field.plate for field in found.fields] == ["PA"]
+    told = next(remark for remark in found.remarks if remark.what == NO_STAIN)
+    assert (told.count, told.missing) == (1, True)
+    assert told.example == f"{tmp_path / 'PB'} (channels 1)"
+
+
+@pytest.mark.parametrize("channels", [("dna", "er"), ("DAPI", "GFP")], ids=["case", "other"])
+def test_a_plate_that_calls_every_stain_otherwise_is_told_as_missing(tmp_path, channels):
+    names = [f"P1/A01_f1_{stain}.tif" for stain in STAINS]
+    names += [f"P2/A01_f1_{channel}.tif" for channel in channels]
+    found = folder(tmp_path, *names, stains=STAINS)
+    assert remarks(found)[NO_STAIN] == (1, True)
+
+
+@pytest.mark.parametrize("channels", [("dna", "er"), ("DNAA", "EER"), ("er",)])
+def test_a_field_that_calls_every_stain_otherwise_fails(tmp_path, channels):
+    names = [f"P1/A01_f1_{stain}.tif" for stain in STAINS]
+    names += [f"P1/A02_f1_{channel}.tif" for channel in channels]
+    found = folder(tmp_path, *names, stains=STAINS)
+    assert [(field.well, field.problem) for field in found.fields] == [
+        ("A01", ""), ("A02", "no file for stain DNA, ER"),
+    ]  # fmt: skip
+    unreadable = "fields that cannot be read (no file for stain DNA, ER)"
+    assert remarks(found)[unreadable] == (1, True)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        ["P1_masks/A01_f1_cells.tif"],
+        ["P1/A01_f9_overview.tif"],
+        ["P1/segmented/A01_f1_cells.tif", "P1/segmented/A01_f1_nuclei.tif"],
+        ["P1/A01_f1_cells.tif", "P1/A01_f1_nuclei.tif"],
+    ],
+)
+def test_other_channels_beside_the_stains_are_passed_over(tmp_path, beside):
+    names = [f"P1/A01_f1_{stain}.tif" for stain in STAINS]
+    found = folder(tmp_path, *names, *beside, stains=STAINS)
+    assert [(field.plate, field.problem) for field in found.fields] == [("P1", "")]
+    assert remarks(found) == {"images of channels that are not asked for": (len(beside), False)}
+
+
+def test_of_folders_for_each_stain_one_may_be_asked_for(tmp_path):
+    found = folder(tmp_path, "P1/DNA/A01_f1_DNA.tif", "P1/ER/A01_f1_ER.tif", stains=["DNA"])
+    assert len(found.fields) == 1
+    assert not any(remark.missing for remark in found.remarks)
 
 
 def test_a_damaged_file_of_the_instrument_says_nothing(tmp_path):

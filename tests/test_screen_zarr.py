@@ -3,19 +3,21 @@
 import os
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from screen_plates import STAINS, TESTS, config, pixels
 
 from captum_pcim.images.read import ImageError
+from captum_pcim.images.walk import ELSEWHERE
 from captum_pcim.screen import ConfigError, run_screen
 from captum_pcim.screen.config import ImageSettings
 from captum_pcim.screen.identity import stamp
 from captum_pcim.screen.maps import write_map
 from captum_pcim.screen.plate import Field
 from captum_pcim.screen.sources import find_fields, survey
-from captum_pcim.screen.zarr_plate import read_field, read_labels
+from captum_pcim.screen.zarr_plate import axes_of, read_field, read_labels, scale_of
 
 zarr = pytest.importorskip("zarr", minversion="3")
 
@@ -234,6 +236,88 @@ def test_a_plate_is_found_below_other_folders_and_other_stores_are_told(screen):
     assert [remark.what for remark in found.remarks] == ["Zarr stores that are no plate"]
 
 
+def plates_in(screen, *paths, name=None):
+    """Plates of one field below a folder, called by a name or by none."""
+    for path in paths:
+        store = write_zarr_plate(screen / "plates" / path)
+        group = zarr.open_group(store)
+        ome = group.attrs["ome"]
+        ome["plate"] = {**ome["plate"], "name": name, "wells": [{"path": "A/1"}]}
+        group.attrs["ome"] = ome
+        image = {"version": "0.5", "well": {"images": [{"path": "0"}]}}
+        zarr.open_group(store / "A" / "1").attrs["ome"] = image
+    return ImageSettings(str(screen / "plates"), STAINS, source="ome_zarr")
+
+
+@pytest.mark.parametrize("name", [None, "experiment"])
+@pytest.mark.parametrize(
+    ("paths", "called"),
+    [
+        (["d1/plate.zarr", "d2/plate.zarr"], ["d1/plate", "d2/plate"]),
+        (["d1/a.zarr", "d1/b.zarr", "d2/c.zarr"], ["a", "b", "c"]),
+        (["d/1/plate.zarr", "e/1/plate.zarr"], ["{}/d/1/plate", "{}/e/1/plate"]),
+        (["plate", "plate.zarr"], ["plate", "plate.zarr"]),
+    ],
+)
+def test_plates_of_one_name_are_told_apart_by_their_folders(screen, name, paths, called):
+    images = plates_in(screen, *paths, name=name)
+    expected = [one.format(images.path) for one in called]
+    assert [field.plate for field in find_fields(images)] == expected
+
+
+def test_a_plate_keeps_the_name_that_it_has_alone(screen):
+    images = plates_in(screen, "d1/plate.zarr", name="experiment")
+    plates_in(screen, "d2/plate.zarr", name="another")
+    assert [field.plate for field in find_fields(images)] == ["another", "experiment"]
+
+
+def test_links_to_plates_are_followed_inside_the_folder_once(screen):
+    images = plates_in(screen, "d1/plate.zarr")
+    (screen / "plates" / "loop").symlink_to(".")
+    (screen / "plates" / "a_link.zarr").symlink_to("d1/plate.zarr")
+    found = survey(images)
+    assert [(field.plate, field.problem) for field in found.fields] == [("plate", "")]
+    assert found.remarks == []
+
+
+@pytest.mark.parametrize("target", ["other", "other/plate.zarr"])
+def test_links_to_plates_outside_the_folder_are_told_and_not_followed(screen, target):
+    images = plates_in(screen, "inside.zarr", "../other/plate.zarr")
+    (screen / "plates" / "link.zarr").symlink_to(f"../{target}")
+    found = survey(images)
+    assert [field.plate for field in found.fields] == ["inside"]
+    (remark,) = found.remarks
+    assert remark.what == f"passed over ({ELSEWHERE})" and remark.missing
+
+
+@pytest.mark.parametrize("inside", ["A", "A/1", "A/1/0"])
+def test_a_well_or_an_image_that_is_linked_from_outside_is_a_failed_row(screen, inside):
+    images = plates_in(screen, "plate.zarr")
+    (screen / "outside").mkdir()
+    there = screen / "plates" / "plate.zarr" / inside
+    there.rename(screen / "outside" / "moved")
+    there.symlink_to(screen / "outside" / "moved")
+    assert [(f.well, f.problem) for f in find_fields(images)] == [("A01", ELSEWHERE)]
+
+
+def test_labels_that_are_linked_from_outside_are_told_and_not_read(screen):
+    images = replace(plates_in(screen, "plate.zarr"), labels="cells")
+    there = screen / "plates" / "plate.zarr" / "A" / "1" / "0" / "labels" / "cells"
+    there.rename(screen / "cells")
+    there.symlink_to(screen / "cells")
+    found = survey(images)
+    assert [field.labels for field in found.fields] == [""]
+    assert {remark.what for remark in found.remarks} == {
+        f"passed over ({ELSEWHERE})", "fields without a label image",
+    }  # fmt: skip
+
+
+def test_results_that_lie_among_plates_are_not_searched(screen):
+    images = plates_in(screen, "plate.zarr", "results/maps/plate.zarr")
+    found = survey(images, str(screen / "plates" / "results"))
+    assert [field.plate for field in found.fields] == ["plate"]
+
+
 def array_image(path, array, axes, channels=(), version="0.5"):
     """An OME-Zarr image of an array whose axes are given as OME-Zarr has them."""
     group = zarr.create_group(path, zarr_format=3 if version == "0.5" else 2)
@@ -275,6 +359,76 @@ def test_axes_are_known_by_their_type_in_any_case(tmp_path, axes):
     path = array_image(tmp_path / "a.zarr", STACK, axes, ("DNA", "ER"))
     np.testing.assert_array_equal(read_field(path, ["ER", "DNA"], z=3, t=2), STACK[1, [1, 0], 2])
     np.testing.assert_array_equal(read_field(path, ["DNA"], z="max", t=1)[0], STACK[0, 0].max(0))
+
+
+def by_names(names, kind):
+    return {"typed": typed(names), "untyped": [{"name": n} for n in names], "0.3": list(names)}[
+        kind
+    ]
+
+
+@pytest.mark.parametrize("kind", ["typed", "untyped", "0.3"])
+@pytest.mark.parametrize("names", ["tczxy", "xyzct", "yxczt", "tcyxz", "XYZCT"])
+def test_axes_lie_where_their_names_say_in_any_order(tmp_path, kind, names):
+    order = ["tczyx".index(name) for name in names.lower()]
+    array = np.ascontiguousarray(STACK.transpose(order))
+    path = array_image(tmp_path / "a.zarr", array, by_names(names, kind), ("DNA", "ER"))
+    np.testing.assert_array_equal(read_field(path, ["ER", "DNA"], z=3, t=2), STACK[1, [1, 0], 2])
+    assert [axis["name"] for axis in axes_of(path)] == ["y", "x"]
+
+
+def test_labels_with_x_before_y_lie_as_their_image_does(tmp_path):
+    labels = np.arange(6, dtype=np.uint16).reshape(2, 3)
+    path = array_image(tmp_path / "a.zarr", labels.T.copy(), typed("xy"))
+    np.testing.assert_array_equal(read_labels(path), labels)
+
+
+def of_space(*names):
+    return [{"name": name, "type": "space"} for name in names]
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [of_space("x", "height"), of_space("y", "x", "x"), of_space("x", "row", "column"),
+     of_space("a", "b", "c", "d"), [*of_space("y", "x"), {"name": "y"}], typed("ccyx")],
+)  # fmt: skip
+def test_axes_that_do_not_tell_which_is_which_are_refused_by_their_names(tmp_path, axes):
+    path = array_image(tmp_path / "a.zarr", np.ones([4] * len(axes), np.uint16), axes)
+    with pytest.raises(ImageError, match=r"expected .*got the axes \[" + f"'{axes[0]['name']}'"):
+        read_field(path, [])
+
+
+def scaled(path, names, own=None, of_all=None):
+    array_image(path, np.ones([4] * len(names), np.uint16), typed(names))
+    group = zarr.open_group(path)
+    ome = group.attrs["ome"]
+    (multiscale,) = ome["multiscales"]
+    for holder, scale in ((multiscale["datasets"][0], own), (multiscale, of_all)):
+        holder["coordinateTransformations"] = [{"type": "scale", "scale": scale}] if scale else []
+    group.attrs["ome"] = ome
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "own", "of_all", "expected"),
+    [
+        ("cyx", [1, 0.5, 0.2], None, [0.5, 0.2]),
+        ("cxy", [1, 0.2, 0.5], None, [0.5, 0.2]),
+        ("yxc", [0.5, 0.2, 1], None, [0.5, 0.2]),
+        ("xyz", [0.2, 0.5, 3], None, [0.5, 0.2]),
+        ("cyx", [1, 1, 1], [1, 0.5, 0.2], [0.5, 0.2]),
+        ("cyx", [1, 2, 2], [1, 0.25, 0.1], [0.5, 0.2]),
+        ("cyx", None, [1, 0.5, 0.2], [0.5, 0.2]),
+        ("cyx", None, None, [1, 1]),
+    ],
+)
+def test_the_size_of_a_pixel_is_that_of_its_own_axes(tmp_path, names, own, of_all, expected):
+    assert scale_of(scaled(tmp_path / "a.zarr", names, own, of_all)) == pytest.approx(expected)
+
+
+def test_a_scale_of_other_axes_is_refused(tmp_path):
+    with pytest.raises(ImageError, match=r"the scale \[0\.5, 0\.2\] is not one of the axes"):
+        scale_of(scaled(tmp_path / "a.zarr", "cyx", [0.5, 0.2]))
 
 
 def test_planes_and_time_points_to_choose_from_are_named(tmp_path):

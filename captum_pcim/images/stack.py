@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,8 +35,8 @@ class Stack:
         depth: Number of planes along z.
         plane: Reads the (H, W) pixels of a time point, stain and plane, each counted from 0.
         names: Names of the stains, or empty. As many as there are stains, or none can be asked for.
-        strict: Whether a stain that is asked for must be among the names. Otherwise names that
-            do not fit are passed over, and the stains are taken in order.
+        strict: Whether a stain that is asked for must be among the names. Otherwise names of which
+            none fits are passed over, and the stains are taken in order.
         unsaid: Whether nothing says that the stains are stains: pages of a file without axes.
     """
 
@@ -85,7 +86,10 @@ class Stack:
         return np.stack(images)
 
     def _wanted(self, channels: Sequence[str]) -> list[int]:
-        """Where the wanted stains lie: by name where they are named, else in order."""
+        """Where the wanted stains lie: by name where they are named, else in order.
+
+        Letters' case matters only where names differ by nothing else.
+        """
         everything = list(range(self.stains))
         if not channels:
             return everything
@@ -94,11 +98,12 @@ class Stack:
                 f"which channel is which is not told: {self.stains} channels, but the names "
                 f"{list(self.names)}"
             )
-        absent = [name for name in channels if name not in self.names]
-        twice = [name for name in channels if self.names.count(name) > 1]
-        if self.names and not absent and not twice:
-            return [self.names.index(name) for name in channels]
-        if any(self.names) and self.strict:
+        fitting = [self._fitting(name, channels) for name in channels]
+        if self.names and all(len(places) == 1 for places in fitting):
+            return [place for (place,) in fitting]
+        if any(self.names) and (self.strict or any(fitting)):
+            absent = [n for n, places in zip(channels, fitting, strict=True) if not places]
+            twice = [n for n, places in zip(channels, fitting, strict=True) if len(places) > 1]
             found = f"the image has {list(self.names)}"
             raise ImageError(
                 f"no channel {', '.join(absent)}; {found}"
@@ -109,7 +114,28 @@ class Stack:
             raise ImageError(
                 f"no channel {', '.join(channels)}; the image has {self.stains} without a name"
             )
+        self._refuse_other_order(channels)
         return everything
+
+    def _fitting(self, name: str, channels: Sequence[str]) -> list[int]:
+        """The stains of a name; where none has it, of the name in other letters' case."""
+        exact = [i for i, other in enumerate(self.names) if other == name]
+        return exact or [
+            i
+            for i, other in enumerate(self.names)
+            if other.casefold() == name.casefold() and other not in channels
+        ]
+
+    def _refuse_other_order(self, channels: Sequence[str]) -> None:
+        """Labels such as file names, taken in order, must not hold the name of another stain."""
+        for place, name in enumerate(channels):
+            word = re.compile(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", re.IGNORECASE)
+            held = [i for i, label in enumerate(self.names) if name and word.search(label)]
+            if held and place not in held:
+                raise ImageError(
+                    f"channel {name} would be number {place + 1} in order, but the image has "
+                    f"{list(self.names)}"
+                )
 
 
 def chosen_planes(there: Sequence[int], z: Plane) -> list[int]:

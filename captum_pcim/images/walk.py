@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 THUMBNAIL = re.compile(r"(?i).*_thumb(?:[0-9a-f-]*|nail)\.\w+|thumbs\.db")
@@ -35,10 +35,56 @@ def walk(folder: Path, exclude: Path | None = None) -> Iterator[tuple[Path, str]
     yield from _walk(folder, root, seen)
 
 
-def _walk(folder: Path, root: Path, seen: set[Path]) -> Iterator[tuple[Path, str]]:
+def find_stores(
+    folder: Path, is_store: Callable[[Path], bool], exclude: Path | None = None
+) -> Iterator[tuple[Path, str]]:
+    """List the folders below a folder that are Zarr stores, by the rules of :func:`walk`.
+
+    Args:
+        folder: The folder.
+        is_store: Tells a store, which is not searched for others.
+        exclude: A folder to leave out.
+
+    Yields:
+        A store and why it is passed over, or a link that is.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+    root = folder.resolve()
+    seen = {root} if exclude is None else {root, exclude.resolve()}
+    yield from _find_stores(folder, root, seen, is_store)
+
+
+def _find_stores(
+    folder: Path, root: Path, seen: set[Path], is_store: Callable[[Path], bool]
+) -> Iterator[tuple[Path, str]]:
+    for entry in _entries(folder):
+        path = folder / entry.name
+        if entry.name.startswith(".") or not os.path.isdir(path):
+            continue
+        if leaves(path, root):
+            yield path, ELSEWHERE
+        elif path.resolve() not in seen:
+            seen.add(path.resolve())
+            if is_store(path):
+                yield path, ""
+            else:
+                yield from _find_stores(path, root, seen, is_store)
+
+
+def leaves(path: Path, root: Path) -> bool:
+    """Whether a path below a folder lies outside of it, by a symbolic link."""
+    return not path.resolve().is_relative_to(root)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as listed:
-        entries = sorted(listed, key=lambda entry: (entry.is_symlink(), entry.name))
-    for entry in entries:
+        return sorted(listed, key=lambda entry: (entry.is_symlink(), entry.name))
+
+
+def _walk(folder: Path, root: Path, seen: set[Path]) -> Iterator[tuple[Path, str]]:
+    for entry in _entries(folder):
         path = folder / entry.name
         reason = "" if entry.is_file(follow_symlinks=False) else _reason(entry, root)
         if _clutter(entry.name) or reason:
@@ -60,6 +106,6 @@ def _clutter(name: str) -> str:
 def _reason(entry: os.DirEntry[str], root: Path) -> str:
     if not os.path.isdir(entry.path):
         return ""
-    if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+    if entry.is_symlink() and leaves(Path(entry.path), root):
         return ELSEWHERE
     return "a Zarr store" if entry.name.lower().endswith(".zarr") else ""

@@ -16,6 +16,7 @@ from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.instrument import Instrument, is_instrument_file, read_instrument
 from captum_pcim.screen.layouts import Layout, Shot
 from captum_pcim.screen.plane_files import FieldFiles, choose_planes
+from captum_pcim.screen.plane_numbers import counted_from_1, without_plane_0
 from captum_pcim.screen.plate import WELL, Survey, well_name
 from captum_pcim.screen.plate_names import (
     KnownPlates,
@@ -23,7 +24,7 @@ from captum_pcim.screen.plate_names import (
     name_plates,
     one_folder_a_plate,
     outside_wells,
-    plate_key,
+    places_without_stains,
 )
 
 UNFIT = "images whose names do not fit the pattern"
@@ -37,17 +38,20 @@ def survey_folder(images: ImageSettings, exclude: str = "") -> Survey:
     shots, masks, instrument_files = _sorted_out(
         found, walk(Path(images.path), Path(exclude) if exclude else None), images, layout, labels
     )
-    named = _with_wells(found, shots)
-    counted = _counted_from_1([*named, *masks], layout)
-    shots, masks = outside_wells(found, counted[: len(named)]), counted[len(named) :]
+    if layout.name == "imagexpress":
+        shots, masks = without_plane_0(shots), without_plane_0(masks)
+    shots = outside_wells(found, _with_wells(found, shots))
     instruments = _instruments(instrument_files, layout)
-    shots = one_folder_a_plate(found, _with_stains(found, shots, images, instruments))
-    plates = name_plates(shots)
+    shots, others = _with_stains(found, shots, images, instruments)
+    shots = one_folder_a_plate(found, shots)
+    where = KnownPlates(shots, name_plates(shots))
+    shots, masks = counted_from_1(found, shots, masks, where)
     time, planes = choose_planes(images, shots)
     fields = FieldFiles(images, time, planes)
     for shot in shots:
-        fields.add((plates[plate_key(shot)], shot.name.well, shot.name.field), shot)
-    where = KnownPlates(shots, plates)
+        fields.add((where.named(shot), shot.name.well, shot.name.field), shot)
+    for place in places_without_stains(found, others, shots, where, images.channels):
+        fields.shots.setdefault(place, {})
     masks = _of_plane(found, masks, time or images.t, planes.z)
     mask_of = match_masks(found, masks, where, fields.shots)
     for field in fields:
@@ -124,21 +128,6 @@ def _with_wells(found: Survey, shots: Sequence[Shot]) -> list[Shot]:
     return named
 
 
-def _counted_from_1(shots: Sequence[Shot], layout: Layout) -> list[Shot]:
-    """Planes and time points from 1. ImageXpress calls its projection plane 0, or does not say."""
-    if layout.name == "imagexpress":
-        return [replace(s, name=replace(s.name, z=s.name.z or None)) for s in shots]
-    for axis in ("z", "t"):
-        if any(getattr(shot.name, axis) == 0 for shot in shots):
-            shots = [
-                replace(s, name=replace(s.name, **{axis: getattr(s.name, axis) + 1}))
-                if getattr(s.name, axis) is not None
-                else s
-                for s in shots
-            ]
-    return list(shots)
-
-
 def _of_plane(found: Survey, masks: Sequence[Shot], time: int | None, plane: Plane) -> list[Shot]:
     """The label images of the time point and the plane that are explained, as far as names tell."""
     kept = []
@@ -166,9 +155,13 @@ def _with_stains(
     shots: Sequence[Shot],
     images: ImageSettings,
     instruments: Mapping[str, Instrument],
-) -> list[Shot]:
-    """Finds the stain that each file shows, by the file's own or the instrument's channel name."""
-    known = []
+) -> tuple[list[Shot], list[Shot]]:
+    """Finds the stain that each file shows, by the file's own or the instrument's channel name.
+
+    Returns:
+        The files of the stains, and those of other channels.
+    """
+    known, others = [], []
     for shot in shots:
         channel = shot.name.channel
         if not channel:
@@ -184,7 +177,8 @@ def _with_stains(
         if not fits:
             inner = os.path.relpath(shot.path, images.path)
             found.remark("images of channels that are not asked for", inner)
-    return known
+            others.append(shot)
+    return known, others
 
 
 def _same_number(one: str, other: str) -> bool:

@@ -92,13 +92,17 @@ def make_plan(config: ScreenConfig, fields: Sequence[Field], shard: tuple[int, i
 def stamp(field: Field) -> tuple[str, ...]:
     """Identity and content stamp of an image: names, sizes and modification times of its files.
 
+    A plane and a time point that are taken within a file count beside those that tables tell, which
+    a load file may number in a way of its own.
+
     Content is not read: a screen's terabytes would be read twice. Folders do not count, so moved
     or copied files (with their times, as ``rsync -t`` does) keep their results.
     """
     files = [path for stain in field.files for path in stain or ("",)]
     files += [*field.illumination, field.labels]
     place = (field.plate, field.well, field.site, field.plane, field.time)
-    return (*place, *(_file_stamp(path) for path in files))
+    taken = [f"{a}={n}" for a, n in (("z", field.z), ("t", field.t)) if n is not None]
+    return (*place, *taken, *(_file_stamp(path) for path in files))
 
 
 def network_digest(model: ModelSettings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from captum_pcim.screen.config import ConfigError
@@ -87,7 +87,7 @@ def name_plates(shots: Sequence[Shot]) -> dict[tuple[str, str], str]:
     """Names each plate by its folder, or by what its files begin with where that holds several."""
     keys = sorted({plate_key(shot) for shot in shots})
     folders = sorted({folder for folder, _ in keys if folder})
-    named = _different_names(folders)
+    named = different_names(folders, lambda folder: plate_name(os.path.basename(folder)))
     held = Counter(folder for folder, _ in keys)
     return {
         (folder, own): named[folder] if held[folder] == 1 and folder else own
@@ -95,10 +95,16 @@ def name_plates(shots: Sequence[Shot]) -> dict[tuple[str, str], str]:
     }
 
 
-def _different_names(folders: Sequence[str]) -> dict[str, str]:
-    """The shortest names that tell folders apart: without Harmony's date, or with one above."""
+def different_names(folders: Sequence[str], shortest: Callable[[str], str]) -> dict[str, str]:
+    """The shortest names that tell folders apart.
+
+    Args:
+        folders: The folders.
+        shortest: A folder's own name. Where that is another's, too, they are called by the names of
+            the folders, or by these and those above.
+    """
     for name in (
-        lambda folder: plate_name(os.path.basename(folder)),
+        shortest,
         os.path.basename,
         lambda folder: "/".join(folder.split("/")[-2:]),
     ):
@@ -109,28 +115,80 @@ def _different_names(folders: Sequence[str]) -> dict[str, str]:
 
 
 class KnownPlates:
-    """Which plate a folder, or a name, is."""
+    """Which plate a file, a folder or a name is."""
 
     def __init__(self, shots: Sequence[Shot], names: Mapping[tuple[str, str], str]) -> None:
+        self.names = names
         self.folder: dict[str, str] = {}
         self.within: dict[str, set[str]] = defaultdict(set)
-        self.called: dict[str, str] = {}
+        self.called: dict[str, set[str]] = defaultdict(set)
         for shot in shots:
-            plate = names[plate_key(shot)]
+            plate = self.named(shot)
             self.folder.setdefault(plate, shot.folder)
             self.within[shot.folder].add(plate)
-            self.called[os.path.basename(shot.folder)] = plate
-        self.called.update({plate: plate for plate in self.folder})
+            self.called[os.path.basename(shot.folder)].add(plate)
+        self.called.update({plate: {plate} for plate in self.folder})
+
+    def named(self, shot: Shot) -> str:
+        """The plate of an image."""
+        return self.names[plate_key(shot)]
 
     def of(self, mask: Shot) -> str | None:
-        """The plate of a label image: the one it names, else the one whose folder it lies in."""
+        """The plate of a label image: the one it names, else the one whose folder it lies in.
+
+        A name that several plates' folders have is that of the plate whose folder it lies in.
+        """
+        plates = self.around(os.path.dirname(os.path.abspath(mask.path)))
         if mask.name.plate:
-            return self.called.get(mask.name.plate)
-        folder = os.path.dirname(os.path.abspath(mask.path))
+            called = self.called.get(mask.name.plate, set())
+            plates = called & plates or called
+        return next(iter(plates)) if len(plates) == 1 else None
+
+    def around(self, folder: str) -> set[str]:
+        """The plates of a folder, or of the nearest one above it that has any."""
         while folder not in self.within and folder != os.path.dirname(folder):
             folder = os.path.dirname(folder)
-        plates = self.within.get(folder, set())
-        return next(iter(plates)) if len(plates) == 1 else None
+        return self.within.get(folder, set())
+
+
+def places_without_stains(
+    found: Survey,
+    others: Sequence[Shot],
+    shots: Sequence[Shot],
+    where: KnownPlates,
+    wanted: Sequence[str],
+) -> list[Place]:
+    """Finds the fields of which files show other channels only, and remarks plates of such fields.
+
+    One channel alone that no image shows is passed over: it is a mask or an overview, or a stain in
+    a folder of its own. So is a folder of other channels inside a plate's.
+
+    Args:
+        found: Takes the remarks.
+        others: The files of channels that are not asked for.
+        shots: The files of those that are.
+        where: The plates.
+        wanted: The channels that are asked for.
+    """
+    known = {name.casefold() for name in (*wanted, *(shot.name.channel for shot in shots))}
+    there = {(plate_key(shot), shot.name.well, shot.name.field) for shot in shots}
+    lacking: dict[tuple[tuple[str, str], str, str], dict[str, None]] = defaultdict(dict)
+    for shot in others:
+        key, well, field = plate_key(shot), shot.name.well, shot.name.field
+        if (key, well, field) not in there:
+            group = (key, well, field) if key in where.names else (key, "", "")
+            lacking[group][shot.name.channel] = None
+    places = []
+    for (key, well, field), channels in lacking.items():
+        shared = not known.isdisjoint(channel.casefold() for channel in channels)
+        several = len(channels) > 1
+        if key in where.names and (shared or several):
+            places.append((where.names[key], well, field))
+        elif shared or (several and not where.around(os.path.dirname(key[0]))):
+            example = f"{'/'.join(filter(None, key))} (channels {', '.join(channels)})"
+            what = "plates without an image of a stain that is asked for"
+            found.remark(what, example, missing=True)
+    return places
 
 
 def match_masks(

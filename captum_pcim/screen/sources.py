@@ -41,8 +41,10 @@ def survey(images: ImageSettings, exclude: str = "") -> Survey:
         )
     if images.source == "folder":
         found = survey_folder(images, exclude)
+    elif images.source == "ome_zarr":
+        found = survey_zarr(images, exclude)
     else:
-        found = {"load_file": survey_load_file, "ome_zarr": survey_zarr}[images.source](images)
+        found = survey_load_file(images)
     found.fields.sort(key=lambda f: (f.plate, row_and_column(f.well), len(f.site), f.site))
     _refuse_twins(found.fields, images.source)
     _refuse_nothing(found, images)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ from captum_pcim._extras import needed
 from captum_pcim.images.labels import Labels, labels_of
 from captum_pcim.images.read import decoding
 from captum_pcim.images.stack import ImageError, Pixels, Plane, Stack
+from captum_pcim.images.walk import ELSEWHERE, find_stores, leaves
 from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.plate import Field, Survey, well_name
+from captum_pcim.screen.plate_names import different_names
+from captum_pcim.screen.zarr_axes import axes_yx, axis_letters, scale_yx
 from captum_pcim.screen.zarr_chunks import check_chunks, require_chunks
 
-TYPES = {"channel": "C", "time": "T"}
 SUFFIX = ".zarr"
+NO_IMAGE = "the well lists the image, but it has no folder"
 
 
 def zarr_library() -> Any:
@@ -30,50 +33,60 @@ def zarr_library() -> Any:
 # ---- plates --------------------------------------------------------------------------------------
 
 
-def survey_zarr(images: ImageSettings) -> Survey:
-    """Lists the fields of one plate, or of every plate below a folder.
+def survey_zarr(images: ImageSettings, exclude: str = "") -> Survey:
+    """Lists the fields of one plate, or of every plate below a folder but not below one to exclude.
 
     Raises:
         ConfigError: It is no plate, names what lies outside of it, or has several acquisitions and
             none was chosen.
     """
     found = Survey()
-    root = Path(images.path)
-    plates = [root] if _is_group(root) else list(_stores(root))
-    known: set[str] = set()
-    for path in plates:
+    plates = _plates(found, Path(images.path), Path(exclude) if exclude else None)
+    names = _names(plates)
+    for path, plate in plates.items():
+        acquisition = _acquisition(plate, images.acquisition, path)
+        for well in _paths(plate, "wells", path):
+            _add_well(found, images, names[path], path / well["path"], acquisition)
+    for one in found.fields:
+        if not one.problem:
+            with contextlib.suppress(ImageError):  # told where the image is read
+                names_of = _channel_names(_metadata(Path(one.files[0][0])))
+                found.channels.update(dict.fromkeys(names_of))
+            break
+    return found
+
+
+def _plates(found: Survey, root: Path, exclude: Path | None) -> dict[Path, dict[str, Any]]:
+    """The plates at or below a folder, and their metadata."""
+    stores = [(root, "")] if _is_group(root) else find_stores(root, _is_store, exclude)
+    plates = {}
+    for path, reason in stores:
+        if reason:
+            found.remark(f"passed over ({reason})", path, missing=True)
+            continue
         try:
             plate = _metadata(path).get("plate")
         except ImageError as error:
             raise ConfigError(f"images.path: {path}: {error}") from error
         if not isinstance(plate, dict) and path == root:
             raise ConfigError(f"images.path: {path} is no OME-Zarr plate: it has no plate metadata")
-        if not isinstance(plate, dict):
-            found.remark("Zarr stores that are no plate", path)
-            continue
-        name = str(plate.get("name") or path.name.removesuffix(SUFFIX))
-        name = path.name.removesuffix(SUFFIX) if name in known else name
-        known.add(name)
-        acquisition = _acquisition(plate, images.acquisition, path)
-        for well in _paths(plate, "wells", path):
-            _add_well(found, images, name, path / well["path"], acquisition)
-    for one in found.fields:
-        if not one.problem:
-            with contextlib.suppress(ImageError):  # told where the image is read
-                names = _channel_names(_metadata(Path(one.files[0][0])))
-                found.channels.update(dict.fromkeys(names))
-            break
-    return found
-
-
-def _stores(folder: Path) -> Iterator[Path]:
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith(".") or not entry.is_dir():
-            continue
-        if entry.name.endswith(SUFFIX) or _is_group(entry):
-            yield entry
+        if isinstance(plate, dict):
+            plates[path] = plate
         else:
-            yield from _stores(entry)
+            found.remark("Zarr stores that are no plate", path)
+    return plates
+
+
+def _names(plates: Mapping[Path, dict[str, Any]]) -> dict[Path, str]:
+    """What plates are called: as they say, or where that is another's, too, by their folders."""
+    own: dict[str, Path] = {}
+    for path in plates:
+        short = str(path).removesuffix(SUFFIX)
+        own[str(path) if short in own else short] = path
+    names = different_names(
+        list(own), lambda folder: str(plates[own[folder]].get("name") or os.path.basename(folder))
+    )
+    return {path: names[folder] for folder, path in own.items()}
 
 
 def _acquisition(plate: dict[str, Any], wanted: int | str | None, path: Path) -> Any:
@@ -98,7 +111,8 @@ def _add_well(
         well = well_name(folder.parent.name, folder.name)
     except ConfigError as error:
         raise ConfigError(f"images.path: {folder}: {error}") from error
-    metadata, problem = _well_metadata(folder)
+    root = Path(images.path).resolve()
+    metadata, problem = ({}, ELSEWHERE) if leaves(folder, root) else _well_metadata(folder)
     if problem:
         found.fields.append(
             Field(plate, well, "", ((str(folder),),), together=True, problem=problem)
@@ -111,7 +125,11 @@ def _add_well(
         if acquisition is not None and image.get("acquisition", acquisition) != acquisition:
             continue
         path = folder / image["path"]
-        labels = path / "labels" / images.labels if images.labels else None
+        outside = leaves(path, root)
+        labels = path / "labels" / images.labels if images.labels and not outside else None
+        if labels and leaves(labels, root):
+            found.remark(f"passed over ({ELSEWHERE})", labels, missing=True)
+            labels = None
         if labels and not labels.is_dir() and labels.parent.is_dir():
             others = ", ".join(sorted(e.name for e in labels.parent.iterdir() if e.is_dir()))
             found.remark(f"label images that are not called {images.labels!r}", f"{path}: {others}")
@@ -127,7 +145,7 @@ def _add_well(
                 t=images.t,
                 plane=str(images.z or 1),
                 time=str(images.t or 1),
-                problem="" if path.is_dir() else "the well lists the image, but it has no folder",
+                problem=ELSEWHERE if outside else "" if path.is_dir() else NO_IMAGE,
             )
         )
 
@@ -197,8 +215,6 @@ def read_labels(path: str, z: Plane = None, t: int | None = None) -> Labels:
 def open_zarr(path: Path) -> Stack:
     """Opens the full resolution of an OME-Zarr image as a stack.
 
-    Axes are known by their type, whatever they are called, and by their name where they have none.
-
     Raises:
         ImageError: It is no image.
     """
@@ -206,7 +222,7 @@ def open_zarr(path: Path) -> Stack:
     multiscale = _multiscale(metadata)
     folder = path / multiscale["datasets"][0]["path"]
     array = zarr_library().open_array(folder, mode="r")
-    axes = _axes(multiscale["axes"])
+    axes = axis_letters(multiscale["axes"])
     if len(axes) != array.ndim or not {"Y", "X"} <= set(axes):
         raise ImageError(f"the axes {axes} are not those of an image of shape {array.shape}")
     if array.dtype.kind not in "uifb":
@@ -228,17 +244,6 @@ def open_zarr(path: Path) -> Stack:
     return Stack(counts[0], counts[1], counts[2], plane, tuple(_channel_names(metadata)))
 
 
-def _axes(axes: Sequence[Any]) -> list[str]:
-    """Letters T, C, Z, Y, X for an image's axes, others as they are called."""
-    letters = []
-    for axis in axes:
-        axis = axis if isinstance(axis, dict) else {"name": axis}  # 0.3 has names alone
-        name, kind = str(axis.get("name", "")), str(axis.get("type") or "").lower()
-        letters.append("space" if kind == "space" else TYPES.get(kind, name.upper()))
-    space = iter("ZYX"[-letters.count("space") :])
-    return [next(space) if letter == "space" else letter for letter in letters]
-
-
 def _channel_names(metadata: dict[str, Any]) -> list[str]:
     channels = (metadata.get("omero") or {}).get("channels") or []
     names = [str(channel.get("label") or "") for channel in channels]
@@ -247,22 +252,12 @@ def _channel_names(metadata: dict[str, Any]) -> list[str]:
 
 def scale_of(path: str) -> list[float]:
     """The size of a pixel in y and x, in the image's own units; 1 where it does not tell."""
-    for transformation in _transformations(_multiscale(_metadata(Path(path)))):
-        if transformation.get("type") == "scale":
-            return [float(value) for value in transformation["scale"][-2:]]
-    return [1.0, 1.0]
-
-
-def _transformations(multiscale: dict[str, Any]) -> list[dict[str, Any]]:
-    own = multiscale["datasets"][0].get("coordinateTransformations") or []
-    return [*own, *(multiscale.get("coordinateTransformations") or [])]
+    return scale_yx(_multiscale(_metadata(Path(path))))
 
 
 def axes_of(path: str) -> list[dict[str, Any]]:
     """The image's y and x axes, with their units."""
-    axes = _multiscale(_metadata(Path(path)))["axes"][-2:]
-    found = [axis if isinstance(axis, dict) else {"type": "space"} for axis in axes]
-    return [{**axis, "name": name} for name, axis in zip("yx", found, strict=True)]
+    return axes_yx(_multiscale(_metadata(Path(path))))
 
 
 def array_files(path: str) -> Iterator[str]:
@@ -290,3 +285,7 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 def _is_group(path: Path) -> bool:
     return (path / "zarr.json").exists() or (path / ".zgroup").exists()
+
+
+def _is_store(path: Path) -> bool:
+    return path.name.endswith(SUFFIX) or _is_group(path)
