@@ -6,8 +6,7 @@ import pytest
 
 from captum_pcim import PCIM, comparison, metrics
 from captum_pcim.comparison.figures import plot_comparisons
-from captum_pcim.comparison.methods import ROWS, superpixels
-from captum_pcim.comparison.trivial import _otsu_threshold
+from captum_pcim.comparison.methods import superpixels
 from captum_pcim.metrics.curves import target_scores
 from captum_pcim.metrics.road import impute
 
@@ -59,7 +58,6 @@ DEFAULTS = {
     comparison.Comparison.plot: {"max_images": 8, "colours": None},
     plot_comparisons: {"max_images": 8, "colours": None},
     superpixels: {"per_side": 12},
-    _otsu_threshold: {"n_levels": 256},
     PCIM.attribute: {
         "baselines": None, "target": None, "additional_forward_args": None, "feature_mask": None,
         "internal_batch_size": None, "show_progress": False, "contrast": None, "n_steps": 46,
@@ -74,7 +72,3 @@ def test_what_is_not_said_is_as_documented(function):
     parameters = inspect.signature(function).parameters.values()
     found = {p.name: p.default for p in parameters if p.default is not p.empty}
     assert found == DEFAULTS[function]
-
-
-def test_methods_of_captum_score_128_rows_at_once():
-    assert ROWS == 128

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from matplotlib import colors
 from PIL import Image
 from torch.testing import assert_close
 
@@ -122,17 +121,17 @@ def test_maps_share_one_scale_and_the_colour_bar_tells_it():
     assert titles == ["image", "truth", "a", "b,\nsmoothed"]
     bar = colour_bar(figure)
     assert bar.get_ylabel() == "relevance"
-    assert bar._colorbar.extend == "max"
-    assert isinstance(bar._colorbar.norm, colors.Normalize)
-    assert bar._colorbar.mappable is panels(figure)[3].images[0]
+    assert panels(figure)[3].images[0].colorbar.ax is bar
 
 
-@pytest.mark.parametrize(("n_images", "share"), [(1, 1.0), (2, 1.0), (3, 2 / 3), (4, 0.5)])
-def test_the_colour_bar_is_two_rows_high_at_most(n_images, share):
+@pytest.mark.parametrize(("n_images", "rows"), [(1, 1), (2, 2), (3, 2), (4, 2), (6, 2)])
+def test_the_colour_bar_is_two_rows_high_at_most(n_images, rows):
     figure = plot_comparisons(comparison({"own": ramp(n_images)}, n_images=n_images))
-    bar = colour_bar(figure)
-    assert bar._colorbar_info["shrink"] == pytest.approx(share)
-    assert bar._colorbar_info["pad"] == 0.01
+    figure.canvas.draw()
+    bar, *boxes = (axis.get_window_extent() for axis in (colour_bar(figure), *panels(figure)))
+    tops = sorted({round(box.y1) for box in boxes})
+    row = tops[1] - tops[0] if len(tops) > 1 else boxes[0].height
+    assert (rows - 0.2) * row < bar.height <= rows * row + 1
 
 
 def test_panels_have_no_axes_small_titles_and_whole_pixels():
@@ -190,7 +189,6 @@ def test_the_legend_stands_beside_the_last_panel():
     assert [axis.get_legend() is not None for axis in figure.axes] == [False, True]
     legend = figure.axes[1].get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["method 0", "method 1"]
-    assert legend._get_loc() == 6  # centre left
     figure.canvas.draw()
     panel, box = figure.axes[1].get_window_extent(), legend.get_bbox_to_anchor()
     assert (box.x0, box.y0) == pytest.approx((panel.x1, (panel.y0 + panel.y1) / 2), abs=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from captum_pcim._extras import needed
-from captum_pcim._files import write_bytes
+from captum_pcim._files import csv_bytes, write_bytes
 from captum_pcim.comparison.methods import Reduction
 from captum_pcim.comparison.metrics import Case
 from captum_pcim.metrics import Curve
@@ -140,11 +139,7 @@ def write_table(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> N
         name: File name without a suffix.
         rows: The table; None becomes an empty cell.
     """
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_bytes(folder / f"{name}.csv", stream.getvalue().encode())
+    write_bytes(folder / f"{name}.csv", csv_bytes(list(rows[0]), rows))
     write_bytes(folder / f"{name}.txt", (table_text(rows) + "\n").encode())
 
 
