@@ -44,7 +44,12 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> byte
     writer = csv.DictWriter(text, columns, restval="")
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue().encode(errors="backslashreplace")  # names need not be UTF-8
+    return escaped(text.getvalue()).encode()
+
+
+def escaped(text: str) -> str:
+    r"""Return a text that UTF-8 holds: bytes of names that are not UTF-8 become ``\udcff``."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def delimiter(file: TextIO) -> str:

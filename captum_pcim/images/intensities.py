@@ -26,7 +26,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from captum_pcim._files import delimiter
+from captum_pcim._files import delimiter, escaped
 from captum_pcim.images.stack import FloatPixels, ImageError, Pixels
 
 Item = TypeVar("Item")
@@ -228,7 +228,8 @@ class WindowTable:
         """
         found = []
         for stain in stains:
-            window = self.windows.get((plate, stain), self.windows.get(("", stain)))
+            own = self.windows.get((escaped(plate), stain))
+            window = own or self.windows.get(("", stain))
             if window is None:
                 raise ImageError(f"{self.path} has no window for stain {stain} of plate {plate!r}")
             found.append(window)
