@@ -21,7 +21,7 @@ from captum_pcim.cli.intensities import Intensities
 from captum_pcim.cli.options import INTENSITIES, add_options, positive
 from captum_pcim.cli.out_folder import MAP_SUFFIXES, OutFolder, OutputError
 from captum_pcim.images.folders import ImageFiles, find_images, passed_over, require_images
-from captum_pcim.images.intensities import Window, applied, scale, window_columns
+from captum_pcim.images.intensities import Window, scale, window_columns
 from captum_pcim.images.read import FloatPixels, ImageError, read_image
 
 if TYPE_CHECKING:
@@ -105,10 +105,9 @@ def _run(args: argparse.Namespace) -> int:
         contrast=contrast,
         options=_options(args),
     )
-    stamp = repr(windows) if intensities.measured else ""
     told = {"scale": intensities.told()}
     with Progress(len(images)) as progress:
-        pending = _pending(images, windows, stamp, args, out, progress)
+        pending = _pending(images, intensities, windows, args, out, progress)
         for batch in _batches(pending, args.batch_size):
             _explain(explainer, batch, out, args.stains[1:], told, progress)
             out.write_tables()
@@ -157,8 +156,8 @@ def _steps(args: argparse.Namespace) -> int:
 
 def _pending(
     images: Iterable[ImageFiles],
+    intensities: Intensities,
     windows: Sequence[Window],
-    stamp: str,
     args: argparse.Namespace,
     out: OutFolder,
     progress: Progress,
@@ -167,12 +166,13 @@ def _pending(
 
     Args:
         images: All of them.
-        windows: Those of their intensities.
-        stamp: What a map depends on beside its image and the settings.
+        intensities: What the options say of them.
+        windows: Those of their intensities; where they were measured, maps depend on them.
         args: The command's options.
         out: Where maps go.
         progress: Told of those that are not explained.
     """
+    stamp = repr(windows) if intensities.measured else ""
     for image in images:
         if image.problem is not None:
             progress.leave_out()
@@ -184,7 +184,7 @@ def _pending(
                 progress.leave_out()
             else:
                 pixels = read_image(image.paths, args.z, args.t, one_stain=bool(args.stains))
-                found = applied(pixels, windows)
+                found = intensities.applied(pixels, windows)
                 yield LoadedImage(image.name, sha256, scale(pixels, found), found)
         except (ImageError, OutputError, OSError, ImportError) as error:
             reason = str(error) if isinstance(error, ImageError) else describe(error)
