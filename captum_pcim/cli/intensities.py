@@ -106,7 +106,6 @@ class Intensities:
                 raise ValueError(f"controls: no image is named like {pattern!r}")
         return measure(self.windows, _readable(evenly(usable, IMAGES_MEASURED), args))
 
-
     def applied(self, pixels: Pixels, windows: Sequence[Window]) -> list[Window]:
         """As :func:`captum_pcim.images.intensities.applied`, but a table serves its stains alone.
 

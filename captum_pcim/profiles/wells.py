@@ -159,7 +159,8 @@ def _joined(wells: pd.DataFrame, plate_map: pd.DataFrame) -> pd.DataFrame:
         shown = [" ".join(row) for row in missing.head(MOST_NAMED).itertuples(index=False)]
         rest = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
         warn(
-            f"plate_map: expected a row for every well, got none for {', '.join(shown)}{rest}{plates}"
+            "plate_map: expected a row for every well, got none for "
+            f"{', '.join(shown)}{rest}{plates}"
         )
     return table.drop(columns="_found")
 

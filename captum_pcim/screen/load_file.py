@@ -32,8 +32,8 @@ def survey_load_file(images: ImageSettings) -> Survey:
     Columns are CellProfiler's, with or without the prefix ``Image_``: ``FileName_`` and
     ``PathName_``, or ``URL_``, with a channel's name; ``ObjectsFileName_`` and so on with that of
     the label images; ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site``. Other ``Metadata_``
-    columns are kept; ``Frame_`` and ``Series_`` are to be 0. ``Illum`` images are those of ``FileName_IllumDNA`` for ``OrigDNA`` or
-    ``DNA``.
+    columns are kept; ``Frame_`` and ``Series_`` are to be 0. ``Illum`` images are those of
+    ``FileName_IllumDNA``, or ``URL_IllumDNA``, for ``OrigDNA`` or ``DNA``.
 
     Raises:
         ConfigError: It is no such file, or does not say where a row belongs.
@@ -122,7 +122,7 @@ def _check_columns(images: ImageSettings, row: Row, found: Survey) -> None:
 
 
 def _require_first_planes(images: ImageSettings, row: Row, where: str) -> None:
-    """Refuses a plane that a row chooses within a file, as files are read as ``z`` and ``t`` say."""
+    """Refuses a plane that a row chooses within a file: ``z`` and ``t`` choose for all rows."""
     names = list(images.channels)
     if images.illumination in ("divide", "subtract"):
         names += map(_illumination, images.channels)
