@@ -33,8 +33,10 @@ def write_bytes(path: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # as on a full disk
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
@@ -44,7 +46,12 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> byte
     writer = csv.DictWriter(text, columns, restval="")
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue().encode(errors="backslashreplace")  # names need not be UTF-8
+    return escaped(text.getvalue()).encode()
+
+
+def escaped(text: str) -> str:
+    r"""Return a text that UTF-8 holds: bytes of names that are not UTF-8 become ``\udcff``."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def delimiter(file: TextIO) -> str:

@@ -31,8 +31,9 @@ def test_a_file_is_replaced(tmp_path):
 
 def test_a_write_that_fails_half_way_leaves_the_old_file_alone(tmp_path):
     write_bytes(tmp_path / "a", b"old")
-    with full_disk(), pytest.raises(OSError, match="File too large"):
+    with full_disk(), pytest.raises(OSError, match="File too large") as raised:
         write_bytes(tmp_path / "a", bytes(5000))
+    assert raised.value.filename == str(tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
 

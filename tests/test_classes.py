@@ -87,6 +87,20 @@ def test_a_target_without_such_a_class_names_those_there_are():
         target_number("hits", NAMES)
 
 
+@pytest.mark.parametrize("network", ["Linear", "OneLogit"])
+def test_a_number_beyond_the_named_classes_is_refused_before_anything_is_explained(
+    small_screen, capsys, network
+):
+    """A network of one output has two classes."""
+    named = ["--classes", *NAMES]
+    for options in (["--target", "2"], ["--target", "0", "--contrast", "2"]):
+        assert explain(small_screen, f"screen_networks:{network}", *named, *options) == 2
+        said = "expected a number below 2, as the classes are ['control', 'hit'], got 2"
+        assert said in capsys.readouterr().err
+        assert not (small_screen / "out").exists()
+    assert explain(small_screen, f"screen_networks:{network}", *named, "--target", "1") != 2
+
+
 def explain(folder, network, *options):
     images = ["--images", str(folder / "images"), "--out", str(folder / "out"), *STAINS]
     status = main(["explain", "--model", network, "--steps", "2", *images, *options])

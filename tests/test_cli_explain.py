@@ -412,6 +412,24 @@ def test_a_second_run_does_only_what_is_missing(working_folder):
     assert len(rows()) == 3 and np.load("out/maps/1.png.npy").shape == (24, 24)
 
 
+def test_images_that_are_gone_keep_their_maps_and_are_not_counted(working_folder, capsys):
+    write_images(working_folder, 3)
+    explain()
+    capsys.readouterr()
+    (working_folder / "images" / "1.png").rename(working_folder / "1.png")
+    assert explain() == 0
+    told = capsys.readouterr().out
+    assert told.startswith("2 images explained, 0 failed")
+    assert "1 maps of earlier runs, whose images are not among these" in told
+    assert [row["status"] for row in rows().values()] == ["ok", "absent", "ok"]
+    assert "not among the images of the last run" in rows()["1.png"]["reason"]
+    stamp = os.stat("out/maps/1.png.npy").st_mtime_ns
+    (working_folder / "1.png").rename(working_folder / "images" / "1.png")
+    assert explain() == 0
+    assert os.stat("out/maps/1.png.npy").st_mtime_ns == stamp
+    assert [row["status"] for row in rows().values()] == ["ok"] * 3
+
+
 def test_a_changed_image_is_done_again(working_folder):
     write_images(working_folder, 1)
     explain()
@@ -504,6 +522,27 @@ def test_a_killed_run_leaves_whole_files_and_is_taken_up_again(working_folder):
     assert {name: os.stat(f"out/maps/{name}.npy").st_mtime_ns for name in done} == stamps
     assert [row["status"] for row in rows().values()] == ["ok"] * 12
     assert len(files(working_folder / "out")) == 2 + 2 * 12
+
+
+def test_maps_of_two_settings_never_mix_where_two_runs_meet_in_a_folder(working_folder, capsys):
+    write_images(working_folder, 12)
+    assert explain("--out", "2") == 0
+    process = start("--model", "pcim_cli_networks:Slow", "--steps", "200")
+    manifest = working_folder / "out" / "manifest.json"
+    deadline = time.monotonic() + 60
+    while not manifest.is_file():
+        assert time.monotonic() < deadline, "no manifest"
+        time.sleep(0.005)
+    assert explain() == 2
+    assert "was written with other settings (model, steps)" in capsys.readouterr().err
+    assert explain("--overwrite") == 0
+    said = process.communicate()[1].decode()
+    assert process.returncode == 2
+    assert "out: another run writes to 'out' with other settings (model, steps)" in said
+    assert {row["n_steps"] for row in rows().values()} == {"4"}
+    for i in range(12):
+        one, other = np.load(f"out/maps/{i}.png.npy"), np.load(f"2/maps/{i}.png.npy")
+        np.testing.assert_array_equal(one, other)
 
 
 def test_temporary_files_of_a_killed_run_are_removed(working_folder):

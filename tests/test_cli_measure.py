@@ -7,7 +7,7 @@ import pytest
 import screen_networks
 import torch
 from PIL import Image
-from screen_plates import LABELS, config, finished, no_litter, rows, write_toml
+from screen_plates import LABELS, config, finished, no_litter, pixels, rows, write_toml
 
 from captum_pcim import measure
 from captum_pcim.cli.main import main
@@ -158,6 +158,30 @@ def test_maps_without_a_label_image_are_told(folder, capsys):
     status, found = of_folder(folder)
     assert (status, len(found)) == (1, 1)
     assert "a: ValueError: labels: no " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["npy", "tiff"])
+@pytest.mark.parametrize("kind", ["tif", "png"])
+def test_the_maps_of_explain_find_label_images_of_the_images_names(tmp_path, kind, form):
+    tifffile = pytest.importorskip("tifffile")
+    images, cells = tmp_path / "images", tmp_path / "cells"
+    images.mkdir(), cells.mkdir()
+    labels = np.zeros((24, 24), np.uint8)
+    labels[8:16, 8:16] = 3
+    for folder, stored in ((images, pixels(1)[0]), (cells, labels)):
+        if kind == "png":
+            Image.fromarray(stored).save(folder / "img0.png")
+        else:
+            tifffile.imwrite(folder / "img0.tif", stored)
+    command = ["explain", "--model", "screen_networks:Linear", "--images", str(images), "--steps",
+               "3", "--map-format", form, "--out", str(tmp_path / "explained")]  # fmt: skip
+    assert main(command) == 0
+    table = tmp_path / "measured.csv"
+    options = ["--labels", str(cells), "--out", str(table)]
+    assert main(["measure", "--maps", str(tmp_path / "explained" / "maps"), *options]) == 0
+    with open(table, newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["image"], row["ObjectNumber"]) == (f"img0.{kind}", "3")
 
 
 def test_signed_maps_are_told(folder, capsys):

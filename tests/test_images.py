@@ -408,6 +408,18 @@ def test_a_cut_strip_inside_a_file_is_never_filled_up(tmp_path, compression, lef
         read_image([write(tmp_path / "a.tif", bytes(data))])
 
 
+@pytest.mark.parametrize("compression", ["jpegxr", "lzma", "png", "jpeg2000"])
+@pytest.mark.parametrize("left", [0.6, 0.98, 0.999])
+def test_a_cut_file_is_refused_even_where_a_decoder_makes_noise_of_it(tmp_path, compression, left):
+    pytest.importorskip("imagecodecs")
+    whole = tiff(DEEP, compression=compression, metadata=None)
+    write(tmp_path / "a.tif", whole)
+    assert read_image([tmp_path / "a.tif"]).shape == (1, *DEEP.shape)
+    write(tmp_path / "a.tif", whole[: int(len(whole) * left)])
+    with pytest.raises(ImageError, match="cannot be read"):
+        read_image([tmp_path / "a.tif"])
+
+
 @pytest.mark.parametrize("side, told", [(2**15, "DecompressionBomb"), (10_000, "Pillow's")])
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_an_image_that_claims_an_absurd_size_is_refused_unread(side, told, tmp_path):
@@ -506,11 +518,19 @@ def test_unusable_files_are_refused_with_the_reason(tmp_path, name, data, messag
         read_image([write(tmp_path / name, data)])
 
 
-def test_pages_of_different_sizes_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("second", "compression", "told"),
+    [
+        (GREY[:3], None, "3x5 uint8, compression NONE; 7x5 uint8, compression NONE"),
+        (DEEP, None, "7x5 uint16, compression NONE; 7x5 uint8, compression NONE"),
+        (GREY, "lzw", "7x5 uint8, compression LZW; 7x5 uint8, compression NONE"),
+    ],
+)
+def test_pages_that_differ_are_refused_with_what_differs(tmp_path, second, compression, told):
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         file.write(GREY, photometric="minisblack")
-        file.write(GREY[:3], photometric="minisblack")
-    with pytest.raises(ImageError, match="pages differ in size"):
+        file.write(second, photometric="minisblack", compression=compression)
+    with pytest.raises(ImageError, match=f"the pages differ: {told}"):
         read_image([tmp_path / "a.tif"])
 
 

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from screen_plates import (
     command_line,
     config,
@@ -18,6 +19,7 @@ from screen_plates import (
 from test_classes import compare, explain
 from test_screen_reading import samples
 
+from captum_pcim.cli.main import main
 from captum_pcim.images.intensities import Window, WindowTable, measure, templates
 from captum_pcim.images.stack import ImageError
 from captum_pcim.screen import run_screen
@@ -146,11 +148,27 @@ def test_a_plate_that_the_table_lacks_fails_by_name_and_no_other(screen):
 @pytest.mark.parametrize(
     "lines",
     [("Stain,Low", "DNA,1"), ("Low,High", "1,2"), ("Stain,Low,High", "DNA,9,1"),
-     ("Stain,Low,High", "DNA,1,2", "DNA,1,3"), ("Stain,Mean,SD", "DNA,1,0")],
+     ("Stain,Low,High", "DNA,1,2", "DNA,1,3"), ("Stain,Mean,SD", "DNA,1,0"),
+     ("Stain,Low,High", "DNA,1,5,2,5"), ("Stain,Low,High,Mean,SD", "DNA,1,2,3,4"),
+     ("Stain,Low,High", "DNA,1"), ("Stain,Low,High,low", "DNA,1,2,1"),
+     ("Stain,Channel,Low,High", "DNA,ER,1,2")],
 )  # fmt: skip
 def test_a_table_that_says_nothing_clear_is_refused(tmp_path, lines):
     with pytest.raises(ImageError, match="row"):
         WindowTable(write_table(tmp_path / "w.csv", *lines))
+
+
+def test_a_table_of_one_stain_serves_no_other(tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    tifffile.imwrite(tmp_path / "images" / "a.tif", pixels(1).astype(np.uint16))
+    for stains, lines in ((1, ["DNA,0,9"]), (3, ["DNA,0,9", "ER,0,9", "Mito,0,9"])):
+        table = write_table(tmp_path / "w.csv", "Stain,Low,High", *lines)
+        said = f"table: expected windows of 2 stains, as the image has, got {stains}"
+        for command, status in (("explain", 1), ("compare", 2)):
+            out = str(tmp_path / f"{command}{stains}")
+            options = ["--images", str(tmp_path / "images"), "--table", table, "--out", out]
+            assert main([command, "--model", NETWORK, *options]) == status
+            assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [[], ["--list"]])

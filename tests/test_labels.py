@@ -1,5 +1,8 @@
 """Label images: object numbers are kept exactly or refused, never guessed."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import tifffile
@@ -11,6 +14,25 @@ from captum_pcim.images.labels import object_numbers, read_labels
 from captum_pcim.images.read import ImageError
 
 NUMBERS = np.array([[0, 1, 1], [2, 0, 3]])
+
+
+GREY, PALETTE = 0, 3  # colour types of PNG
+
+
+def png(numbers, depth, colour):
+    """A PNG of a depth that Pillow does not write."""
+
+    def chunk(kind, data):
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    height, width = numbers.shape
+    bits = np.unpackbits(numbers[..., None], axis=-1)[..., 8 - depth :].reshape(height, -1)
+    rows = b"".join(b"\0" + row.tobytes() for row in np.packbits(bits, axis=1))
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    palette = chunk(b"PLTE", bytes(3 * 2**depth)) if colour == PALETTE else b""
+    data = chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + palette + data + chunk(b"IEND", b"")
 
 
 def tiff(path, numbers, **options):
@@ -56,6 +78,16 @@ def test_grey_pngs_are_read_as_stored(tmp_path, mode):
     numbers = (NUMBERS > 0) if mode == "1" else NUMBERS.astype("u1" if mode == "L" else "u2")
     Image.fromarray(numbers).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_labels(tmp_path / "a.png"), numbers.astype(np.int64))
+
+
+@pytest.mark.parametrize("colour", [GREY, PALETTE])
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_pngs_of_few_bits_hold_object_numbers_and_no_intensities(tmp_path, depth, colour):
+    """Pillow stretches grey of 2 and 4 bits to 0..255, but not the indices of a palette."""
+    largest = 2**depth - 1
+    numbers = np.array([[0, 1, 1], [largest, 0, largest // 2]], np.uint8)
+    (tmp_path / "a.png").write_bytes(png(numbers, depth, colour))
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.png"), numbers)
 
 
 def test_colours_are_refused(tmp_path):

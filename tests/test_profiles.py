@@ -209,6 +209,28 @@ def test_a_table_without_wells_is_refused():
         profiles.per_well(pandas.DataFrame({"Well": ["A01"]}))
 
 
+def test_a_class_that_was_brought_along_does_not_replace_the_one_that_was_explained():
+    plate_map = pandas.DataFrame({"well": ["A01", "B02"], "Class": ["neg", "pos"]})
+    brought = images_table(Metadata_Class=["neg", "neg", "pos", "pos"])
+    for images, given in ((images_table(), plate_map), (brought, None)):
+        with pytest.warns(PCIMWarning, match=r"Metadata_Class .* is called Metadata_Class_Given"):
+            wells = profiles.per_well(images, objects_table(), given, by_class=True)
+        found = wells.set_index(["Metadata_Well", "Metadata_Class"])
+        assert found["Metadata_Class_Given"].to_dict() == {
+            ("A01", "control"): "neg", ("A01", "hit"): "neg", ("B02", "hit"): "pos"
+        }  # fmt: skip
+
+
+def test_a_plate_map_of_other_plates_says_which():
+    plate_map = pandas.DataFrame({"plate": ["P1", "P7"], "well": ["A01"] * 2, "treatment": "x"})
+    images = pandas.concat([images_table(), images_table(Metadata_Plate="P2")])
+    told = r"none for P1 B02, P2 A01, P2 B02; .* plates \['P1', 'P7'\], the results .*'P1', 'P2'\]"
+    with pytest.warns(PCIMWarning, match=told):
+        profiles.per_well(images, plate_map=plate_map)
+    with pytest.raises(ProfileError, match=r"plate_map: expected .*\['P2'\], got \['P1', 'P7'\]"):
+        profiles.per_well(images_table(Metadata_Plate="P2"), plate_map=plate_map)
+
+
 # ---- places -----------------------------------------------------------------------------------
 
 
@@ -391,6 +413,38 @@ def test_a_table_that_is_written_is_read_back(suffix, tmp_path):
     profiles.write_table(table, tmp_path / f"wells{suffix}")
     pandas.testing.assert_frame_equal(profiles.read_table(tmp_path / f"wells{suffix}"), table,
                                       check_dtype=False)  # fmt: skip
+
+
+WORDS = ["None", "nan", "NA", "null", "n/a", "-nan", "<NA>", "drug"]
+
+
+def test_words_that_pandas_takes_for_nothing_are_names_of_plates_classes_and_treatments(tmp_path):
+    wells = [f"A{number + 1:02d}" for number in range(len(WORDS))]
+    lines = [f"{word},{well},1,done,{word}" for word, well in zip(WORDS, wells, strict=True)]
+    header = "Metadata_Plate,Metadata_Well,Metadata_Site,Status,Class,Probability_None,Score_x\n"
+    text = header + "".join(f"{line},0.5,{'nan' if i else ''}\n" for i, line in enumerate(lines))
+    (tmp_path / "images.csv").write_text(text)
+    places = zip(wells, WORDS, strict=True)
+    treated = "".join(f"{well},{word}\n" for well, word in places)
+    (tmp_path / "map.csv").write_text("well,treatment\n" + treated + "H12,\n")
+    images, _ = profiles.read_results(tmp_path)
+    assert images["Score_x"].isna().all() and images["Score_x"].dtype == float
+    plate_map = profiles.read_plate_map(tmp_path / "map.csv")
+    assert plate_map["Metadata_treatment"].isna().tolist() == [False] * len(WORDS) + [True]
+    found = profiles.per_well(images, plate_map=plate_map, by_class=True)
+    for column in ("Metadata_Plate", "Metadata_Class", "Metadata_treatment"):
+        assert sorted(found[column]) == sorted(WORDS), column
+    treatments = profiles.per_treatment(found, "Metadata_treatment")
+    assert set(treatments["Metadata_treatment"]) == set(WORDS)
+    assert (treatments.set_index("Feature")["Wells"]["Image_Probability_None"] == 1).all()
+
+
+def test_anndata_tells_a_missing_word_from_the_word_nan(tmp_path):
+    anndata = pytest.importorskip("anndata")
+    table = plate()
+    table.loc[:1, TREATMENT] = [None, "nan"]
+    profiles.write_table(table, tmp_path / "wells.h5ad")
+    assert anndata.read_h5ad(tmp_path / "wells.h5ad").obs[TREATMENT].tolist()[:2] == ["", "nan"]
 
 
 def test_anndata_holds_measurements_as_values_and_metadata_beside_them(tmp_path):

@@ -260,8 +260,14 @@ def test_a_target_by_name_is_the_target_by_number(tmp_path):
 @pytest.mark.parametrize(
     ("table", "entry", "value", "said"),
     [
-        ("model", "target", "hits", "model.target: expected a class's number from 0 or one of "
+        ("model", "target", "hits", "model.target: expected a class's number from 0 to 1 or one of "
          "['left', 'right', 'predicted'], got 'hits'"),
+        ("model", "target", 5, "model.target: expected a class's number from 0 to 1 or one of "
+         "['left', 'right', 'predicted'], got 5"),
+        ("model", "target", "2", "model.target: expected a class's number from 0 to 1 or one of "
+         "['left', 'right', 'predicted'], got '2'"),
+        ("attribution", "contrast", [4], "attribution.contrast: expected a number below 2, as the "
+         "classes are ['left', 'right'], got 4"),
         ("model", "classes", ["a", "a"], "model.classes: expected no name twice, got ['a', 'a']"),
         ("windows", "scale", "table", "windows.table: expected a file, got ''"),
         ("model", "target", 1.5, "model.target: Input should be a valid integer or a valid string, "

@@ -1,5 +1,6 @@
 """What goes wrong, with real processes: every good image is done once, every bad one is listed."""
 
+import io
 import os
 import pickle
 import random
@@ -30,8 +31,10 @@ from screen_plates import (
 )
 
 from captum_pcim.classifiers.files import ModelError
+from captum_pcim.cli.main import main
 from captum_pcim.screen import StoreError, WorkerError, run_screen
 from captum_pcim.screen.attempts import sendable
+from captum_pcim.screen.tables import read_rows
 
 RESUME = "captum-pcim screen: stopped; what is done is kept. Run the same command again to resume."
 
@@ -57,6 +60,34 @@ def test_a_truncated_image_is_listed_and_the_others_are_done(screen):
     assert run_screen(config(screen)).computed == 5
     assert list(failures(screen)) == ["A02 1"]
     assert "cannot be read" in failures(screen)["A02 1"]
+
+
+@pytest.mark.parametrize("table", ["csv", "parquet"])
+def test_a_plate_whose_name_is_not_utf_8_is_done_and_its_name_is_written_escaped(
+    screen, table, monkeypatch
+):
+    pytest.importorskip("pyarrow")
+    plate = screen / "images" / os.fsdecode(b"P\xff")
+    (screen / "images" / "P1").rename(plate)
+    (plate / "A02_f1_ER.png").unlink()
+    labels = r"(?P<well>\w\d\d)_f(?P<field>\d+)_labels\.png"
+    changes = {"images": {"labels": labels}, "output": {"table": table}}
+    run_screen(config(screen, **changes, windows={"scale": "percentiles"}))
+    results = screen / "results"
+    for name in ("images", "objects"):
+        read = list(read_rows(results / f"{name}.{table}"))
+        assert read and {row["Metadata_Plate"] for row in read} == {"P\\udcff"}
+    page = next((results / "plates").glob("*.html")).read_text(encoding="utf-8")
+    assert "<title>Plate P\\udcff" in page and '"objects":' in page.replace(" ", "")
+    (results / "windows.csv").rename(screen / "windows.csv")
+    given = config(screen, **changes, windows={"table": str(screen / "windows.csv")})
+    assert run_screen(given).computed == 5
+
+    strict = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr("sys.stdout", strict)
+    main(["screen", "--config", str(write_toml(screen, **changes)), "--list"])
+    strict.flush()
+    assert b"plate P\\udcff: wells 3" in strict.buffer.getvalue()
 
 
 def test_a_repaired_image_is_all_that_the_next_run_does(screen):
@@ -96,7 +127,7 @@ def test_one_image_too_large_for_memory_is_listed(screen):
 
 
 def test_a_class_that_the_network_lacks_fails_every_image_with_the_reason(screen):
-    assert run_screen(config(screen, model={"target": 7})).computed == 0
+    assert run_screen(config(screen, model={"target": 7, "classes": []})).computed == 0
     assert all(
         "target" in reason or "out of bounds" in reason for reason in failures(screen).values()
     )

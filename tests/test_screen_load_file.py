@@ -119,14 +119,43 @@ def test_a_compressed_load_file_gives_the_same_fields(tmp_path):
     )
 
 
-def test_illumination_images_are_never_passed_over_in_silence(tmp_path):
-    path = write_csv(tmp_path / "load.csv", [{**ROWS[0], "FileName_IllumDNA": "dna.npy"}])
+@pytest.mark.parametrize("kind", ["FileName", "URL"])
+def test_illumination_images_are_never_passed_over_in_silence(tmp_path, kind):
+    path = write_csv(tmp_path / "load.csv", [{**ROWS[0], f"{kind}_IllumDNA": "dna.npy"}])
     with pytest.raises(ConfigError, match=r"images.illumination: .*'divide' or 'subtract'"):
         find_fields(ImageSettings(path, **LOAD_FILE))
     (field,) = find_fields(ImageSettings(path, **LOAD_FILE, illumination="none"))
     assert (field.illumination, field.problem) == ((), "")
     (field,) = find_fields(ImageSettings(path, **LOAD_FILE, illumination="divide"))
     assert field.problem == "no illumination image for stain ER"
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"Frame_OrigER": "1"}, r"line 3: Frame_OrigER is 1; .* save every plane as a file"),
+        ({"Image_Series_OrigDNA": "2"}, "line 3: Series_OrigDNA is 2; "),
+        ({"ObjectsFrame_Cells": "1.0"}, "line 3: ObjectsFrame_Cells is 1; "),
+        ({"Frame_IllumDNA": "1"}, "line 3: Frame_IllumDNA is 1; "),
+    ],
+)
+def test_planes_of_a_file_that_columns_choose_are_not_read_as_its_first(tmp_path, columns, said):
+    path = write_csv(tmp_path / "load.csv", [{**ROWS[0], **dict.fromkeys(columns, "0")},
+                                             {**ROWS[1], **columns}])  # fmt: skip
+    corrected = {"illumination": "divide"} if "Frame_IllumDNA" in columns else {}
+    with pytest.raises(ConfigError, match=said):
+        find_fields(ImageSettings(path, **LOAD_FILE, **corrected))
+
+
+@pytest.mark.parametrize("value", ["", "0", "0.0"])
+def test_columns_that_choose_the_first_plane_or_one_of_another_stain_change_nothing(
+    tmp_path, value
+):
+    rows = [{**row, "Frame_OrigDNA": value, "Series_OrigDNA": value, "Frame_Mito": "3",
+             "Frame_IllumDNA": "3"} for row in ROWS]  # fmt: skip
+    found = find_fields(ImageSettings(write_csv(tmp_path / "more.csv", rows), **LOAD_FILE))
+    plain = find_fields(ImageSettings(write_csv(tmp_path / "load.csv", ROWS), **LOAD_FILE))
+    assert [field.files for field in found] == [field.files for field in plain]
 
 
 @pytest.mark.parametrize("name", ["load.csv", "load.parquet"])

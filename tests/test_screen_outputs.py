@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from captum_pcim.cells.objects import column_names, locate_objects, measure_objects
+from captum_pcim.profiles import write_table
+from captum_pcim.screen.page_profile import read_profiles
 from captum_pcim.screen.previews import (
     OUTLINES_SIDE,
     SIDE,
@@ -19,6 +21,7 @@ from captum_pcim.screen.previews import (
     stains_preview,
 )
 from captum_pcim.screen.report import safe_name
+from captum_pcim.screen.store import Store
 
 
 def test_objects_are_measured_exactly():
@@ -129,3 +132,23 @@ def test_file_names_stay_in_their_folder_and_apart():
     names = [safe_name(text) for text in ("a/b", "a\\b", "../b", "a b", "", "P" * 300)]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[\w-]+", name) for name in names)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_words_of_a_plate_map_that_look_like_numbers_or_nothing_stand_on_the_page(tmp_path, suffix):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    words = ["DMSO", "7", "nan", "", "inf"]
+    table = pandas.DataFrame({
+        "Metadata_Plate": "P1", "Metadata_Well": ["A01", "A02", "A03", "A04", "A05"],
+        "Metadata_compound": words, "Metadata_dose": ["0", "1.5", "", "2", "1e3"],
+    })  # fmt: skip
+    store = Store(tmp_path)
+    (tmp_path / "profiles").mkdir()
+    write_table(table, tmp_path / "profiles" / f"wells.{suffix}")
+    found = read_profiles(store)
+    assert (found.numbers, found.texts) == (["Metadata_dose"], ["Metadata_compound"])
+    wells = found.of_plate("P1")["wells"]
+    assert [wells[well] for well in sorted(wells)] == [
+        [0, "DMSO"], [1.5, "7"], [None, "nan"], [2, None], [1000, "inf"]
+    ]  # fmt: skip

@@ -158,20 +158,30 @@ def target_number(target: int | str | None, names: Sequence[str]) -> int | None:
         names: Names of the classes.
 
     Raises:
-        ModelError: If no class has that name.
+        ModelError: If no class has that name or, where they have names, that number.
     """
     if isinstance(target, str) and target in names:
         return list(names).index(target)
     if target is None or target == PREDICTED:
         return None
     if isinstance(target, str) and target.isascii() and target.isdecimal():
-        return int(target)
+        target = int(target)
     if isinstance(target, str):
         known = f"one of the classes {list(names)}" if names else "the name of a class in `classes`"
         raise ModelError(
             f"target: expected {known}, a class's number from 0 or {PREDICTED!r}, got {target!r}"
         )
+    _require_named(target, names, "target")
     return target
+
+
+def _require_named(number: int, names: Sequence[str], argument: str) -> None:
+    """Refuse a number beyond the named classes; a network of one output has two of them."""
+    if names and number >= len(names):
+        raise ModelError(
+            f"{argument}: expected a number below {len(names)}, as the classes are {list(names)}, "
+            f"got {number}"
+        )
 
 
 def contrast_numbers(
@@ -185,7 +195,7 @@ def contrast_numbers(
         target: The number of the class to explain, where it is the same for all images.
 
     Raises:
-        ModelError: If no class has that name, or it is the one that is explained.
+        ModelError: If no class has that name or number, or it is the one that is explained.
     """
     numbers = []
     for one in contrast:
@@ -193,6 +203,7 @@ def contrast_numbers(
             numbers.append(list(names).index(one))
         elif str(one).isascii() and str(one).isdecimal():
             numbers.append(int(one))
+            _require_named(numbers[-1], names, "contrast")
         else:
             raise ModelError(
                 f"contrast: expected some of the classes {list(names)} or their numbers from 0, "

@@ -17,7 +17,7 @@ from captum_pcim.classifiers.tables import class_columns
 from captum_pcim.cli.intensities import Intensities
 from captum_pcim.cli.options import DEFAULT_FORWARDS, INTENSITIES, add_options
 from captum_pcim.images.folders import ImageFiles, find_images, passed_over, require_images
-from captum_pcim.images.intensities import Window, applied, scale, window_columns
+from captum_pcim.images.intensities import Window, scale, window_columns
 from captum_pcim.images.labels import read_labels
 from captum_pcim.images.read import ImageError, read_image
 
@@ -89,7 +89,7 @@ def _run(args: argparse.Namespace) -> None:
     images = _images(args)
     intensities = Intensities.of(args)
     windows = intensities.on(images, args)
-    pixels = {image.name: _pixels(image, windows, args) for image in images}
+    pixels = {image.name: _pixels(image, intensities, windows, args) for image in images}
     inputs = _stacked({name: scaled for name, (scaled, _) in pixels.items()}, args.device)
     if args.colours == "rgb" and inputs.shape[1] != 3:
         raise UsageError(f"colours: rgb needs three channels, got {inputs.shape[1]}")
@@ -137,13 +137,16 @@ def _images(args: argparse.Namespace) -> list[ImageFiles]:
 
 
 def _pixels(
-    image: ImageFiles, windows: Sequence[Window], args: argparse.Namespace
+    image: ImageFiles,
+    intensities: Intensities,
+    windows: Sequence[Window],
+    args: argparse.Namespace,
 ) -> tuple[Tensor, list[Window]]:
     """An image as the network gets it, and the windows that were applied."""
 
     try:
         pixels = read_image(image.paths, args.z, args.t, one_stain=bool(args.stains))
-        found = applied(pixels, windows)
+        found = intensities.applied(pixels, windows)
         return torch.from_numpy(scale(pixels, found)), found
     except ImageError as error:
         raise UsageError(f"images: {image.name!r}: {error}") from error

@@ -19,9 +19,9 @@ from captum_pcim.classifiers.files import fingerprint, load_model
 from captum_pcim.classifiers.tables import notes_of_network
 from captum_pcim.cli.intensities import Intensities
 from captum_pcim.cli.options import INTENSITIES, add_options, positive
-from captum_pcim.cli.out_folder import MAP_SUFFIXES, OutFolder, OutputError
+from captum_pcim.cli.out_folder import MAP_SUFFIXES, OutFolder, OutputError, TakenOverError
 from captum_pcim.images.folders import ImageFiles, find_images, passed_over, require_images
-from captum_pcim.images.intensities import Window, applied, scale, window_columns
+from captum_pcim.images.intensities import Window, scale, window_columns
 from captum_pcim.images.read import FloatPixels, ImageError, read_image
 
 if TYPE_CHECKING:
@@ -93,7 +93,6 @@ def _run(args: argparse.Namespace) -> int:
     windows = intensities.on(images, args)
     settings = _settings(args, intensities) | {"target": args.target if target is None else target}
     settings |= {"contrast": contrast} if contrast else {}
-    out = OutFolder.open(args.out, settings, args.overwrite, args.classes)
     explainer = Explainer(
         model,
         score=args.score,
@@ -105,10 +104,11 @@ def _run(args: argparse.Namespace) -> int:
         contrast=contrast,
         options=_options(args),
     )
-    stamp = repr(windows) if intensities.measured else ""
+    names = {image.name for image in images}
+    out = OutFolder.open(args.out, settings, args.overwrite, args.classes, names)
     told = {"scale": intensities.told()}
     with Progress(len(images)) as progress:
-        pending = _pending(images, windows, stamp, args, out, progress)
+        pending = _pending(images, intensities, windows, args, out, progress)
         for batch in _batches(pending, args.batch_size):
             _explain(explainer, batch, out, args.stains[1:], told, progress)
             out.write_tables()
@@ -157,8 +157,8 @@ def _steps(args: argparse.Namespace) -> int:
 
 def _pending(
     images: Iterable[ImageFiles],
+    intensities: Intensities,
     windows: Sequence[Window],
-    stamp: str,
     args: argparse.Namespace,
     out: OutFolder,
     progress: Progress,
@@ -167,12 +167,13 @@ def _pending(
 
     Args:
         images: All of them.
-        windows: Those of their intensities.
-        stamp: What a map depends on beside its image and the settings.
+        intensities: What the options say of them.
+        windows: Those of their intensities; where they were measured, maps depend on them.
         args: The command's options.
         out: Where maps go.
         progress: Told of those that are not explained.
     """
+    stamp = repr(windows) if intensities.measured else ""
     for image in images:
         if image.problem is not None:
             progress.leave_out()
@@ -184,7 +185,7 @@ def _pending(
                 progress.leave_out()
             else:
                 pixels = read_image(image.paths, args.z, args.t, one_stain=bool(args.stains))
-                found = applied(pixels, windows)
+                found = intensities.applied(pixels, windows)
                 yield LoadedImage(image.name, sha256, scale(pixels, found), found)
         except (ImageError, OutputError, OSError, ImportError) as error:
             reason = str(error) if isinstance(error, ImageError) else describe(error)
@@ -240,6 +241,8 @@ def _add(
         return explanation
     try:
         out.add(image.name, image.sha256, image.pixels, explanation, seconds, columns)
+    except TakenOverError:
+        raise
     except (OSError, ValueError) as error:  # OutputError, and colours that do not fit
         return error
     return None
@@ -249,13 +252,14 @@ def _report(out: OutFolder) -> int:
     failed = {name: row for name, row in out.other.items() if row["status"] == "error"}
     for name, row in failed.items():
         print(f"{name!a}: {row['reason']}", file=sys.stderr)
-    print(
-        f"{len(out.done)} images explained, {len(failed)} failed: {out.folder / 'diagnostics.csv'}"
-    )
-    verdicts = Counter(entry["row"]["verdict"] for entry in out.done.values())
+    done = out.rows_done()
+    print(f"{len(done)} images explained, {len(failed)} failed: {out.folder / 'diagnostics.csv'}")
+    if out.absent:
+        print(f"{len(out.absent)} maps of earlier runs, whose images are not among these")
+    verdicts = Counter(row["verdict"] for row in done)
     for verdict, number in verdicts.most_common():
         print(f"{number} of them: {verdict}")
-    notes = [entry["row"]["notes"] for entry in out.done.values() if entry["row"].get("notes")]
+    notes = [row["notes"] for row in done if row.get("notes")]
     if notes:
         print(f"{len(notes)} of them have notes in it")
     for note in notes_of_network(notes):

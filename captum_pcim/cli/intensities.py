@@ -16,6 +16,7 @@ from captum_pcim.images.intensities import (
     Scale,
     Window,
     WindowTable,
+    applied,
     evenly,
     in_words,
     measure,
@@ -104,6 +105,19 @@ class Intensities:
             if not usable:
                 raise ValueError(f"controls: no image is named like {pattern!r}")
         return measure(self.windows, _readable(evenly(usable, IMAGES_MEASURED), args))
+
+    def applied(self, pixels: Pixels, windows: Sequence[Window]) -> list[Window]:
+        """As :func:`captum_pcim.images.intensities.applied`, but a table serves its stains alone.
+
+        Raises:
+            ImageError: The windows do not fit the image.
+        """
+        if self.scale == "table" and len(windows) != len(pixels):
+            raise ImageError(
+                f"table: expected windows of {len(pixels)} stains, as the image has, got "
+                f"{len(windows)}"
+            )
+        return applied(pixels, windows)
 
 
 _SERVES: dict[str, tuple[Scale, ...]] = {

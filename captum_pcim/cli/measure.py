@@ -42,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--labels",
         metavar="WHERE",
         help="label images of objects: for a screen as images.labels names them (default: these), "
-        "for a folder one with the maps' names",
+        "for a folder one with the maps' names, or with those of the images that they are of",
     )
     add("--nuclei", metavar="WHERE", help="label images of nuclei, likewise")
     add("--objects", metavar="NAME", help="what the objects are called (default: Cells)")
@@ -140,9 +140,12 @@ def _labels(folder: Path, name: Path, weights: FloatPixels) -> Labels:
     from captum_pcim.images.labels import read_labels
 
     paths = [folder / f"{name}{suffix}" for suffix in LABELS]
+    if name.suffix.lower() in LABELS:  # the map of a.tif is called a.tif.npy
+        paths.append(folder / name)
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
-        raise ValueError(f"labels: no {paths[0]}, nor as {', '.join(LABELS[1:])}")
+        ends = "', '".join(path.name for path in paths[1:])
+        raise ValueError(f"labels: no {paths[0]}, nor '{ends}' beside it")
     labels = read_labels(path)
     if labels.shape != weights.shape[1:]:
         raise ValueError(f"labels: expected {weights.shape[1:]}, got {labels.shape} in {path}")

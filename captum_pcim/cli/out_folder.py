@@ -9,14 +9,15 @@
       manifest.json           the settings, and which images are done
 
 Every file is complete or not there, and the manifest is written after the files it lists, so a
-run that was killed is taken up again where it stopped.
+run that was killed is taken up again where it stopped. It tells the settings from the beginning on:
+a run that finds other settings there than its own stops, so that maps of two never mix.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,11 +33,16 @@ from captum_pcim.visualize.overlay_png import overlay_png
 if TYPE_CHECKING:
     from captum_pcim.explainer import Cell, Explanation
 
+ABSENT = "not among the images of the last run; the map is of an earlier one"
 MAP_SUFFIXES = {"npy": ".npy", "tiff": ".tif"}
 
 
 class OutputError(ValueError):
     """The out folder cannot be used for these settings; the message says why."""
+
+
+class TakenOverError(OutputError):
+    """Another run has begun to write to the folder with other settings."""
 
 
 @dataclass
@@ -49,6 +55,7 @@ class OutFolder:
         done: By image name, the SHA-256 of its files and its row.
         other: By image name, the rows of images that failed or were skipped.
         classes: Names of the classes, for the table.
+        absent: Names of images in `done` that are not among this run's.
     """
 
     folder: Path
@@ -56,6 +63,8 @@ class OutFolder:
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
     other: dict[str, dict[str, Any]] = field(default_factory=dict)
     classes: Sequence[str] = ()
+    absent: Collection[str] = ()
+    _seen: tuple[int, int] | None = None
 
     @classmethod
     def open(
@@ -64,6 +73,7 @@ class OutFolder:
         settings: dict[str, Any],
         overwrite: bool = False,
         classes: Sequence[str] = (),
+        images: Collection[str] | None = None,
     ) -> OutFolder:
         """Take up the folder, or start it.
 
@@ -72,6 +82,7 @@ class OutFolder:
             settings: All that the maps depend on, as JSON holds it.
             overwrite: Delete what an earlier run with other settings wrote.
             classes: Names of the classes, for the table.
+            images: Names of this run's images. None: those of earlier runs and its own.
 
         Raises:
             OutputError: If an earlier run had other settings, or its manifest cannot be read.
@@ -81,9 +92,10 @@ class OutFolder:
         out = cls(folder, settings, classes=classes)
         manifest = out._manifest()
         if manifest is None:
+            out._write_manifest()
             return out
         earlier, done = manifest
-        differing = [key for key in settings | earlier if settings.get(key) != earlier.get(key)]
+        differing = _differing(settings, earlier)
         if differing and not overwrite:
             raise OutputError(
                 f"out: {str(folder)!r} was written with other settings ({', '.join(differing)}); "
@@ -92,6 +104,7 @@ class OutFolder:
         out.done = done
         if differing:
             out._forget_all()
+        out.absent = [] if images is None else sorted(set(out.done) - set(images))
         return out
 
     def is_done(self, name: str, sha256: str) -> bool:
@@ -118,7 +131,12 @@ class OutFolder:
             explanation: What was found.
             seconds: How long it took.
             columns: Further columns of the table.
+
+        Raises:
+            OutputError: If the name leads out of the folder.
+            TakenOverError: Another run has begun here with other settings.
         """
+        self._require_own()
         weights = explanation.attributions
         if not self.settings["per_stain"]:
             weights = weights[0]
@@ -132,19 +150,49 @@ class OutFolder:
 
     def add_other(self, name: str, status: str, reason: str) -> None:
         """Note an image without a map, and delete the map that it had before it changed."""
+        self._require_own()
         if self.done.pop(name, None) is not None:
             self._map_path(name).unlink(missing_ok=True)
             self._overlay_path(name).unlink(missing_ok=True)
         self.other[name] = {"image": name, "status": status, "reason": reason}
 
     def write_tables(self) -> None:
-        """Write the manifest and the table as they stand."""
-        manifest = {"settings": self.settings, "images": self.done}
-        self._write(self.folder / "manifest.json", json.dumps(manifest, indent=1).encode())
+        """Write the manifest and the table as they stand.
+
+        Raises:
+            TakenOverError: Another run has begun here with other settings.
+        """
+        self._require_own()
+        self._write_manifest()
         self._write(self.folder / "diagnostics.csv", self._table())
+
+    def _write_manifest(self) -> None:
+        manifest = {"settings": self.settings, "images": self.done}
+        path = self.folder / "manifest.json"
+        write_bytes(path, json.dumps(manifest, indent=1).encode())
+        self._seen = _state(path)
+
+    def _require_own(self) -> None:
+        """Read the manifest again where another run has written it."""
+        state = _state(self.folder / "manifest.json")
+        if state in (None, self._seen):
+            return
+        manifest = self._manifest()
+        if manifest is not None and (differing := _differing(manifest[0], self.settings)):
+            raise TakenOverError(
+                f"out: another run writes to {str(self.folder)!r} with other settings "
+                f"({', '.join(differing)}); this one stops. Give each its own folder"
+            )
+        self._seen = state
+
+    def rows_done(self) -> list[dict[str, str]]:
+        """The rows of this run's images that have their maps."""
+        return [entry["row"] for name, entry in self.done.items() if name not in self.absent]
 
     def _table(self) -> bytes:
         done = {name: self._row(entry) for name, entry in self.done.items()}
+        for name in self.absent:
+            done[name] |= {"status": "absent", "reason": ABSENT}
         rows = done | self.other
         own = dict.fromkeys(name for row in done.values() for name in row)
         return csv_bytes(_columns(own), (rows[name] for name in sorted(rows)))
@@ -175,6 +223,7 @@ class OutFolder:
                 self._inside(self.folder / "maps" / f"{name}{suffix}").unlink(missing_ok=True)
             self._overlay_path(name).unlink(missing_ok=True)
         self.done = {}
+        self._write_manifest()
         self.write_tables()
 
     def _encoded(self, weights: FloatPixels) -> bytes:
@@ -204,6 +253,19 @@ class OutFolder:
     def _write(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, data)
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """What tells a file from the one that replaces it; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _differing(settings: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    return [key for key in settings | other if settings.get(key) != other.get(key)]
 
 
 def _columns(own: Iterable[str]) -> list[str]:

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with noting_warnings(told=PCIMWarning) as warned:
             tables = _tables(args)
-        for warning in warned:
+        for warning in dict.fromkeys(map(str, warned)):  # wells are averaged twice, told once
             print(f"captum-pcim profiles: {warning}", file=sys.stderr)
         _write(tables, args)
     except (ValueError, ImportError, OSError) as error:

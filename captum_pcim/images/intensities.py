@@ -26,7 +26,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from captum_pcim._files import delimiter
+from captum_pcim._files import delimiter, escaped
 from captum_pcim.images.stack import FloatPixels, ImageError, Pixels
 
 Item = TypeVar("Item")
@@ -34,6 +34,7 @@ Scale = Literal["type", "raw", "fixed", "percentiles", "zscore", "table"]
 Over = Literal["image", "plate", "controls"]
 PERCENTILES = (0.1, 99.9)
 PIXELS_PER_IMAGE = 2**16  # of each of several images: evenly spread, the same every time
+SURPLUS = "more cells than columns"
 IMAGES_MEASURED = 16  # of a plate, evenly spread
 
 
@@ -202,10 +203,13 @@ class WindowTable:
         self.path = str(path)
         try:
             with open(path, newline="", encoding="utf-8-sig") as file:
-                rows = [{_column(name): value for name, value in row.items()}
-                        for row in csv.DictReader(file, delimiter=delimiter(file))]  # fmt: skip
+                reader = csv.DictReader(file, delimiter=delimiter(file), restkey=SURPLUS)
+                columns = [_column(name) for name in reader.fieldnames or ()]
+                rows = [{_column(name): value for name, value in row.items()} for row in reader]
         except (UnicodeDecodeError, csv.Error) as error:
             raise ImageError(f"{self.path} is no CSV file in UTF-8: {error}") from error
+        if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
+            raise ImageError(f"{self.path}: the header row has columns twice: {', '.join(twice)}")
         self.windows: dict[tuple[str, str], Window] = {}
         for number, row in enumerate(rows, start=1):
             place = row.get("plate") or "", row.get("stain") or ""
@@ -214,7 +218,7 @@ class WindowTable:
             except (KeyError, TypeError, ValueError) as error:
                 raise ImageError(
                     f"{self.path}: row {number}: expected Stain with Low and High, or Mean and SD, "
-                    f"got {row}"
+                    f"in {len(columns)} cells, got {row}"
                 ) from error
             if place in self.windows:
                 raise ImageError(f"{self.path}: row {number}: a second window of {' '.join(place)}")
@@ -228,21 +232,24 @@ class WindowTable:
         """
         found = []
         for stain in stains:
-            window = self.windows.get((plate, stain), self.windows.get(("", stain)))
+            own = self.windows.get((escaped(plate), stain))
+            window = own or self.windows.get(("", stain))
             if window is None:
                 raise ImageError(f"{self.path} has no window for stain {stain} of plate {plate!r}")
             found.append(window)
         return found
 
 
-def _column(name: str | None) -> str:
-    short = (name or "").strip().lower().removeprefix("metadata_")
+def _column(name: str) -> str:
+    short = name.strip().lower().removeprefix("metadata_")
     return {"channel": "stain", "std": "sd"}.get(short, short)
 
 
 def _window_of(row: dict[str, str]) -> Window:
-    if not row["stain"]:
-        raise ValueError("no stain")
+    if not row["stain"] or any(row.get(SURPLUS, ())):
+        raise ValueError("no stain, or more cells than columns, as of a number with a comma")
+    if row.get("mean") and row.get("low"):
+        raise ValueError("two windows")
     if row.get("mean"):
         mean, deviation = float(row["mean"]), float(row["sd"])
         return Window(mean, mean + deviation, clip=False)

@@ -85,4 +85,10 @@ def _indices(data: bytes) -> Pixels:
                 f"colours ({image.mode}) do not tell object numbers: save labels in grey, "
                 "as 16-bit PNG or as TIFF"
             )
-        return np.asarray(image)
+        return np.asarray(image) // _stretched(data)
+
+
+def _stretched(data: bytes) -> int:
+    """What Pillow multiplies grey of 2 and 4 bits with, to fill 8: 85 and 17."""
+    depth, colour = data[24], data[25]  # of the header chunk, which comes first
+    return 255 // (2**depth - 1) if colour == 0 and depth in (2, 4) else 1

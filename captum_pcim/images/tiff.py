@@ -23,7 +23,7 @@ from captum_pcim.images.stack import MAX_SAMPLES, ImageError, Pixels, Stack
 # TIFF 6.0, sections 3, 5, 18 and 22: PhotometricInterpretation, ExtraSamples, Compression.
 WHITE_IS_ZERO, PALETTE, SEPARATED, YCBCR, CIELAB = 0, 3, 5, 6, 8
 ALPHA = (1, 2)
-JPEG, JPEG_END = (6, 7), b"\xff\xd9"
+UNCOMPRESSED, JPEG, JPEG_END = 1, (6, 7), b"\xff\xd9"
 
 
 @contextlib.contextmanager
@@ -91,7 +91,7 @@ def _only_series(file: Any) -> Any:
     if len(found) != 1 and file.is_ome:
         raise ImageError(f"expected one image a file, the OME-TIFF has {len(found)}")
     if len(found) != 1:
-        raise ImageError(f"the pages differ in size: {sorted(str(one.shape) for one in found)}")
+        raise ImageError(f"the pages differ: {'; '.join(sorted(set(map(_kind, found))))}")
     if any(page is None for page in found[0].pages):
         raise ImageError(f"its OME-XML tells of planes that the file does not have: {n_pages}")
     told = {
@@ -103,6 +103,13 @@ def _only_series(file: Any) -> Any:
             "of them are the image is not told"
         )
     return found[0]
+
+
+def _kind(series: Any) -> str:
+    """What pages of one image have in common."""
+    compression = getattr(series.keyframe.compression, "name", series.keyframe.compression)
+    size = "x".join(map(str, series.keyframe.shape))
+    return f"{size} {series.dtype}, compression {compression}"
 
 
 def _why_no_ome(file: Any) -> str:
@@ -201,6 +208,10 @@ def _whole(file: Any, page: Any) -> Pixels:
     empty = sum(size == 0 or offset == 0 for offset, size in zip(offsets, sizes, strict=True))
     if empty:
         raise ImageError(f"cannot be read: {empty} of {len(sizes)} parts of a page are empty")
+    # Decoders may make noise of what is missing; uncompressed parts are checked when they are read.
+    ends = (offset + size for offset, size in zip(offsets, sizes, strict=True))
+    if page.compression != UNCOMPRESSED and any(end > file.filehandle.size for end in ends):
+        raise ImageError("cannot be read: the file ends before the last part of a page")
     if page.compression in JPEG:
         for offset, size in zip(offsets, sizes, strict=True):
             file.filehandle.seek(offset + max(size - 16, 0))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from captum_pcim import _extras
 from captum_pcim._files import delimiter, write_bytes
+from captum_pcim.core.warn import warn
 from captum_pcim.profiles.positions import well_name
 
 if TYPE_CHECKING:
@@ -15,9 +16,13 @@ if TYPE_CHECKING:
 
 METADATA = "Metadata_"
 PLATE, WELL, CLASS = "Metadata_Plate", "Metadata_Well", "Metadata_Class"
+GIVEN_CLASS = "Metadata_Class_Given"  # of a load file or plate map, not the one explained
 MEASURED = "Attribution|AreaShape|Stain_Weight|Probability|Score|ClassShare"
 FEATURES = re.compile(rf"\w+_({MEASURED})_.+")
+# What stands for no number. Of texts, such as a treatment called "None", an empty cell alone does.
+NO_NUMBER = ["", "nan", "NaN", "NA", "N/A", "null", "None"]
 _CALLED_WELL = ("metadata_well", "well", "well_position", "well_id")
+_CLASSES = ("Class", "Predicted")
 _CALLED_PLATE = ("metadata_plate", "plate", "plate_id", "barcode")
 
 
@@ -77,8 +82,11 @@ def read_table(path: str | Path) -> pd.DataFrame:
 def _read_csv(path: str | Path) -> pd.DataFrame:
     pandas = needed("pandas")
     names = pandas.read_csv(path, nrows=0).columns
-    texts = {name: str for name in names if name.startswith(METADATA) or name == "Class"}
-    table: pd.DataFrame = pandas.read_csv(path, dtype=texts)
+    texts = {name: str for name in names if name.startswith(METADATA) or name in _CLASSES}
+    missing = {name: [""] if name in texts else NO_NUMBER for name in names}
+    table: pd.DataFrame = pandas.read_csv(
+        path, dtype=texts, keep_default_na=False, na_values=missing
+    )
     return table
 
 
@@ -95,7 +103,8 @@ def read_plate_map(path: str | Path) -> pd.DataFrame:
             ``well_position``), where plates differ also ``plate``, and any others.
 
     Returns:
-        The table with all columns named ``Metadata_...`` and wells as ``A01``.
+        The table with all columns named ``Metadata_...`` and wells as ``A01``. A column ``Class``
+        is ``Metadata_Class_Given``: ``Metadata_Class`` is the class that was explained.
 
     Raises:
         ProfileError: If it names no wells, or one twice.
@@ -106,7 +115,9 @@ def read_plate_map(path: str | Path) -> pd.DataFrame:
         return as_plate_map(read_table(path))
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            read = pandas.read_csv(file, dtype=str, sep=delimiter(file))
+            read = pandas.read_csv(
+                file, dtype=str, sep=delimiter(file), keep_default_na=False, na_values=[""]
+            )
     except UnicodeDecodeError as error:
         raise ProfileError(f"plate_map: {str(path)!r}: {error}; save it as UTF-8") from error
     except (OSError, ValueError) as error:
@@ -125,7 +136,7 @@ def as_plate_map(table: pd.DataFrame) -> pd.DataFrame:
         lower = str(name).lower()
         known = WELL if lower in _CALLED_WELL else PLATE if lower in _CALLED_PLATE else None
         names[name] = known or METADATA + str(name).removeprefix(METADATA)
-    found = table.rename(columns=names)
+    found = with_given_class(table.rename(columns=names), "plate_map")
     if list(names.values()).count(WELL) != 1:
         raise ProfileError(f"plate_map: expected one column 'well', got {list(table.columns)}")
     found[WELL] = [well_name(well, "plate_map") for well in found[WELL]]
@@ -136,6 +147,17 @@ def as_plate_map(table: pd.DataFrame) -> pd.DataFrame:
             f"plate_map: expected every well once, got {' '.join(twice.iloc[0])} twice"
         )
     return found
+
+
+def with_given_class(table: pd.DataFrame, argument: str) -> pd.DataFrame:
+    """Rename a class that a load file or plate map tells, as it is not the one explained."""
+    if CLASS not in table:
+        return table
+    warn(
+        f"{argument}: {CLASS} (or Class) is called {GIVEN_CLASS} here, since {CLASS} is the class "
+        "that was explained"
+    )
+    return table.rename(columns={CLASS: GIVEN_CLASS})
 
 
 def features_of(table: pd.DataFrame) -> list[str]:
@@ -184,7 +206,8 @@ def _h5ad(table: pd.DataFrame) -> bytes:
     anndata, pandas = needed("anndata"), needed("pandas")
     names = features_of(table)
     # Plain objects: readers of older releases know no other texts.
-    about = table.drop(columns=names).astype(str).astype(object)
+    about = table.drop(columns=names)
+    about = about.astype(str).where(about.notna(), "").astype(object)
     about.index = pandas.Index([str(i) for i in range(len(table))], dtype=object)
     measured = pandas.DataFrame(index=pandas.Index(names, dtype=object))
     values = anndata.AnnData(X=table[names].to_numpy("float64"), obs=about, var=measured)

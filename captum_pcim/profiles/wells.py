@@ -16,6 +16,7 @@ from captum_pcim.profiles.tables import (
     as_plate_map,
     features_of,
     needed,
+    with_given_class,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def per_well(
         were explained by themselves have ``<objects>_Probability_<class>`` and so on likewise.
 
     Raises:
-        ProfileError: If columns are missing.
+        ProfileError: If columns are missing, or the plate map is of other plates.
 
     Examples:
         >>> images, objects = read_results("results")
@@ -110,6 +111,8 @@ def _of_wells(table: pd.DataFrame, argument: str) -> pd.DataFrame:
         )
     if "Status" in table:
         table = table[table["Status"] == "done"]
+    if argument == "images":
+        table = with_given_class(table, argument)
     return table.assign(**{WELL: [well_name(well, argument) for well in table[WELL]]})
 
 
@@ -148,11 +151,34 @@ def _same_all_over(images: pd.DataFrame) -> pd.DataFrame:
 
 def _joined(wells: pd.DataFrame, plate_map: pd.DataFrame) -> pd.DataFrame:
     key = [name for name in (PLATE, WELL) if name in plate_map]
+    plates = _plates_told(wells, plate_map)
     twice = [name for name in plate_map.columns if name in wells and name not in key]
     table = wells.drop(columns=twice).merge(plate_map, on=key, how="left", indicator="_found")
     missing = table.loc[table["_found"] == "left_only", [PLATE, WELL]].drop_duplicates()
     if len(missing):
         shown = [" ".join(row) for row in missing.head(MOST_NAMED).itertuples(index=False)]
         rest = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
-        warn(f"plate_map: expected a row for every well, got none for {', '.join(shown)}{rest}")
+        warn(
+            "plate_map: expected a row for every well, got none for "
+            f"{', '.join(shown)}{rest}{plates}"
+        )
     return table.drop(columns="_found")
+
+
+def _plates_told(wells: pd.DataFrame, plate_map: pd.DataFrame) -> str:
+    """The plates of both where they differ, to see a misspelt one.
+
+    Raises:
+        ProfileError: If they have none in common.
+    """
+    if PLATE not in plate_map:
+        return ""
+    own, given = (sorted(set(map(str, table[PLATE]))) for table in (wells, plate_map))
+    if own and not set(own) & set(given):
+        raise ProfileError(
+            f"plate_map: expected the plates of the results, {own[:MOST_NAMED]}, got "
+            f"{given[:MOST_NAMED]}"
+        )
+    if set(own) <= set(given):
+        return ""
+    return f"; it has the plates {given[:MOST_NAMED]}, the results have {own[:MOST_NAMED]}"

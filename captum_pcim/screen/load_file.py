@@ -22,6 +22,7 @@ SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C: i
 WINDOWS = re.compile(r"/?[A-Za-z]:[\\/]|\\\\[^\\/]+")  # a drive, in a URL too, or a server's share
 FLOAT = re.compile(r"\d+\.0")  # a whole number as pandas writes it in a column that lacks one
 SITES = ("Metadata_Site", "Metadata_Field", "Metadata_FieldID")
+PLANES = ("Frame", "Series")  # CellProfiler's numbers, from 0, of a plane within a file
 REMOTE = "its files are not on this machine but at {}: copy them and change the paths"
 
 
@@ -31,8 +32,8 @@ def survey_load_file(images: ImageSettings) -> Survey:
     Columns are CellProfiler's, with or without the prefix ``Image_``: ``FileName_`` and
     ``PathName_``, or ``URL_``, with a channel's name; ``ObjectsFileName_`` and so on with that of
     the label images; ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site``. Other ``Metadata_``
-    columns are kept. ``Illum`` images are those of ``FileName_IllumDNA`` for ``OrigDNA`` or
-    ``DNA``.
+    columns are kept; ``Frame_`` and ``Series_`` are to be 0. ``Illum`` images are those of
+    ``FileName_IllumDNA``, or ``URL_IllumDNA``, for ``OrigDNA`` or ``DNA``.
 
     Raises:
         ConfigError: It is no such file, or does not say where a row belongs.
@@ -59,6 +60,7 @@ def _field(images: ImageSettings, row: Row, number: int, where: str) -> Field:
     lights = [_file(row, "", _illumination(name), folder) for name in images.channels]
     corrected = images.illumination in ("divide", "subtract")
     labels = _file(row, "Objects", images.labels, folder) if images.labels else ""
+    _require_first_planes(images, row, where)
     lacking = [stain for stain, path in zip(images.stains, files, strict=True) if not path]
     unlit = [stain for stain, path in zip(images.stains, lights, strict=True) if not path]
     problem = ""
@@ -102,8 +104,9 @@ def _check_columns(images: ImageSettings, row: Row, found: Survey) -> None:
                 f"{images.path}: expected columns such as FileName_{name}; "
                 f"the channels are {list(found.channels)}"
             )
-        light = f"FileName_{_illumination(name)}"
-        if light in row and not images.illumination:
+        lights = (f"{kind}_{_illumination(name)}" for kind in ("FileName", "URL"))
+        light = next((light for light in lights if light in row), None)
+        if light and not images.illumination:
             raise ConfigError(
                 f"images.illumination: {images.path} names illumination images ({light}); expected "
                 "'divide' or 'subtract', as CellProfiler's CorrectIlluminationApply did, or 'none' "
@@ -116,6 +119,22 @@ def _check_columns(images: ImageSettings, row: Row, found: Survey) -> None:
             f"images.labels: {images.path} has no column ObjectsFileName_{images.labels}; its "
             f"label images are {sorted(objects)}"
         )
+
+
+def _require_first_planes(images: ImageSettings, row: Row, where: str) -> None:
+    """Refuses a plane that a row chooses within a file: ``z`` and ``t`` choose for all rows."""
+    names = list(images.channels)
+    if images.illumination in ("divide", "subtract"):
+        names += map(_illumination, images.channels)
+    columns = [f"{kind}_{name}" for name in names for kind in PLANES]
+    columns += [f"Objects{kind}_{images.labels}" for kind in PLANES if images.labels]
+    for column in columns:
+        if (value := _place(row.get(column))) not in ("", "0"):
+            raise ConfigError(
+                f"{where}: {column} is {value}; expected 0, as rows do not choose planes of a "
+                "file: save every plane as a file, or leave the column out and choose by images.z "
+                "and images.t"
+            )
 
 
 def _illumination(channel: str) -> str:

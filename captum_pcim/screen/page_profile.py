@@ -48,23 +48,37 @@ def read_profiles(store: Store) -> Profiles:
     path = next((store.path / name for name in WELLS if (store.path / name).is_file()), None)
     if path is None:
         return Profiles()
-    rows = {}
-    for row in read_rows(path):
-        place = (str(row["Metadata_Plate"]), str(row["Metadata_Well"]))
-        rows[place] = {name: _value(value) for name, value in row.items() if name not in PLACE}
-    names = list(dict.fromkeys(name for row in rows.values() for name in row))
-    told = {name: [row[name] for row in rows.values() if row[name] is not None] for name in names}
+    read = {
+        (str(row["Metadata_Plate"]), str(row["Metadata_Well"])): {
+            name: value for name, value in row.items() if name not in PLACE
+        }
+        for row in read_rows(path)
+    }
+    names = list(dict.fromkeys(name for row in read.values() for name in row))
+    columns = {name: _column(name, [row[name] for row in read.values()]) for name in names}
+    rows = {place: {name: columns[name][i] for name in names} for i, place in enumerate(read)}
+    told = {name: [value for value in columns[name] if value is not None] for name in names}
     numbers = [name for name in names if _all(told[name], float) and _is_new(name)]
     texts = [name for name in names if _all(told[name], str) and name.startswith(METADATA)]
     return Profiles(numbers, texts, rows)
 
 
-def _value(value: Any) -> float | str | None:
-    """A number of few digits, a text, or nothing."""
+def _column(name: str, values: Sequence[Any]) -> list[float | str | None]:
+    """Numbers of few digits; or words, such as compounds of which some are called 7 or "nan"."""
+    found: list[float | str | None] = [_number(value) for value in values]
+    gaps = [value is None or value == "" or value != value for value in values]
+    if name.startswith(METADATA) and any(
+        number is None and not gap for number, gap in zip(found, gaps, strict=True)
+    ):
+        return [None if gap else str(value) for value, gap in zip(values, gaps, strict=True)]
+    return found
+
+
+def _number(value: Any) -> float | None:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        return str(value) or None if value is not None else None
+        return None
     return float(f"{number:.4g}") if abs(number) < float("inf") else None
 
 

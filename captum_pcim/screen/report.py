@@ -77,9 +77,8 @@ def write_report(config: ScreenConfig, images: Sequence[Row], store: Store) -> N
 def safe_name(text: str) -> str:
     """A file name for any text; texts that differ get names that differ."""
     safe = re.sub(r"[^A-Za-z0-9_-]", "_", text)[:60]
-    return (
-        safe if text and safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    )
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return safe if text and safe == text else f"{safe}-{digest[:8]}"
 
 
 def _counts(rows: Sequence[Row]) -> dict[str, int]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from captum_pcim.classifiers.classes import target_number
+from captum_pcim.classifiers.files import ModelError
 from captum_pcim.core.network import PREDICTED
 from captum_pcim.core.scores import DEFAULT_KIND, ScoreKind
 from captum_pcim.screen.toml import Table, check
@@ -118,17 +119,19 @@ class ModelSettings(Table):
         check(bool(self.path or self.factory), "model", "a path, a factory or both", "neither")
         twice = len(set(self.classes)) < len(self.classes)
         check(not twice, "model.classes", "no name twice", self.classes)
+        numbers = f" to {len(self.classes) - 1}" if self.classes else ""
         check(
             self.target != "" and self._has_target(),
             "model.target",
-            f"a class's number from 0 or one of {[*self.classes, PREDICTED]}",
+            f"a class's number from 0{numbers} or one of {[*self.classes, PREDICTED]}",
             self.target,
         )
 
     def _has_target(self) -> bool:
-        if isinstance(self.target, int):
-            return self.target >= -1
-        return self.target in (*self.classes, PREDICTED) or self.target.isdecimal()
+        try:
+            return (self.target_number or 0) >= 0
+        except ModelError:
+            return False
 
     @property
     def target_number(self) -> int | None:

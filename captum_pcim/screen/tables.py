@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from captum_pcim._extras import needed
+from captum_pcim._files import escaped
 from captum_pcim.cells.cell import CellResult, attribution_names
 from captum_pcim.cells.objects import column_names
 from captum_pcim.classifiers.tables import class_columns
@@ -85,7 +86,8 @@ def _kind(name: str, rows: Iterable[Row] = ()) -> type:
 def place_of(key: Key) -> Row:
     """Where an image lies, and what its load file says beside that."""
     field = key.field
-    place = (field.plate, field.well, field.site, field.plane, field.time, key.number)
+    names = (field.plate, field.well, field.site, field.plane, field.time)
+    place = (*map(escaped, names), key.number)  # a folder's name need not be UTF-8
     return {**dict(zip(PLACE, place, strict=True)), **dict(field.metadata)}
 
 
@@ -101,7 +103,7 @@ def _image_row(config: ScreenConfig, key: Key, store: Store) -> Row:
         return {
             **row,
             "Status": "failed" if failure else "missing",
-            "Reason": failure["reason"] if failure else "",
+            "Reason": escaped(failure["reason"]) if failure else "",
         }
     manifest = store.manifest(key.sha)
     classes = class_columns(config.model.classes, **manifest["classes"])
