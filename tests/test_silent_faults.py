@@ -663,7 +663,9 @@ def test_nothing_is_told_of_axes_that_can_be_read_in_one_way_only(shape):
         PCIM(scores, score=score).attribute(bright_images(3), target=target, n_steps=3)
 
 
-@pytest.mark.parametrize("draw", [torch.rand, np.random.rand, random.random], ids=lambda d: str(d))
+@pytest.mark.parametrize(
+    "draw", [torch.rand, np.random.rand, random.random], ids=["torch", "numpy", "python"]
+)
 def test_chance_that_is_drawn_once_for_a_whole_batch_is_told_and_repeats(draw):
     def noisy(x):
         return net(x) * (0.5 + float(draw(1) if draw is torch.rand else draw()))
