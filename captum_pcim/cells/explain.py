@@ -23,7 +23,7 @@ from captum_pcim.images.labels import Labels
 from captum_pcim.images.read import FloatPixels
 from captum_pcim.pcim import PCIM
 
-CellField = tuple["FloatPixels", "Labels"]  # (C, H, W) and (H, W)
+CellField = tuple[FloatPixels, Labels]  # (C, H, W) and (H, W)
 OPTIONS = ("objective", "isolation", "smoothing", "order", "autocast_dtype", "eval_mode",
            "gradients", "seed")  # fmt: skip
 

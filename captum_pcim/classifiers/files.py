@@ -125,7 +125,6 @@ def _open_trusted(path: str) -> Module:
 
 
 def _build(name: str, state_dict: str | None) -> Module:
-
     if not _FACTORY.fullmatch(name):
         raise ModelError(f"model: neither a file nor module:factory: {name!r}")
     module_name, _, factory_name = name.partition(":")
@@ -162,7 +161,6 @@ def _load_weights(module: Module, path: str) -> None:
 
 
 def _read_weights(path: str) -> dict[str, Tensor]:
-
     if not os.path.isfile(path):
         raise ModelError(f"state_dict: there is no file {path!r}")
     try:
@@ -196,7 +194,6 @@ def _read_safetensors(path: str) -> dict[str, Tensor]:
 
 
 def _ready(module: Module, device: str) -> Module:
-
     try:
         torch.empty(0, device=device)  # a network without weights would go anywhere
         module = module.to(device)

@@ -34,7 +34,6 @@ def load_trusted(path: str) -> Any:
         Exception: Of many types, if the file is damaged or of another kind.
         ValueError: If the program was exported in training mode.
     """
-
     records = _record_names(path)
     if "constants.pkl" in records:
         return torch.jit.load(path, map_location="cpu")
@@ -44,7 +43,6 @@ def load_trusted(path: str) -> Any:
 
 
 def _load_exported(path: str) -> Any:
-
     with silenced("torch.export"):
         program = torch.export.load(path)
         if _trains(program):

@@ -143,7 +143,6 @@ def _pixels(
     args: argparse.Namespace,
 ) -> tuple[Tensor, list[Window]]:
     """An image as the network gets it, and the windows that were applied."""
-
     try:
         pixels = read_image(image.paths, args.z, args.t, one_stain=bool(args.stains))
         found = intensities.applied(pixels, windows)
@@ -153,7 +152,6 @@ def _pixels(
 
 
 def _stacked(pixels: Mapping[str, Tensor], device: str) -> Tensor:
-
     first, *others = pixels
     for name in others:
         if pixels[name].shape != pixels[first].shape:
@@ -165,7 +163,6 @@ def _stacked(pixels: Mapping[str, Tensor], device: str) -> Tensor:
 
 
 def _masks(folder: Path, images: list[ImageFiles], inputs: Tensor) -> Tensor:
-
     by_stem: dict[str, Path] = {}
     for file in find_images(folder):
         if file.is_image and file.problem is None:
@@ -193,7 +190,6 @@ def _masks(folder: Path, images: list[ImageFiles], inputs: Tensor) -> Tensor:
 
 def _scored(model: Classifier, inputs: Tensor, args: argparse.Namespace) -> tuple[Classes, Tensor]:
     """The classes of the network, and its scores of the images, (N, K)."""
-
     from captum_pcim.classifiers.classes import Classes
 
     batches = inputs.split(ROWS)
@@ -232,7 +228,6 @@ def _methods(
 
 
 def _layer(model: Classifier, name: str | None) -> Any:
-
     layers = dict(model.named_modules() if isinstance(model, nn.Module) else ())
     if name is not None and name not in layers:
         raise UsageError(f"layer: the model has none named {name!r}")

@@ -136,7 +136,6 @@ def recognised_images(model: Any, modality: str, n_images: int) -> Any:
         modality: "fluorescence" or "brightfield".
         n_images: Number of images.
     """
-
     from captum_pcim.synthetic import HELD_OUT_SEED, synthetic_brightfield, synthetic_fluorescence
 
     fluorescent = modality == "fluorescence"

@@ -125,7 +125,6 @@ def _measures(args: argparse.Namespace, planes: int) -> Measures:
 
 def _map(path: Path) -> FloatPixels:
     """A map, (planes, H, W)."""
-
     from captum_pcim.images.read import read_image
 
     stored = np.load(path, allow_pickle=False) if path.suffix == ".npy" else read_image([path])

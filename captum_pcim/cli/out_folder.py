@@ -90,6 +90,7 @@ class OutFolder:
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         out = cls(folder, settings, classes=classes)
+        out._seen = _state(folder / "manifest.json")
         manifest = out._manifest()
         if manifest is None:
             out._write_manifest()
@@ -223,17 +224,14 @@ class OutFolder:
                 self._inside(self.folder / "maps" / f"{name}{suffix}").unlink(missing_ok=True)
             self._overlay_path(name).unlink(missing_ok=True)
         self.done = {}
-        self._write_manifest()
         self.write_tables()
 
     def _encoded(self, weights: FloatPixels) -> bytes:
-
         stream = io.BytesIO()
         if self.settings["map_format"] == "npy":
             np.save(stream, weights, allow_pickle=False)
         else:
             tifffile = needed("tifffile", "writing TIFF files needs", "tiff")
-
             tifffile.imwrite(stream, weights, photometric="minisblack")
         return stream.getvalue()
 

@@ -85,7 +85,6 @@ class Window:
 
     def ends(self, values: Pixels) -> tuple[float, float]:
         """The intensities of its ends, measured on intensities of any shape."""
-
         if self.percent:
             low, high = np.percentile(values, (self.low, self.high))
         elif self.deviations:
@@ -119,7 +118,6 @@ def scale(pixels: Pixels, windows: Sequence[Window] = ()) -> FloatPixels:
         ImageError: If the number of windows does not fit, an intensity is not finite, or what
             an image's window is measured by is a single intensity.
     """
-
     scaled = np.empty(pixels.shape, dtype=np.float32)
     for index, (stain, window) in enumerate(zip(pixels, applied(pixels, windows), strict=True)):
         values = (stain.astype(np.float64) - window.low) / (window.high - window.low)
@@ -129,7 +127,6 @@ def scale(pixels: Pixels, windows: Sequence[Window] = ()) -> FloatPixels:
 
 def applied(pixels: Pixels, windows: Sequence[Window] = ()) -> list[Window]:
     """The windows that :func:`scale` applies, one a stain and all of them intensities."""
-
     if len(windows) not in (0, 1, len(pixels)):
         raise ImageError(f"{len(windows)} windows for {len(pixels)} stains")
     if not windows:
@@ -161,7 +158,6 @@ def measure(windows: Sequence[Window], images: Iterable[Pixels]) -> list[Window]
         ImageError: There is no image, they differ in their type or in their number of stains, or
             the number of windows does not fit.
     """
-
     seen, kinds = [], set()
     for pixels in images:
         kinds.add(str(pixels.dtype))

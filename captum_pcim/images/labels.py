@@ -56,7 +56,6 @@ def object_numbers(pixels: Pixels) -> Labels:
     Raises:
         ImageError: If one is negative, not whole, or so large that a table would round it.
     """
-
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8)
     largest = LARGEST
@@ -73,7 +72,6 @@ def object_numbers(pixels: Pixels) -> Labels:
 
 
 def _indices(data: bytes) -> Pixels:
-
     with open_picture(data) as image:
         image.load()
         if image.format != "PNG":

@@ -30,7 +30,6 @@ def pixel_size(path: Path) -> tuple[tuple[float, float], str] | None:
         tell.
     """
     tifffile = needed("tifffile", "reading TIFF files needs", "tiff")
-
     with silenced("tifffile"), tifffile.TiffFile(path, _multifile=False) as file:
         if file.is_ome:
             return _from_ome(file.ome_metadata)

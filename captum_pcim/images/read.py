@@ -79,7 +79,6 @@ def joined(files: Sequence[Pixels]) -> Pixels:
     Raises:
         ImageError: If they differ in size or type.
     """
-
     first = files[0]
     if any(file.shape[1:] != first.shape[1:] or file.dtype != first.dtype for file in files):
         kinds = ", ".join(f"{_size(file)} {file.dtype}" for file in files)
@@ -110,7 +109,6 @@ def decoding() -> Iterator[None]:
 
 
 def _usable(pixels: Pixels) -> Pixels:
-
     if pixels.size == 0:
         raise ImageError("the image has no pixels")
     if np.issubdtype(pixels.dtype, np.floating):
@@ -122,7 +120,6 @@ def _usable(pixels: Pixels) -> Pixels:
 
 
 def _decode(data: bytes) -> Pixels:
-
     with open_picture(data) as image:
         if image.format == "PNG":
             _refuse_lossy_png(data)
@@ -145,7 +142,6 @@ def open_picture(data: bytes) -> Iterator[Any]:
     The warnings module is left alone: what it is told to catch, it catches for all threads, and
     images are read in one while others are explained in another.
     """
-
     try:
         image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
     except UnidentifiedImageError:

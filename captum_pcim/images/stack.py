@@ -69,7 +69,6 @@ class Stack:
             ImageError: A stain is missing, or there are planes or time points to choose from and
                 none was chosen, or one that is not there.
         """
-
         if self.unsaid and z is not None:  # who asks for a plane says that the pages are planes
             return self.as_one_stain().image(z, t, channels)
         planes = chosen_planes(range(1, self.depth + 1), z)
@@ -183,7 +182,6 @@ def project(planes: Iterable[Pixels], z: Plane) -> Pixels:
 
     A mean of whole numbers is rounded, so that it is scaled as the planes would be.
     """
-
     planes = iter(planes)
     result = next(planes)
     if z != "mean":

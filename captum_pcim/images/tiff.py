@@ -256,7 +256,6 @@ def _palette_is_grey(page: Any) -> bool:
 
 def _intensities(pixels: Pixels, page: Any, stain: int) -> Pixels:
     """What stored numbers stand for, in the range that PNG files give."""
-
     if page.photometric == PALETTE:
         return np.asarray((page.colormap[stain] >> 8).astype(np.uint8)[pixels])
     white = 2**page.bitspersample - 1  # 12 bits are stored in 16

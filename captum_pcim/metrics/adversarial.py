@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_pcim._compat import run_forward
+from captum_pcim.core.reachable import check_mode
 from captum_pcim.core.scores import ScoreKind
 from captum_pcim.metrics.curves import (
     as_baseline_images,
     call_arguments,
+    outputs_of,
     require_same_images,
     target_scores,
 )
@@ -60,7 +61,7 @@ def second_classifier_agreement(
     if fraction is None:
         fraction = _preserved_share(attributions)
     preserved = preserve_most_relevant(inputs, attributions, baselines, fraction, seed)
-    arguments = call_arguments(target, additional_forward_args, inputs)
+    arguments = call_arguments(second_forward_func, target, additional_forward_args, inputs)
     return target_scores(second_forward_func, preserved, arguments, score)
 
 
@@ -166,7 +167,8 @@ def _preserved_share(attributions: Tensor) -> Tensor:
 def _predicted(
     forward_func: Callable[..., Tensor], images: Tensor, additional_forward_args: Any
 ) -> Tensor:
-    outputs: Tensor = run_forward(forward_func, images, additional_forward_args)
+    check_mode(forward_func, eval_mode=False)
+    outputs = outputs_of(forward_func, images, additional_forward_args)
     if outputs.dim() != 2 or outputs.shape[1] < 2:
         raise ValueError(
             f"forward_func must return logits of shape (N, K) with K > 1, "

@@ -8,13 +8,11 @@ import torch.nn.functional as F
 from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
 
-from captum_pcim._compat import run_forward
 from captum_pcim.core.checks import check_choice, check_count, check_positive
-from captum_pcim.core.network import checked_scores
 from captum_pcim.core.reachable import check_mode
 from captum_pcim.core.score_checks import check_meaning
 from captum_pcim.core.scores import ScoreKind
-from captum_pcim.metrics.curves import as_baseline_images, class_log_odds
+from captum_pcim.metrics.curves import as_baseline_images, class_log_odds, outputs_of
 from captum_pcim.metrics.relevance import pixel_relevance
 
 
@@ -93,8 +91,7 @@ def image_infidelity(
         return removed.expand_as(images).to(images), torch.where(removed, shown, images)
 
     def scores(images: Tensor, *arguments: Any) -> Tensor:
-        outputs = run_forward(forward_func, images, arguments or None)
-        outputs = checked_scores(outputs, len(images))
+        outputs = outputs_of(forward_func, images, arguments or None)
         if score == "regression":
             return outputs
         check_meaning(outputs if outputs.ndim > 1 else outputs[:, None], score)

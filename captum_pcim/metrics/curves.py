@@ -49,10 +49,13 @@ class Curve:
         return (self.scores[:, :1] - self.scores).mean(dim=1)
 
 
-def call_arguments(target: Any, additional_forward_args: Any, images: Tensor) -> CallArguments:
-    """Bring together what goes with each image when forward_func is called.
+def call_arguments(
+    forward_func: Callable[..., Any], target: Any, additional_forward_args: Any, images: Tensor
+) -> CallArguments:
+    """Bring together what goes with each image when forward_func is called, if it may be.
 
     Args:
+        forward_func: The network.
         target: Target class in Captum's sense; None for a forward_func with one output an image.
         additional_forward_args: Further arguments of forward_func; tensors with one row an image
             follow their image.
@@ -63,11 +66,25 @@ def call_arguments(target: Any, additional_forward_args: Any, images: Tensor) ->
 
     Raises:
         TypeError: if `target` is of no form that Captum knows.
-        ValueError: if `target` has neither one element nor one for each image.
+        ValueError: if `target` has neither one element nor one for each image, or the network is
+            in training mode.
     """
+    check_mode(forward_func, eval_mode=False)  # once, as it looks at all modules
     additional = () if additional_forward_args is None else as_tuple(additional_forward_args)
     n_images = len(images)
     return CallArguments.of(check_target(target, n_images), additional, n_images, images.device)
+
+
+def outputs_of(
+    forward_func: Callable[..., Tensor], images: Tensor, additional_forward_args: Any = None
+) -> Tensor:
+    """Return the scores of all classes.
+
+    Raises:
+        TypeError: if forward_func returns no tensor of real numbers.
+        ValueError: if it returns not one row an image.
+    """
+    return checked_scores(run_forward(forward_func, images, additional_forward_args), len(images))
 
 
 def target_scores(
@@ -92,10 +109,8 @@ def target_scores(
         ValueError: if `score` is unknown, or the target does not select one output an image.
     """
     check_choice("score", score, get_args(ScoreKind))
-    check_mode(forward_func, eval_mode=False)
     score = kind_of_scores(forward_func, score)
-    outputs = run_forward(forward_func, images, arguments.additional or None)
-    outputs = checked_scores(outputs, len(images))
+    outputs = outputs_of(forward_func, images, arguments.additional or None)
     check_trailing_range(arguments.target, outputs)
     scores, classes = select_classes(outputs, arguments.target)
     if score == "regression":

@@ -229,7 +229,7 @@ def _replacement_curve(
     scores = replacement_scores(
         forward_func,
         blend_by_rank(ranks, thresholds, end, start, perturbations_per_eval),
-        call_arguments(target, additional_forward_args, start),
+        call_arguments(forward_func, target, additional_forward_args, start),
         score,
     )
     return Curve(fractions=thresholds.to(scores.dtype) / n_ranks, scores=scores)

@@ -84,7 +84,7 @@ def road(
             filled = impute(images.flatten(0, 1), removed.flatten(0, 1)).view_as(images)
             yield torch.where(removed, filled + spread, filled)
 
-    arguments = call_arguments(target, additional_forward_args, inputs)
+    arguments = call_arguments(forward_func, target, additional_forward_args, inputs)
     scores = replacement_scores(forward_func, imputed(), arguments, score)
     return Curve(fractions=counts.to(scores.dtype) / n_pixels, scores=scores)
 

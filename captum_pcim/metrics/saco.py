@@ -79,7 +79,7 @@ def saco(
             removed = groups[None, :, None] == chunk.view(-1, 1, 1, 1, 1)
             yield torch.where(removed, references, inputs)
 
-    arguments = call_arguments(target, additional_forward_args, inputs)
+    arguments = call_arguments(forward_func, target, additional_forward_args, inputs)
     full = target_scores(forward_func, inputs, arguments, score)
     altered = replacement_scores(forward_func, without_groups(), arguments, score)
     return _agreement(_group_means(relevance, groups, n_groups), full[:, None] - altered)

@@ -70,7 +70,6 @@ def write_tiff(path: Path, stored: StoredMap, sha: str) -> None:
         sha: Key of the result that it belongs to.
     """
     tifffile = needed("tifffile", "output.maps = 'tiff' needs", "tiff")
-
     unit = UNITS.get(stored.unit, stored.unit)
     height, width = stored.scale
     tifffile.imwrite(
@@ -93,7 +92,6 @@ def write_tiff(path: Path, stored: StoredMap, sha: str) -> None:
 def _made_of(path: Path) -> str:
     """The key of the result that a file was made of; empty where it is none of ours."""
     tifffile = needed("tifffile", "output.maps = 'tiff' needs", "tiff")
-
     try:
         with tifffile.TiffFile(path) as file:
             told = str((file.imagej_metadata or {}).get("Info", ""))

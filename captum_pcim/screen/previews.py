@@ -92,7 +92,6 @@ def _shown(inputs: FloatPixels) -> FloatPixels:
 
 
 def _shrunk(planes: FloatPixels) -> FloatPixels:
-
     height, width = planes.shape[1:]
     factor = max(height, width) / SIDE
     if factor <= 1:
@@ -107,7 +106,6 @@ def _png(shares: npt.NDArray[np.floating]) -> bytes:
 
 
 def _encoded(pixels: npt.NDArray[Any], **options: Any) -> bytes:
-
     content = io.BytesIO()
     # The fastest compression: the default takes twice as long for files a tenth smaller.
     Image.fromarray(pixels).save(content, format="PNG", compress_level=1, **options)

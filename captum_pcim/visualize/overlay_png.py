@@ -27,7 +27,6 @@ def overlay_png(image: FloatArray, weights: FloatArray, colours: Colours = None)
     Returns:
         The PNG file's bytes.
     """
-
     from captum_pcim.visualize import overlay
 
     picture = overlay(image, weights, vmax=1.0, colours=colours)
