@@ -34,7 +34,7 @@ class Smoothing:
         sigma (float or None): Standard deviation of the middle one of the Gaussians, in pixels.
             0 turns smoothing off; None takes 1/32 of the shorter side of the image, of a plane of
             a stack, and 0 below 16 pixels.
-        spacing (float): Distance of a grid's nodes in units of its Gaussian's deviation. Below
+        spacing (float): Distance of a grid's nodes in units of its Gaussian's deviation. Up to
             about 1 the result does not differ visibly from a full-resolution Gaussian, at a
             fraction of its work.
         scales (sequence of (float, float)): The Gaussians: deviation in units of sigma, and the
@@ -44,7 +44,7 @@ class Smoothing:
     """
 
     sigma: float | None = None
-    spacing: float = 0.5
+    spacing: float = 1.0
     scales: Sequence[tuple[float, float]] = SCALES
     n_bins: int = 5
 
