@@ -12,6 +12,7 @@ from benchmarks.fair.__main__ import (
     verdict_table,
     with_published_rows,
 )
+from benchmarks.fair.everyone import everyone_table
 from benchmarks.fair.forms import mean_ranks
 from benchmarks.fair.instruments import HEADLINES
 from benchmarks.fair.places import place_table, places
@@ -149,3 +150,28 @@ def test_a_verdict_needs_the_scores_of_the_best_rival():
     check_rivals(table, {"PCIM": {}, "Lime": {}})
     with pytest.raises(SystemExit, match=r"cell: run \['Lime'\] too"):
         check_rivals(table, {"PCIM": {}, "RISE": {}})
+
+
+def test_every_method_is_judged_against_the_best_of_all_others():
+    mean = {"PCIM": 0.9, "Lime": 0.5, "RISE": 0.1}
+    columns = ["method", *HEADLINES]
+    published = Table("cell", columns, [[m, *[v] * len(HEADLINES)] for m, v in mean.items()], "")
+    of_images = {m: _noisy(v, i) for i, (m, v) in enumerate(mean.items())}
+    kept = {name: dict.fromkeys(HEADLINES, scores) for name, scores in of_images.items()}
+    higher = sum(sign == 1 for sign in HEADLINES.values())
+    lower = len(HEADLINES) - higher
+
+    def behind(kept):
+        table = everyone_table({"cell": published}, {"cell": kept})
+        return {row[0]: (row[3].split()[0], row[4]) for row in table.rows}
+
+    assert behind(kept) == {
+        "PCIM": (str(lower), len(HEADLINES)),
+        "RISE": (str(higher), len(HEADLINES)),
+        "Lime": (str(len(HEADLINES)), len(HEADLINES)),
+    }
+    # Without the images of the best other there is nothing to judge by.
+    assert behind({"PCIM": kept["PCIM"], "Lime": kept["Lime"]}) == {
+        "PCIM": ("0", higher),
+        "Lime": (str(higher), higher),
+    }

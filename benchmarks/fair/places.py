@@ -50,9 +50,9 @@ def place_table(cells: Iterable[Table]) -> Table:
     for cell in cells:
         columns = {column.rstrip(" ↑↓"): column for column in cell.columns}
         for metric, sign in HEADLINES.items():
-            for name, place in places(_means(cell.column(columns[metric])), sign).items():
+            for name, place in places(means_of(cell.column(columns[metric])), sign).items():
                 found[name][metric].append(place)
-        for name, mean in _means(cell.column(SANITY)).items():
+        for name, mean in means_of(cell.column(SANITY)).items():
             found[name][SANITY].append(abs(mean))
     rows = [
         [name, *(f"{fmean(v for m in group for v in own[m]):.1f}" for group in GROUPS.values()),
@@ -78,7 +78,8 @@ def places(means: Mapping[str, float], sign: int) -> dict[str, float]:
     }
 
 
-def _means(column: Mapping[str, Cell]) -> dict[str, float]:
+def means_of(column: Mapping[str, Cell]) -> dict[str, float]:
+    """The mean of each method in a column of a cell's table."""
     known = {name: cell for name, cell in column.items() if name in (OWN, *RIVALS)}
     return {name: float(c.figure if isinstance(c, Spread) else c) for name, c in known.items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +26,20 @@ class Store:
         self.folder = FOLDER / part / f"{n_images} images, {n_points} points"
 
     def read(self, cell: Cell, method: str) -> Scores | None:
-        path = self._path(cell, method)
-        if not path.exists():
-            return None
-        with np.load(path) as arrays:
-            return {name: torch.from_numpy(arrays[name]) for name in arrays}
+        return self.read_all(cell.title, [method]).get(method)
+
+    def read_all(self, title: str, methods: Iterable[str]) -> dict[str, Scores]:
+        """What is kept of some methods on the cell of this title."""
+        found: dict[str, Scores] = {}
+        for method in methods:
+            path = self._path(title, method)
+            if path.exists():
+                with np.load(path) as arrays:
+                    found[method] = {name: torch.from_numpy(arrays[name]) for name in arrays}
+        return found
 
     def write(self, cell: Cell, method: str, scores: Scores) -> None:
-        path = self._path(cell, method)
+        path = self._path(cell.title, method)
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, **{name: values.numpy() for name, values in scores.items()})
 
@@ -51,5 +57,5 @@ class Store:
                         writer.writeheader()
                     writer.writerow(row)
 
-    def _path(self, cell: Cell, method: str) -> Path:
-        return self.folder / cell.title / f"{method}.npz"
+    def _path(self, title: str, method: str) -> Path:
+        return self.folder / title / f"{method}.npz"

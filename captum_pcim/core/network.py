@@ -191,11 +191,15 @@ class Network:
 
     def taking(self, most_rows: int | None) -> "Network":
         """Return the same network, called with at most so many rows at once."""
-        return Network(self.forward_func, self.dtypes, self.autocast_dtype, most_rows)
+        taking = copy.copy(self)
+        taking.most_rows = most_rows
+        return taking
 
     def outside_autocast(self) -> "Network":
         """Return the same network in the precision of its inputs and parameters."""
-        return Network(self.forward_func, self.dtypes, None, self.most_rows)
+        outside = copy.copy(self)
+        outside.autocast_dtype = None
+        return outside
 
     def __call__(self, inputs: tuple[Tensor, ...], arguments: CallArguments) -> Tensor:
         """Return the network's scores of a batch, one row per row of the inputs."""

@@ -1,0 +1,75 @@
+"""Every method against the best of all others: what PCIM is asked, asked of each.
+
+    python -m benchmarks.fair.everyone --write
+
+Reads the scores of images that `python -m benchmarks.fair --part reporting` keeps. The best of many
+is partly luck, so hardly any method can be level with it everywhere; these counts say how far each
+one is from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Mapping
+
+from benchmarks.fair.__main__ import CELL, OWN
+from benchmarks.fair.instruments import HEADLINES, Scores
+from benchmarks.fair.places import means_of
+from benchmarks.fair.rivals import RIVALS
+from benchmarks.fair.store import Store
+from benchmarks.fair.verdicts import WORDS, Word, verdict
+from benchmarks.results import Table, add_write_option, names, publish, read
+
+METHODS = (OWN, *RIVALS)
+NOTE = (
+    f"Each of the {len(METHODS)} methods, {OWN} among them, against the one of the best mean of "
+    "all others, by set, network and metric, with the test of the verdicts. Fewer comparisons "
+    "where scores of single images were not kept."
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.fair.everyone", description=__doc__.splitlines()[0]
+    )
+    add_write_option(parser)
+    keep = parser.parse_args().write
+    tables = [read(name) for name in names() if name.startswith("fair/")]
+    cells = {t.title.removesuffix(CELL): t for t in tables if t.title.endswith(CELL)}
+    store = Store("reporting", n_images=12, n_points=11)
+    kept = {title: store.read_all(title, METHODS) for title in cells}
+    publish("fair/everyone", everyone_table(cells, kept), keep)
+
+
+def everyone_table(cells: Mapping[str, Table], kept: Mapping[str, Mapping[str, Scores]]) -> Table:
+    """One row per method, the one that is behind least often first.
+
+    Args:
+        cells: By set and network, the published means of all methods.
+        kept: By set and network, the scores of images of each method that has any.
+    """
+    words: dict[str, Counter[Word]] = {name: Counter() for name in METHODS}
+    for title, table in cells.items():
+        columns = {column.rstrip(" ↑↓"): table.column(column) for column in table.columns}
+        for metric, sign in HEADLINES.items():
+            by_mean = means_of(columns[metric])
+            for name, own in kept[title].items():
+                best = max(by_mean.keys() - {name}, key=lambda other: sign * by_mean[other])
+                if best in kept[title]:
+                    other = kept[title][best][metric]
+                    words[name][verdict(own[metric], {best: other}, sign).word] += 1
+    counted = sorted(
+        ((name, count) for name, count in words.items() if count),
+        key=lambda pair: pair[1]["behind"] / pair[1].total(),
+    )
+    rows = [
+        [name, *(f"{count[w]} ({count[w] / count.total():.0%})" for w in WORDS), count.total()]
+        for name, count in counted
+    ]
+    title = "Every method against the best of all others"
+    return Table(title, ["method", *WORDS, "comparisons"], rows, NOTE)
+
+
+if __name__ == "__main__":
+    main()
