@@ -18,6 +18,10 @@ def _explain(inputs=INPUTS, target=0, network=None, **arguments):
     return PCIM(network or small_cnn()).attribute(inputs, target=target, n_steps=2, **arguments)
 
 
+def _against(reference):
+    return PCIM(small_cnn(), references=[reference]).attribute(INPUTS, target=0, n_steps=2)
+
+
 def _with(value):
     inputs = INPUTS.clone()
     inputs[1, 0, 0, 0] = value
@@ -314,6 +318,14 @@ def _unfitted(scorer):
         ),
         (lambda: PCIM(_unfitted(DistanceToControls)), "DistanceToControls: expected controls"),
         (lambda: ControlImages(INPUTS[:0])(INPUTS), "ControlImages, got none"),
+        (lambda: ControlImages(INPUTS.numpy()), r"images: expected a tensor .*got ndarray"),
+        (lambda: _against(lambda x: x[None][:0]), r"references: .*got \(0, 3, 3, 16, 16\)"),
+        (lambda: _against(lambda x: x[None] * 1j), "references: expected real values, got torch.c"),
+        (lambda: _explain(baselines=INPUTS * 1j), "baselines: .*got a tensor of torch.complex64"),
+        (
+            lambda: _explain(torch.nested.as_nested_tensor(list(INPUTS))),
+            "inputs: expected a dense tensor with values, got a nested one",
+        ),
         (
             lambda: compare({"PCIM": PCIM(small_cnn())}, INPUTS, "predicted"),
             "target: .*'predicted'",

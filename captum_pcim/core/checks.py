@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from captum_pcim._compat import BaselineType, as_tuple
-from captum_pcim.core.warn import listed, warn
-
-FAR = 10  # times what the inputs span, beyond them
+from captum_pcim.core.scale import Scale
+from captum_pcim.core.warn import listed
 
 
 def check_inputs(inputs: Any, integers: bool) -> tuple[Tensor, ...]:
@@ -58,8 +57,8 @@ def _check_dense(name: str, x: Any) -> None:
         raise TypeError(
             f"{name}: expected a tensor or a tuple of tensors, got {kind_of(x)}{advice}"
         )
-    if x.layout != torch.strided or x.is_meta:
-        kind = "meta" if x.is_meta else "sparse"
+    if x.layout != torch.strided or x.is_meta or x.is_nested:
+        kind = "meta" if x.is_meta else "nested" if x.is_nested else "sparse"
         raise TypeError(f"{name}: expected a dense tensor with values, got a {kind} one")
 
 
@@ -166,7 +165,7 @@ def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
     if is_number(baseline) or isinstance(baseline, bool):
         # In double precision first: half precision cannot be made from numbers beyond its range.
         baseline = torch.full_like(inputs[:1], float(baseline), dtype=torch.float64).to(inputs)
-    if not isinstance(baseline, Tensor):
+    if not isinstance(baseline, Tensor) or baseline.is_complex():
         raise TypeError(f"baselines: expected a tensor or a number, got {kind_of(baseline)}")
     _check_dense("baselines", baseline)
     _check_broadcastable("baselines", baseline, inputs)
@@ -176,26 +175,8 @@ def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
         raise ValueError(
             f"baselines: expected finite values within {inputs.dtype}, got NaN, infinity or more"
         )
-    _warn_of_scale(own, inputs)
+    Scale.of(inputs).tell("baselines", own)
     return own
-
-
-def _warn_of_scale(baseline: Tensor, inputs: Tensor) -> None:
-    (darkest, brightest), (low, high) = _range(inputs), _range(baseline)
-    span, outside = brightest - darkest, max(darkest - low, high - brightest)
-    if outside > FAR * span > 0:
-        warn(
-            f"baselines: values lie {outside:.3g} outside those of the inputs, which span "
-            f"{span:.3g}; are they of another scale (255 for white, where images end at 1)? A "
-            "network has seldom seen such images, and maps against them mean little"
-        )
-
-
-def _range(tensor: Tensor) -> tuple[float, float]:
-    # Not all integers can be compared.
-    values = tensor if tensor.is_floating_point() else tensor.float()
-    low, high = values.aminmax()
-    return float(low), float(high)
 
 
 def check_feature_mask(feature_mask: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
