@@ -6,7 +6,7 @@ import torch
 from networks import images, small_cnn
 from torch import nn
 
-from captum_pcim import PCIM, Autograd, ControlImages, ForwardOnly, Smoothing
+from captum_pcim import PCIM, Autograd, ControlImages, ForwardOnly, PerStain, Smoothing
 from captum_pcim.cells import explain_cells, measure
 from captum_pcim.classifiers.embeddings import DistanceToControls
 from captum_pcim.comparison import compare
@@ -321,6 +321,14 @@ def _unfitted(scorer):
         (lambda: ControlImages(INPUTS.numpy()), r"images: expected a tensor .*got ndarray"),
         (lambda: _against(lambda x: x[None][:0]), r"references: .*got \(0, 3, 3, 16, 16\)"),
         (lambda: _against(lambda x: x[None] * 1j), "references: expected real values, got torch.c"),
+        (
+            lambda: PCIM(small_cnn(), isolation=PerStain),
+            "isolation: expected Isolation or None, got",
+        ),
+        (
+            lambda: PCIM(small_cnn(), gradients=ForwardOnly),
+            r"gradients: expected 'auto', Autograd\(\)",
+        ),
         (lambda: _explain(baselines=INPUTS * 1j), "baselines: .*got a tensor of torch.complex64"),
         (
             lambda: _explain(torch.nested.as_nested_tensor(list(INPUTS))),

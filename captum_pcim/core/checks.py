@@ -150,7 +150,8 @@ def check_forward_func(forward_func: Any) -> None:
 
 def check_kind(name: str, value: Any, kind: type) -> None:
     """Refuse anything but None and what is of a class, or has what a protocol asks for."""
-    if value is not None and not isinstance(value, kind):
+    # A class has the methods that a protocol asks for, too.
+    if value is not None and (isinstance(value, type) or not isinstance(value, kind)):
         raise TypeError(f"{name}: expected {kind.__name__} or None, got {value!r}")
 
 
