@@ -35,7 +35,8 @@ class NumpyForward:
 
     Args:
         func (Callable): Takes one array (N, C, *spatial) per input, in the dtype of the inputs
-            (float32 of bfloat16, which NumPy has not), and any additional forward arguments; returns scores, an array (N,) or (N, K).
+            (float32 of bfloat16, which NumPy has not), and any additional forward arguments;
+            returns scores, an array (N,) or (N, K).
 
     Examples:
         >>> forward = NumpyForward(lambda images: forest.predict_proba(images.mean((2, 3))))

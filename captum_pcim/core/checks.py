@@ -255,6 +255,12 @@ def check_count(name: str, came: int, expected: int, what: str = "rows, one per 
         raise ValueError(f"{name}: expected {expected} {what}, got {came}")
 
 
+def check_distinct(name: str, values: Sequence[str]) -> None:
+    """Refuse names of which one stands for several: their columns would be one."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"{name}: expected no name twice, got {list(values)}")
+
+
 def _is_integer(tensor: Tensor) -> bool:
     return tensor.dtype != torch.bool and not tensor.is_complex()
 
