@@ -22,6 +22,11 @@ def _against(reference):
     return PCIM(small_cnn(), references=[reference]).attribute(INPUTS, target=0, n_steps=2)
 
 
+def _with_a_masked_class(inputs):
+    scores = small_cnn()(inputs)
+    return torch.cat([scores[:, :2], torch.full_like(scores[:, 2:], -torch.inf)], 1)
+
+
 def _with(value):
     inputs = INPUTS.clone()
     inputs[1, 0, 0, 0] = value
@@ -265,8 +270,9 @@ def test_nothing_is_left_behind_by_a_refused_call():
             "keep the batch axis",
         ),
         (lambda: _explain(network=lambda x: x[..., 0, 0] / 0, target=1), "scaled as the network"),
+        (lambda: _explain(network=_with_a_masked_class), r"masked out .*scores.clamp\(min=-1e4\)"),
     ],
-    ids=["arrays", "gaps", "no target", "a map", "a list", "no batch axis", "no numbers"],
+    ids=["arrays", "gaps", "no target", "a map", "a list", "no batch axis", "no numbers", "masked"],
 )
 def test_an_error_says_the_next_step(call, step):
     with pytest.raises((TypeError, ValueError), match=step):

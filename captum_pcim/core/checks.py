@@ -224,12 +224,15 @@ def check_positive(name: str, value: Any, least: int = 1) -> int:
 def check_scores(scores: Tensor) -> None:
     """Refuse non-finite scores of the full images."""
     bad = ~torch.isfinite(scores).flatten(1).all(1)
-    if bool(bad.any()):
-        raise ValueError(
-            f"forward_func: expected finite scores, got NaN or infinity for images "
-            f"{listed(bad.nonzero().flatten().tolist())}; are they scaled as the network was "
-            "trained, and is its precision wide enough?"
-        )
+    if not bool(bad.any()):
+        return
+    advice = "are they scaled as the network was trained, and is its precision wide enough?"
+    if bool((scores.isfinite() | scores.isneginf()).all()):
+        advice = "of classes that are masked out leave the scores finite, scores.clamp(min=-1e4)"
+    raise ValueError(
+        f"forward_func: expected finite scores, got NaN or infinity for images "
+        f"{listed(bad.nonzero().flatten().tolist())}; {advice}"
+    )
 
 
 def check_differentiable(output: Tensor) -> None:
