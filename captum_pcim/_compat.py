@@ -22,6 +22,7 @@ __all__ = [
     "TargetType",
     "TensorOrTuple",
     "as_tuple",
+    "from_array",
     "like_inputs",
     "log_usage",
     "perturbed_by_captum",
@@ -55,9 +56,21 @@ def scores_of(output: Any) -> Any:
             models; what is neither is returned as it is.
     """
     output = getattr(output, "logits", output)
-    if isinstance(output, np.ndarray):
-        return torch.from_numpy(np.ascontiguousarray(output))
-    return output
+    return from_array(output) if isinstance(output, np.ndarray) else output
+
+
+def from_array(scores: Any) -> Tensor:
+    """Return an array of numbers of any type, order of bytes and layout as a tensor, copied.
+
+    Raises:
+        TypeError: If it is no array of numbers.
+    """
+    array = np.asarray(scores)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"forward_func: expected numbers as scores, got an array of {array.dtype}")
+    wide = array.dtype == np.longdouble  # which torch has not
+    dtype = np.dtype(np.float64) if wide else array.dtype.newbyteorder("=")
+    return torch.from_numpy(np.array(array, dtype=dtype, order="C"))
 
 
 TensorOrTuple = Tensor | tuple[Tensor, ...]

@@ -79,6 +79,8 @@ def test_integers_reach_files_that_take_them(tmp_path, pictures, dtype):
 def test_fractions_are_cast_between_precisions(tmp_path, pictures):
     forward = OnnxForward(_save(tmp_path / "means.onnx"))
     assert_close(forward(pictures.double()), pictures.mean((2, 3)))
+    half = pictures.bfloat16()  # of which NumPy has no arrays
+    assert_close(forward(half), half.float().mean((2, 3)))
 
 
 @pytest.mark.parametrize(

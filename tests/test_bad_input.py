@@ -6,7 +6,7 @@ import torch
 from networks import images, small_cnn
 from torch import nn
 
-from captum_pcim import PCIM, Autograd, ControlImages, ForwardOnly, Smoothing
+from captum_pcim import PCIM, Autograd, ControlImages, ForwardOnly, PerStain, Smoothing
 from captum_pcim.cells import explain_cells, measure
 from captum_pcim.classifiers.embeddings import DistanceToControls
 from captum_pcim.comparison import compare
@@ -16,6 +16,15 @@ INPUTS = images()
 
 def _explain(inputs=INPUTS, target=0, network=None, **arguments):
     return PCIM(network or small_cnn()).attribute(inputs, target=target, n_steps=2, **arguments)
+
+
+def _against(reference):
+    return PCIM(small_cnn(), references=[reference]).attribute(INPUTS, target=0, n_steps=2)
+
+
+def _with_a_masked_class(inputs):
+    scores = small_cnn()(inputs)
+    return torch.cat([scores[:, :2], torch.full_like(scores[:, 2:], -torch.inf)], 1)
 
 
 def _with(value):
@@ -261,8 +270,9 @@ def test_nothing_is_left_behind_by_a_refused_call():
             "keep the batch axis",
         ),
         (lambda: _explain(network=lambda x: x[..., 0, 0] / 0, target=1), "scaled as the network"),
+        (lambda: _explain(network=_with_a_masked_class), r"masked out .*scores.clamp\(min=-1e4\)"),
     ],
-    ids=["arrays", "gaps", "no target", "a map", "a list", "no batch axis", "no numbers"],
+    ids=["arrays", "gaps", "no target", "a map", "a list", "no batch axis", "no numbers", "masked"],
 )
 def test_an_error_says_the_next_step(call, step):
     with pytest.raises((TypeError, ValueError), match=step):
@@ -314,6 +324,22 @@ def _unfitted(scorer):
         ),
         (lambda: PCIM(_unfitted(DistanceToControls)), "DistanceToControls: expected controls"),
         (lambda: ControlImages(INPUTS[:0])(INPUTS), "ControlImages, got none"),
+        (lambda: ControlImages(INPUTS.numpy()), r"images: expected a tensor .*got ndarray"),
+        (lambda: _against(lambda x: x[None][:0]), r"references: .*got \(0, 3, 3, 16, 16\)"),
+        (lambda: _against(lambda x: x[None] * 1j), "references: expected real values, got torch.c"),
+        (
+            lambda: PCIM(small_cnn(), isolation=PerStain),
+            "isolation: expected Isolation or None, got",
+        ),
+        (
+            lambda: PCIM(small_cnn(), gradients=ForwardOnly),
+            r"gradients: expected 'auto', Autograd\(\)",
+        ),
+        (lambda: _explain(baselines=INPUTS * 1j), "baselines: .*got a tensor of torch.complex64"),
+        (
+            lambda: _explain(torch.nested.as_nested_tensor(list(INPUTS))),
+            "inputs: expected a dense tensor with values, got a nested one",
+        ),
         (
             lambda: compare({"PCIM": PCIM(small_cnn())}, INPUTS, "predicted"),
             "target: .*'predicted'",

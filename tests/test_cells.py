@@ -107,9 +107,10 @@ def test_cells_are_explained_as_attribute_explains_their_crops():
     torch.testing.assert_close(found.crops, expected)
 
 
-def test_a_cell_is_told_from_the_classes_of_the_contrast():
+@pytest.mark.parametrize("contrast", [["b"], "b", 1, np.int64(1), [1]])
+def test_a_cell_is_told_from_the_class_or_classes_of_the_contrast(contrast):
     images, labels = fields()
-    found = explain(images, labels, target="a", contrast=["b"], classes=["a", "b", "c"])
+    found = explain(images, labels, target="a", contrast=contrast, classes=["a", "b", "c"])
     crops = captum_pcim.crop_cells(images, labels, size=16)
     expected = PCIM(small_cnn()).attribute(crops, target=0, contrast=1, n_steps=STEPS)
     torch.testing.assert_close(found.crops, expected)
@@ -332,6 +333,7 @@ IMAGES, LABELS = fields()
         ({"scale": 0}, ValueError, "scale: expected a whole number >= 1, got 0"),
         ({"batch_size": 0}, ValueError, "batch_size: expected a whole number >= 1, got 0"),
         ({"stains": ["DNA"]}, ValueError, "stains: expected 3 names, one per stain, got 1"),
+        ({"stains": ["DNA", "ER", "ER"]}, ValueError, "stains: expected no name twice"),
         ({"target": [0, 1]}, TypeError, "target: expected one class for all cells.*got list"),
     ],
 )

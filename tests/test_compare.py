@@ -134,6 +134,23 @@ def test_passes_are_rows_per_image_however_they_are_batched(model, images, batch
     }
 
 
+def test_passes_of_networks_that_return_an_object_are_counted(model, images):
+    class Output:
+        def __init__(self, logits):
+            self.logits = logits
+
+    class Wrapped(torch.nn.Module):
+        def forward(self, inputs):
+            return Output(model(inputs))
+
+    own, plain = (
+        _alone({"PCIM": (PCIM(network), {"n_steps": 2})}, images).runs["PCIM"]
+        for network in (Wrapped().eval(), model)
+    )
+    assert (own.forwards, own.backwards) == (plain.forwards, plain.backwards)
+    assert torch.equal(own.maps, plain.maps)
+
+
 def test_plain_forward_functions_are_counted_and_given_back(model, images):
     def forward(inputs):
         return model(inputs)
@@ -383,12 +400,21 @@ def test_curves_cannot_be_drawn_where_there_are_none(model, images):
         ({"methods": {"x": 3}}, TypeError, "methods: expected objects with attribute"),
         ({"inputs": torch.zeros(2, 16, 16)}, ValueError, "inputs: expected a floating point"),
         ({"inputs": torch.zeros(2, 1, 16, 16).int()}, ValueError, "inputs: expected a floating"),
-        ({"target": [0, 1]}, ValueError, "target: expected 3 classes or one, got 2"),
-        ({"target": 0.5}, ValueError, "target: expected whole numbers"),
-        ({"target": [[0], [1], [0]]}, ValueError, "target: expected whole numbers"),
-        ({"batch_size": 0}, ValueError, "batch_size: expected at least 1"),
+        ({"target": [0, 1]}, ValueError, "target: expected 3 rows, one per image, got 2"),
+        ({"target": 0.5}, TypeError, "target: expected None, an int"),
+        ({"target": [[0], [1], [0]]}, TypeError, "target: expected whole numbers"),
+        ({"target": True}, TypeError, "target: expected None, an int"),
+        ({"target": torch.ones(3).bool()}, TypeError, "target: expected integer classes"),
+        ({"target": -1}, IndexError, "target: expected classes from 0, got -1"),
+        ({"target": [(1, 0)] * 3}, ValueError, "target: expected one class, or one for each"),
+        ({"batch_size": 0}, ValueError, "batch_size: expected a whole number >= 1, got 0"),
+        ({"batch_size": 2.0}, ValueError, "batch_size: expected a whole number >= 1, got 2.0"),
+        ({"methods": {"x": lambda x, target: (x, 1)}, "forward_func": len}, TypeError,
+         r"methods: expected attributions \(3, C, H, W\) of function, got tuple"),
+        ({"metrics": {"m": lambda case, maps: 0.5}}, TypeError,
+         r"metrics: expected 'm' to return scores \(N,\) or a Curve, got float"),
     ],
-)
+)  # fmt: skip
 def test_bad_arguments_are_named(model, images, change, error, message):
     arguments = {"methods": {"S": Saliency(model)}, "inputs": images[0], "target": 1} | change
     with pytest.raises(error, match=message):

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import captum
+import numpy as np
 import pytest
 import torch
 from packaging.requirements import Requirement
@@ -108,6 +109,22 @@ def test_scores_are_taken_out_of_what_a_network_returns(wrap):
     scores = torch.rand(2, 3)
     assert torch.equal(_compat.scores_of(wrap(scores)), scores)
     assert torch.equal(_compat.run_forward(lambda x: wrap(x), scores), scores)
+
+
+@pytest.mark.parametrize("dtype", [">f4", "<f8", ">i2", np.longdouble, "?"])
+def test_arrays_of_any_numbers_become_tensors(dtype):
+    array = np.array([[1, 0, 1]] * 2).astype(dtype)
+    array.flags.writeable = False
+    assert _compat.scores_of(array[:, ::-1]).tolist() == [[1, 0, 1]] * 2
+    assert _compat.scores_of(np.broadcast_to(array[:1], (4, 3))).shape == (4, 3)
+
+
+@pytest.mark.parametrize("array", [np.array(["a"]), np.array([{"scores": 1}]), np.array([None])])
+def test_arrays_of_anything_else_are_refused(array):
+    with pytest.raises(
+        TypeError, match="forward_func: expected numbers as scores, got an array of"
+    ):
+        _compat.scores_of(array)
 
 
 def test_what_holds_no_scores_is_left_for_the_error_that_names_it():

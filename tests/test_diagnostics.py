@@ -43,7 +43,8 @@ def test_the_length_is_the_number_of_images(diagnostics):
     assert len(diagnostics) == 4
 
 
-@pytest.mark.parametrize("index, rows", [(0, [0]), (-1, [3]), (slice(1, 3), [1, 2])])
+@pytest.mark.parametrize("index, rows", [(0, [0]), (-1, [3]), (slice(1, 3), [1, 2]),
+    (slice(None, None, -1), [3, 2, 1, 0]), (slice(4, None), [])])  # fmt: skip
 def test_an_index_selects_images_of_everything_that_is_told(diagnostics, index, rows):
     part = diagnostics[index]
     assert len(part) == len(rows)

@@ -234,6 +234,17 @@ def test_an_image_without_objects_has_no_rows():
         ({"labels": image([[1, 0]])}, TypeError, "labels: expected whole numbers"),
         ({"nuclei": labelled([[1]])}, ValueError, r"nuclei: expected \(1, 1, 2\), got \(1, 1, 1\)"),
         ({"stains": ["DNA", "ER"]}, ValueError, "stains: expected 1 names, one per stain, got 2"),
+        (
+            {"attributions": torch.tensor([[[[1.0, 2]], [[3, 4]]]]), "stains": ["DNA", "DNA"]},
+            ValueError,
+            "stains: expected no name twice",
+        ),
+        (
+            {"objects": "Nuclei", "nuclei": labelled([[1, 0]])},
+            ValueError,
+            r"objects: expected no name twice, got \['Nuclei', 'Nuclei', 'Cytoplasm'",
+        ),
+        ({"objects": "Ring", "ring": 1}, ValueError, "objects: expected no name"),
         ({"ring": -1}, ValueError, "ring: expected a whole number >= 0, got -1"),
         ({"bins": 2.5}, ValueError, "bins: expected a whole number >= 0, got 2.5"),
     ],

@@ -311,7 +311,7 @@ def test_bad_input_is_named(measure, change, message):
 
 
 def test_bad_numbers_are_named():
-    with pytest.raises(ValueError, match="n_points must be at least 2, got 1"):
+    with pytest.raises(ValueError, match="n_points: expected a whole number >= 2, got 1"):
         insertion(linear_score, ONES, TRUE_MAP, n_points=1)
     with pytest.raises(ValueError, match="patch_size: expected a whole number >= 1, got 0"):
         pixel_flipping(linear_score, ONES, TRUE_MAP, patch_size=0)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from captum_pcim import PCIMWarning
 from captum_pcim.metrics import (
     Curve,
     EquallyConfident,
@@ -80,7 +81,7 @@ def test_a_curve_has_two_points_at_least_and_one_a_pixel_at_most(curve):
     assert curve(brightness, RAMP, RAMP, n_points=2, **CASE).fractions.tolist() == [0.0, 1.0]
     assert len(curve(brightness, RAMP, RAMP, n_points=17, **CASE).fractions) == 17
     assert len(curve(brightness, RAMP, RAMP, n_points=51, **CASE).fractions) == 17
-    with pytest.raises(ValueError, match="n_points must be at least 2, got 1"):
+    with pytest.raises(ValueError, match="n_points: expected a whole number >= 2, got 1"):
         curve(brightness, RAMP, RAMP, n_points=1, **CASE)
 
 
@@ -105,6 +106,11 @@ def test_area_and_drop_of_a_curve_are_means():
     curve = Curve(torch.tensor([0.2, 0.4, 0.8]), torch.tensor([[1.0, 0.5, 0.0]]))
     assert curve.auc.item() == pytest.approx((0.2 * 0.75 + 0.4 * 0.25) / 0.6)
     assert curve.aopc.item() == pytest.approx((0 + 0.5 + 1) / 3)
+
+
+def test_the_area_of_a_single_point_is_its_score():
+    curve = road(brightness, RAMP, RAMP, percentages=[50], **CASE)
+    assert torch.equal(curve.auc, curve.scores[:, 0])
 
 
 def test_normalised_curves_begin_and_end_at_0_and_1_in_their_own_direction():
@@ -326,13 +332,20 @@ def test_a_box_without_a_pixel_is_refused(box):
         boxes_to_masks([torch.tensor([box])], (4, 3))
 
 
+def _taking_scores(metric, **settings):
+    def measure(forward, inputs=RAMP, attributions=RAMP, target=1, **told):
+        return metric(forward, inputs, attributions, target, **settings, **told)
+
+    return measure
+
+
 TAKING_SCORES = {
-    "insertion": lambda f, **k: insertion(f, RAMP, RAMP, target=1, n_points=3, **k),
-    "deletion": lambda f, **k: deletion(f, RAMP, RAMP, target=1, n_points=3, **k),
-    "pixel_flipping": lambda f, **k: pixel_flipping(f, RAMP, RAMP, target=1, patch_size=2, **k),
-    "road": lambda f, **k: road(f, RAMP, RAMP, target=1, **k),
-    "saco": lambda f, **k: saco(f, RAMP, RAMP, target=1, n_groups=4, **k),
-    "image_infidelity": lambda f, **k: image_infidelity(f, RAMP, RAMP, target=1, patch_size=2, **k),
+    "insertion": _taking_scores(insertion, n_points=3),
+    "deletion": _taking_scores(deletion, n_points=3),
+    "pixel_flipping": _taking_scores(pixel_flipping, patch_size=2),
+    "road": _taking_scores(road),
+    "saco": _taking_scores(saco, n_groups=4),
+    "image_infidelity": _taking_scores(image_infidelity, patch_size=2),
 }
 
 
@@ -370,6 +383,64 @@ def test_a_metric_reads_the_scores_of_networks_that_return_an_object(metric):
 def test_a_metric_says_what_a_forward_function_has_to_return(metric):
     with pytest.raises(TypeError, match="expected it to return a tensor of scores, got dict"):
         TAKING_SCORES[metric](lambda images: {"scores": brightness(images)})
+
+
+@pytest.mark.parametrize("metric", TAKING_SCORES)
+@pytest.mark.parametrize("wrong", [-1, 2, True, "predicted", None])
+def test_a_metric_refuses_what_is_no_class_of_the_network(metric, wrong):
+    with pytest.raises((IndexError, TypeError, ValueError), match=r"^target: "):
+        TAKING_SCORES[metric](brightness, score="probabilities", target=wrong)
+
+
+@pytest.mark.parametrize("metric", TAKING_SCORES)
+def test_a_metric_hears_from_the_network_what_its_scores_mean(metric):
+    class Quantity:
+        score_kind = "regression"
+
+        def __call__(self, images):
+            return 100 * images.mean((1, 2, 3))
+
+    found, said = (
+        TAKING_SCORES[metric](forward, target=0, **arguments)
+        for forward, arguments in ((Quantity(), {}), (Quantity().__call__, {"score": "regression"}))
+    )
+    assert torch.equal(getattr(found, "scores", found), getattr(said, "scores", said))
+
+
+@pytest.mark.parametrize("metric", TAKING_SCORES)
+@pytest.mark.parametrize("name", ["inputs", "attributions"])
+def test_a_metric_takes_tensors(metric, name):
+    array = {"inputs": RAMP.numpy(), "attributions": RAMP.numpy()}[name]
+    with pytest.raises(TypeError, match=f"{name} must be a tensor, got ndarray"):
+        TAKING_SCORES[metric](brightness, **{name: array})
+
+
+@pytest.mark.parametrize("metric", ["insertion", "deletion", "pixel_flipping", "saco"])
+def test_a_metric_tells_of_images_whose_altered_copies_have_no_score(metric):
+    def fails_in_the_dark(images):
+        return brightness(images).where(images.amin((1, 2, 3))[:, None] > 0.5, torch.nan)
+
+    pair = torch.cat([RAMP, RAMP + 3])
+    told = {"inputs": pair, "attributions": pair, "baselines": torch.tensor([0.0, 1.0])}
+    told["baselines"] = told["baselines"].view(2, 1, 1, 1)
+    with pytest.warns(PCIMWarning, match=r"altered copies of images \[0\] are NaN") as warned:
+        found = TAKING_SCORES[metric](fails_in_the_dark, score="probabilities", **told)
+    assert warned[0].message.images == (0,)
+    if isinstance(found, Curve):
+        assert found.auc.isnan().tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("baselines", "error"), [(None, TypeError), (math.nan, ValueError), (RAMP / 0, ValueError)]
+)
+def test_what_replaces_pixels_is_a_number(baselines, error):
+    with pytest.raises(error, match="baselines"):
+        insertion(brightness, RAMP, RAMP, baselines=baselines, **CASE)
+
+
+def test_infidelity_asks_for_two_samples_as_maps_are_scaled_to_fit_one():
+    with pytest.raises(ValueError, match="n_perturb_samples: expected a whole number >= 2, got 1"):
+        image_infidelity(brightness, RAMP, RAMP, n_perturb_samples=1, **CASE)
 
 
 def test_infidelity_takes_a_finite_map_for_each_image():

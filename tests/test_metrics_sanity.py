@@ -269,6 +269,8 @@ def test_bad_input_is_named():
         seed_agreement(model, edges, inputs, n_seeds=1)
     with pytest.raises(ValueError, match="model has no parameters to randomise"):
         efficient_mprt(nn.Flatten(), edges, inputs)
+    with pytest.raises(TypeError, match="model must be a module, got function"):
+        efficient_mprt(lambda images: model(images), edges, inputs)
     with pytest.raises(ValueError, match="must be maps of the same images"):
         rank_correlation(inputs, inputs[:1])
     with pytest.raises(ValueError, match="wrong_target must differ from target"):

@@ -29,3 +29,8 @@ def test_stacks_and_signals_keep_their_axes_and_several_inputs_are_a_tuple_again
 def test_features_have_no_axis_to_lose():
     with pytest.raises(ValueError, match=r"expected \(N, C, \*spatial\), got \(2, 5\)"):
         pixel_maps(torch.rand(2, 5))
+
+
+def test_what_is_no_tensor_is_named():
+    with pytest.raises(TypeError, match=r"attributions: expected a tensor or .*, got ndarray"):
+        pixel_maps(torch.rand(2, 3, 4, 4).numpy())

@@ -15,8 +15,10 @@ from captum_pcim import (
     PCIM,
     Area,
     Autograd,
+    Background,
     Blur,
     Constant,
+    ControlImages,
     ForwardOnly,
     PCIMWarning,
     Preservation,
@@ -613,6 +615,27 @@ def test_forward_only_keeps_its_budget_also_where_a_reference_shows_the_class():
 def test_baselines_of_another_scale_are_told(baselines):
     with pytest.warns(PCIMWarning, match=r"baselines: values lie .* outside those of the inputs"):
         PCIM(net).attribute(bright_images(1), baselines=baselines, target=1, n_steps=2)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [ControlImages(torch.full((2, 3, 16, 16), 255, dtype=torch.uint8)), Constant(-30.0)],
+)
+def test_references_of_another_scale_are_told_once_however_images_are_explained(reference):
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        pcim = PCIM(net, references=[Background(), reference])
+        pcim.attribute(bright_images(3), target=1, n_steps=2, internal_batch_size=2)
+    told = [str(w.message) for w in warned if "outside those of the inputs" in str(w.message)]
+    assert len(told) == 1 and told[0].startswith("references: values lie")
+
+
+def test_references_as_bright_as_other_images_of_the_call_are_not():
+    dark_and_bright = torch.cat([bright_images(1) / 100, bright_images(1)])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="references: values lie", category=PCIMWarning)
+        pcim = PCIM(net, references=[ControlImages(bright_images(1))])
+        pcim.attribute(dark_and_bright, target=1, n_steps=2, internal_batch_size=2)
 
 
 @pytest.mark.parametrize("baselines", [0, 1, -2, None])

@@ -122,7 +122,8 @@ def test_smoothing_is_taken_up_to_its_limits(settings):
     "settings",
     [{"sigma": -1e-9}, {"sigma": math.inf}, {"spacing": 0}, {"spacing": 3.01}, {"n_bins": 1},
      {"n_bins": 65}, {"n_bins": -1}, {"scales": ()}, {"scales": ((1.0, 0.0),)},
-     {"scales": ((1.0, 1.0), (math.inf, 1.0))}],
+     {"scales": ((1.0, 1.0), (math.inf, 1.0))}, {"sigma": "2"}, {"spacing": None}, {"n_bins": 4.0},
+     {"scales": (1, 1)}, {"scales": ((1, 1, 1),)}],
 )  # fmt: skip
 def test_smoothing_is_refused_beyond_them(settings):
     (name,) = settings

@@ -135,3 +135,5 @@ def test_places_are_within_the_output():
     check_trailing_range(torch.tensor([[2, 4], [0, 0]]), output)
     with pytest.raises(IndexError, match=r"^target: expected numbers below \(3, 5\), got \(2, 5\)"):
         check_trailing_range(torch.tensor([[2, 4], [2, 5]]), output)
+    with pytest.raises(IndexError, match=r"^target: expected numbers below \(3, 5\), got \(2, 5\)"):
+        check_trailing_range((2, 5), output)

@@ -309,6 +309,20 @@ def test_fidelity_shows_the_images_that_the_network_saw():
     np.testing.assert_allclose(marked[:, 1], expected, atol=1e-3)
 
 
+def test_fidelity_shows_a_quantity_on_its_own_scale():
+    image = torch.ones(1, 10, 10)
+    figure = visualize.plot_fidelity(
+        lambda images: 100 * images.mean((1, 2, 3)), image, image, score="regression"
+    )
+    assert figure.axes[0].get_ylim()[1] > 100
+
+
+def test_labels_of_any_whole_numbers_are_objects():
+    cells = torch.ones(4, 4).to(torch.uint16)
+    figure = visualize.plot_objects(torch.ones(1, 4, 4), cells)
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["1"]
+
+
 def test_bars_show_the_share_of_each_object_beside_its_area():
     weights, cells = torch.zeros(1, 4, 4), torch.zeros(4, 4, dtype=torch.int64)
     cells[0], cells[3] = 1, 7
@@ -454,6 +468,9 @@ def test_figures_are_not_pyplots():
         (lambda: visualize.composite(torch.rand(4, 4)), r"image: expected \(C, H, W\)"),
         (lambda: visualize.composite(torch.rand(2, 4, 4), colours=["red", "gren"]), "colours"),
         (lambda: visualize.stretch(torch.rand(2, 4, 4), [(0, 1)] * 3), "windows: expected one"),
+        (lambda: visualize.stretch(torch.rand(2, 4, 4), (1, 0)), "windows: expected low <= high"),
+        (lambda: visualize.stretch(torch.rand(2, 4, 4), (0, np.nan)), "windows: expected low"),
+        (lambda: visualize.composite(torch.tensor([[[1.0, np.nan]]])), "image: expected finite"),
         (lambda: visualize.display_map(torch.rand(1, 2, 3, 4, 4)), "attributions: expected one"),
         (lambda: visualize.display_map(torch.tensor([[float("nan")]])), "finite"),
         (lambda: visualize.overlay(torch.rand(1, 4, 4), torch.rand(5, 5)), r"map of \(4, 4\)"),

@@ -16,7 +16,7 @@ from captum_pcim.cells.cell import CellResult
 from captum_pcim.cells.crops import CellPlace, Cropping, check_fields, each_crop, resized
 from captum_pcim.cells.field import CellsOfField
 from captum_pcim.core.channels import SharedOverStains
-from captum_pcim.core.checks import check_count, check_positive
+from captum_pcim.core.checks import check_count, check_distinct, check_positive
 from captum_pcim.core.warn import warn
 from captum_pcim.explainer import Explainer, Explanation
 from captum_pcim.images.labels import Labels
@@ -79,7 +79,7 @@ def explain_cells(
     scale: int | None = None,
     mask_neighbours: bool = False,
     target: int | str | None = None,
-    contrast: Sequence[int | str] = (),
+    contrast: int | str | Sequence[int | str] = (),
     batch_size: int = 32,
     objects: str = "Cells",
     stains: Sequence[str] = (),
@@ -101,8 +101,8 @@ def explain_cells(
         mask_neighbours: Whether other objects in a crop are filled with the image's background.
         target: The class to explain, its number or its name in `classes`. None: each cell's own
             predicted class.
-        contrast: Numbers or names of the classes to tell the target from. Empty: all others. A cell
-            whose target is among them is told from all others, with a note.
+        contrast: Number or name, or several, of the classes to tell the target from. Empty: all
+            others. A cell whose target is among them is told from all others, with a note.
         batch_size: Crops at once.
         objects: What the objects are called in the table.
         stains: Names of the stains. Empty: their numbers from 0.
@@ -129,6 +129,8 @@ def explain_cells(
     fields = check_fields(images, labels)
     names = list(stains) or [str(i) for i in range(images.shape[1])]
     check_count("stains", len(names), images.shape[1], what="names, one per stain")
+    check_distinct("stains", names)
+    contrast = [contrast] if isinstance(contrast, (int, str, np.integer)) else contrast
     target = target.item() if isinstance(target, np.integer) else target
     explainer = _explainer(pcim, str(images.device), target, contrast, classes, arguments)
     planes = [""] if type(pcim.isolation) is SharedOverStains else names

@@ -21,7 +21,7 @@ from torch import Tensor
 from captum_pcim.cells.cell import attribution_names
 from captum_pcim.cells.crops import cell_places, check_fields
 from captum_pcim.cells.regions import Region, compartments, radial_bins
-from captum_pcim.core.checks import check_count, check_positive
+from captum_pcim.core.checks import check_count, check_distinct, check_positive
 from captum_pcim.images.labels import Labels
 from captum_pcim.images.read import FloatPixels
 
@@ -47,7 +47,8 @@ class Measures:
     bins: int = 4
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
+        """Checks numbers and names."""
+        check_distinct("stains", self.planes)
         check_positive("ring", self.ring, least=0)
         check_positive("bins", self.bins, least=0)
 
@@ -69,7 +70,7 @@ def measure(
         labels: Object numbers of shape (N, H, W), 0 where there is none.
         nuclei: Numbers of nuclei of shape (N, H, W): what of an object they cover is its nucleus,
             the rest its cytoplasm. None: objects are not divided.
-        objects: What the objects are called in the table.
+        objects: What the objects are called in the table, not as one of their parts.
         stains: Names of the stains. Empty: their numbers from 0. Where all stains have the same
             weights, the columns name none.
         ring: Width in pixels of a ring: with nuclei about these, within the cytoplasm; without
@@ -129,14 +130,18 @@ def measure_field(
 
     Returns:
         A row an object, as of :func:`measure`.
+
+    Raises:
+        ValueError: If the objects are called as one of their parts is.
     """
     weights: Numbers = maps.astype(np.float64)
     places = cell_places(labels, size=1)
     numbers = np.array([place.number for place in places], dtype=np.int64)
-    name = measures.objects
+    name, regions = measures.objects, compartments(labels, nuclei, measures.ring)
+    check_distinct("objects", [name, *(region.name for region in regions)])
     whole = _Sums.of(weights, labels, numbers)
     tables = [_of_map(name, measures.planes, whole, weights), _by_stain(measures, whole)]
-    for region in compartments(labels, nuclei, measures.ring):
+    for region in regions:
         part = _Sums.of(weights, region.labels, numbers)
         tables.append({f"{region.name}_AreaShape_Area": part.area.astype(np.float64)})
         tables.append(_of_map(region.name, measures.planes, part, weights))

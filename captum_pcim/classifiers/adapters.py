@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from captum_pcim._compat import from_array
 from captum_pcim._extras import needed
 
 Array = NDArray[Any]
@@ -33,8 +34,9 @@ class NumpyForward:
     """A function of arrays as a forward function of tensors.
 
     Args:
-        func (Callable): Takes one array (N, C, *spatial) per input, in the dtype of the inputs,
-            and any additional forward arguments; returns scores, an array (N,) or (N, K).
+        func (Callable): Takes one array (N, C, *spatial) per input, in the dtype of the inputs
+            (float32 of bfloat16, which NumPy has not), and any additional forward arguments;
+            returns scores, an array (N,) or (N, K).
 
     Examples:
         >>> forward = NumpyForward(lambda images: forest.predict_proba(images.mean((2, 3))))
@@ -48,7 +50,7 @@ class NumpyForward:
     def __call__(self, *inputs: Any) -> Tensor:
         """Return the function's scores as a tensor on the CPU."""
         scores = self.func(*(_as_array(x) if isinstance(x, Tensor) else x for x in inputs))
-        return torch.from_numpy(np.ascontiguousarray(scores))
+        return from_array(scores)
 
 
 class OnnxForward:
@@ -173,6 +175,7 @@ def _onnxruntime() -> Any:
 
 
 def _as_array(tensor: Tensor) -> Array:
+    tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
     array: Array = tensor.detach().cpu().numpy()
     return array
 

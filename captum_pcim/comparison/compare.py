@@ -13,12 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from captum_pcim._compat import scores_of
 from captum_pcim._errors import noting_warnings
 from captum_pcim.comparison.methods import LogOdds, Method, as_method
 from captum_pcim.comparison.metrics import Case, Metric, default_metrics
 from captum_pcim.comparison.result import Comparison, MethodResult
 from captum_pcim.comparison.trivial import trivial_methods
+from captum_pcim.core.checks import check_positive, kind_of
 from captum_pcim.core.scores import ScoreKind
+from captum_pcim.core.targets import check_target
 from captum_pcim.core.warn import PCIMWarning
 from captum_pcim.metrics import Curve, chance_levels
 
@@ -79,7 +82,8 @@ def compare(
         >>> print(comparison)
         >>> comparison.plot().savefig("maps.png")
     """
-    targets = _checked_target(inputs, target, batch_size)
+    targets = _checked_target(inputs, target)
+    batch_size = check_positive("batch_size", batch_size)
     chosen = {name: as_method(value) for name, value in methods.items()}
     if not chosen:
         raise ValueError("methods: expected at least one, got none")
@@ -94,30 +98,21 @@ def compare(
     return Comparison(case, runs, {name: levels[name] for name in metrics if name in levels})
 
 
-def _checked_target(
-    inputs: Tensor, target: int | Sequence[int] | Tensor | None, batch_size: int
-) -> Tensor | None:
+def _checked_target(inputs: Tensor, target: int | Sequence[int] | Tensor | None) -> Tensor | None:
     if not isinstance(inputs, Tensor) or inputs.ndim != 4 or not inputs.is_floating_point():
         found = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
         raise ValueError(f"inputs: expected a floating point tensor (N, C, H, W), got {found}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
-    if target is None:
-        return None
     if isinstance(target, str) or callable(target):
         raise TypeError(
             f"target: expected classes, the same for all methods, got {target!r}; pass "
             "model(inputs).argmax(1)"
         )
-    targets = torch.as_tensor(target, device=inputs.device)
-    if targets.is_floating_point() or targets.ndim > 1:
-        raise ValueError(
-            f"target: expected whole numbers of shape (N,) or one for all, got {targets.dtype} of "
-            f"shape {tuple(targets.shape)}"
-        )
-    if targets.numel() not in (1, len(inputs)):
-        raise ValueError(f"target: expected {len(inputs)} classes or one, got {targets.numel()}")
-    return targets.long().expand(len(inputs))
+    checked = check_target(target, len(inputs))
+    if isinstance(checked, tuple) or (isinstance(checked, Tensor) and checked.ndim > 1):
+        raise ValueError(f"target: expected one class, or one for each image, got {target!r}")
+    if checked is None:
+        return None
+    return torch.as_tensor(checked, device=inputs.device).expand(len(inputs))
 
 
 def _forward_func(method: Method) -> Any:
@@ -164,7 +159,7 @@ def _run(
             ]
         )
         seconds = (_now(case.inputs) - started) / n_images
-    results = {name: metric(case, maps) for name, metric in metrics.items()}
+    results = {name: _scored(name, metric(case, maps)) for name, metric in metrics.items()}
     return MethodResult(
         maps=maps,
         reduce=method.reduce,
@@ -174,6 +169,14 @@ def _run(
         scores={n: r.auc if isinstance(r, Curve) else r for n, r in results.items()},
         curves={n: r for n, r in results.items() if isinstance(r, Curve)},
         notes=tuple(dict.fromkeys(w.note for w in warned if isinstance(w, PCIMWarning))),
+    )
+
+
+def _scored(name: str, result: Any) -> Tensor | Curve:
+    if isinstance(result, (Tensor, Curve)):
+        return result
+    raise TypeError(
+        f"metrics: expected {name!r} to return scores (N,) or a Curve, got {kind_of(result)}"
     )
 
 
@@ -212,7 +215,7 @@ def count_passes(module: nn.Module) -> Iterator[Passes]:
     """
     passes = Passes()
     # A function rather than a method of Passes: copy.deepcopy(module) would copy the counts.
-    handle = module.register_forward_hook(lambda _module, _inputs, scores: _note(passes, scores))
+    handle = module.register_forward_hook(lambda _module, _inputs, output: _note(passes, output))
     try:
         yield passes
     finally:
@@ -235,7 +238,8 @@ def counted(function: Callable[..., Any], passes: Passes) -> Callable[..., Any]:
     return forward
 
 
-def _note(passes: Passes, scores: Tensor) -> None:
+def _note(passes: Passes, output: Any) -> None:
+    scores = scores_of(output)
     passes.forwards += len(scores)
     if scores.requires_grad:
         scores.register_hook(lambda gradient: _note_gradient(passes, gradient))

@@ -105,10 +105,20 @@ class Method:
 
         Returns:
             Attributions of the images' size, of shape (N, C, H, W) or (N, 1, H, W).
+
+        Raises:
+            TypeError: If the method returns anything else, such as a pair with diagnostics.
         """
         arguments = self.arguments(inputs) if callable(self.arguments) else self.arguments
         attribute = getattr(self.attribution, "attribute", self.attribution)
-        found: Tensor = attribute(inputs, target=target, **arguments).detach()
+        found = attribute(inputs, target=target, **arguments)
+        if not isinstance(found, Tensor) or found.ndim != 4 or len(found) != len(inputs):
+            came = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise TypeError(
+                f"methods: expected attributions ({len(inputs)}, C, H, W) of "
+                f"{type(self.attribution).__name__}, got {came}"
+            )
+        found = found.detach()
         if found.shape[2:] == inputs.shape[2:]:
             return found
         return F.interpolate(found, size=inputs.shape[2:], mode="bilinear", align_corners=False)

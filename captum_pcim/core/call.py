@@ -14,7 +14,8 @@ from captum_pcim.core.gradients import Load
 from captum_pcim.core.network import CallArguments, Network
 from captum_pcim.core.objective import Term
 from captum_pcim.core.problem import Settings
-from captum_pcim.core.references import Reference, reference_images
+from captum_pcim.core.references import Background, Blur, Reference, reference_images
+from captum_pcim.core.scale import Scale
 from captum_pcim.core.scores import ScoreKind
 from captum_pcim.core.smoothing import Smoothing
 
@@ -90,7 +91,7 @@ def references_of(
     """Return the maker of references and their names: of the baselines where there are any."""
     if baselines is not None:
         return given_references(baselines, inputs), ("baselines",)
-    return made_references(references), tuple(type(r).__name__ for r in references)
+    return made_references(references, inputs), tuple(type(r).__name__ for r in references)
 
 
 def given_references(baselines: BaselineType, inputs: Maps) -> MakeReferences:
@@ -104,11 +105,16 @@ def given_references(baselines: BaselineType, inputs: Maps) -> MakeReferences:
     return make
 
 
-def made_references(references: Sequence[Reference]) -> MakeReferences:
+def made_references(references: Sequence[Reference], inputs: Maps) -> MakeReferences:
     """Return the maker of references from the images themselves."""
+    own = all(isinstance(r, (Background, Blur)) for r in references)  # never beyond the images
+    scales = [] if own else [Scale.of(x) for x in inputs]
 
     def make(chunk: Maps, rows: Tensor) -> list[Maps]:
         per_input = [reference_images(references, x) for x in chunk]
+        for scale, images in zip(scales, per_input, strict=False):
+            for image in images:
+                scale.tell("references", image)
         # Of several inputs each has references of its own; short lists are repeated.
         n_references = max(map(len, per_input))
         return [tuple(own[i % len(own)] for own in per_input) for i in range(n_references)]

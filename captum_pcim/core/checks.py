@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from captum_pcim._compat import BaselineType, as_tuple
-from captum_pcim.core.warn import listed, warn
-
-FAR = 10  # times what the inputs span, beyond them
+from captum_pcim.core.scale import Scale
+from captum_pcim.core.warn import listed
 
 
 def check_inputs(inputs: Any, integers: bool) -> tuple[Tensor, ...]:
@@ -58,8 +57,8 @@ def _check_dense(name: str, x: Any) -> None:
         raise TypeError(
             f"{name}: expected a tensor or a tuple of tensors, got {kind_of(x)}{advice}"
         )
-    if x.layout != torch.strided or x.is_meta:
-        kind = "meta" if x.is_meta else "sparse"
+    if x.layout != torch.strided or x.is_meta or x.is_nested:
+        kind = "meta" if x.is_meta else "nested" if x.is_nested else "sparse"
         raise TypeError(f"{name}: expected a dense tensor with values, got a {kind} one")
 
 
@@ -151,7 +150,8 @@ def check_forward_func(forward_func: Any) -> None:
 
 def check_kind(name: str, value: Any, kind: type) -> None:
     """Refuse anything but None and what is of a class, or has what a protocol asks for."""
-    if value is not None and not isinstance(value, kind):
+    # A class has the methods that a protocol asks for, too.
+    if value is not None and (isinstance(value, type) or not isinstance(value, kind)):
         raise TypeError(f"{name}: expected {kind.__name__} or None, got {value!r}")
 
 
@@ -166,7 +166,7 @@ def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
     if is_number(baseline) or isinstance(baseline, bool):
         # In double precision first: half precision cannot be made from numbers beyond its range.
         baseline = torch.full_like(inputs[:1], float(baseline), dtype=torch.float64).to(inputs)
-    if not isinstance(baseline, Tensor):
+    if not isinstance(baseline, Tensor) or baseline.is_complex():
         raise TypeError(f"baselines: expected a tensor or a number, got {kind_of(baseline)}")
     _check_dense("baselines", baseline)
     _check_broadcastable("baselines", baseline, inputs)
@@ -176,26 +176,8 @@ def _check_baseline(baseline: Any, inputs: Tensor) -> Tensor:
         raise ValueError(
             f"baselines: expected finite values within {inputs.dtype}, got NaN, infinity or more"
         )
-    _warn_of_scale(own, inputs)
+    Scale.of(inputs).tell("baselines", own)
     return own
-
-
-def _warn_of_scale(baseline: Tensor, inputs: Tensor) -> None:
-    (darkest, brightest), (low, high) = _range(inputs), _range(baseline)
-    span, outside = brightest - darkest, max(darkest - low, high - brightest)
-    if outside > FAR * span > 0:
-        warn(
-            f"baselines: values lie {outside:.3g} outside those of the inputs, which span "
-            f"{span:.3g}; are they of another scale (255 for white, where images end at 1)? A "
-            "network has seldom seen such images, and maps against them mean little"
-        )
-
-
-def _range(tensor: Tensor) -> tuple[float, float]:
-    # Not all integers can be compared.
-    values = tensor if tensor.is_floating_point() else tensor.float()
-    low, high = values.aminmax()
-    return float(low), float(high)
 
 
 def check_feature_mask(feature_mask: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -242,12 +224,15 @@ def check_positive(name: str, value: Any, least: int = 1) -> int:
 def check_scores(scores: Tensor) -> None:
     """Refuse non-finite scores of the full images."""
     bad = ~torch.isfinite(scores).flatten(1).all(1)
-    if bool(bad.any()):
-        raise ValueError(
-            f"forward_func: expected finite scores, got NaN or infinity for images "
-            f"{listed(bad.nonzero().flatten().tolist())}; are they scaled as the network was "
-            "trained, and is its precision wide enough?"
-        )
+    if not bool(bad.any()):
+        return
+    advice = "are they scaled as the network was trained, and is its precision wide enough?"
+    if bool((scores.isfinite() | scores.isneginf()).all()):
+        advice = "of classes that are masked out leave the scores finite, scores.clamp(min=-1e4)"
+    raise ValueError(
+        f"forward_func: expected finite scores, got NaN or infinity for images "
+        f"{listed(bad.nonzero().flatten().tolist())}; {advice}"
+    )
 
 
 def check_differentiable(output: Tensor) -> None:
@@ -271,6 +256,12 @@ def check_count(name: str, came: int, expected: int, what: str = "rows, one per 
     """Refuse another number than was expected."""
     if came != expected:
         raise ValueError(f"{name}: expected {expected} {what}, got {came}")
+
+
+def check_distinct(name: str, values: Sequence[str]) -> None:
+    """Refuse names of which one stands for several: their columns would be one."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"{name}: expected no name twice, got {list(values)}")
 
 
 def _is_integer(tensor: Tensor) -> bool:

@@ -65,13 +65,15 @@ class Diagnostics:
 
     def __getitem__(self, index: int | slice) -> "Diagnostics":
         """Return what is told of one image, or of several: again one row per image."""
-        if not isinstance(index, slice):
-            index = range(len(self))[index]  # raises where there is no such image
-            index = slice(index, index + 1)
+        chosen = range(len(self))[index]  # raises where there is no such image
+        rows = list(chosen) if isinstance(chosen, range) else [chosen]
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        stains = values.pop("stain_weights")
-        taken = {name: value[index] for name, value in values.items()}
-        return Diagnostics(**taken, stain_weights=stains and tuple(s[index] for s in stains))
+        stains, verdict = values.pop("stain_weights"), values.pop("verdict")
+        return Diagnostics(
+            **{name: value[rows] for name, value in values.items()},
+            verdict=tuple(verdict[row] for row in rows),
+            stain_weights=stains and tuple(s[rows] for s in stains),
+        )
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """Return the table as a data frame, without what has several values per image.

@@ -164,7 +164,8 @@ Gradients = Literal["auto"] | GradientSource
 
 def check_gradients(gradients: object) -> None:
     """Refuse anything but "auto" and what is a source of gradients."""
-    if gradients != "auto" and not isinstance(gradients, GradientSource):
+    is_source = isinstance(gradients, GradientSource) and not isinstance(gradients, type)
+    if gradients != "auto" and not is_source:
         raise ValueError(
             f"gradients: expected 'auto', Autograd() or ForwardOnly(...), got {gradients!r}"
         )

@@ -19,6 +19,7 @@ def pixel_maps(attributions: TensorOrTuple) -> TensorOrTuple:
         Tensor or tuple of Tensor: Of shape (N, *spatial).
 
     Raises:
+        TypeError: If they are no tensors.
         ValueError: If there is no axis of pixels after that of stains.
 
     Examples:
@@ -27,6 +28,10 @@ def pixel_maps(attributions: TensorOrTuple) -> TensorOrTuple:
     """
     maps = as_tuple(attributions)
     for own in maps:
+        if not isinstance(own, Tensor):
+            raise TypeError(
+                f"attributions: expected a tensor or a tuple of tensors, got {type(own).__name__}"
+            )
         if own.ndim < 3:
             raise ValueError(
                 f"attributions: expected (N, C, *spatial), got {tuple(own.shape)}; features (N, F) "

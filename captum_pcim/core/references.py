@@ -117,6 +117,13 @@ class ControlImages:
 
     images: Tensor
 
+    def __post_init__(self) -> None:
+        """Refuse what is no tensor where it is given, not where it is used."""
+        if not isinstance(self.images, Tensor):
+            raise TypeError(
+                f"images: expected a tensor (R, C, *spatial), got {type(self.images).__name__}"
+            )
+
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the control images, shape (R, 1, C, *spatial)."""
         if len(self.images) == 0:
@@ -160,12 +167,15 @@ def reference_images(references: Sequence[Reference], inputs: Tensor) -> list[Te
 def _checked(images: Tensor, reference: Reference, inputs: Tensor) -> Tensor:
     fits = isinstance(images, Tensor) and images.ndim == inputs.ndim + 1
     fits = fits and images.shape[1] in (1, len(inputs)) and images.shape[2:] == inputs.shape[1:]
+    fits = fits and len(images) > 0
     if not fits:
         came = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(
             f"references: expected images of shape (R, {len(inputs)} or 1, "
             f"{', '.join(map(str, inputs.shape[1:]))}) from {reference!r}, got {came}"
         )
+    if images.is_complex():
+        raise ValueError(f"references: expected real values, got {images.dtype}")
     if not bool(torch.isfinite(images).all()):
         raise ValueError("references: expected finite values, got NaN or infinity")
     return images

@@ -13,12 +13,16 @@ def check_meaning(scores: Tensor, kind: ScoreKind) -> None:
     """Refuse scores that contradict what was said of them; warn of those that look like others.
 
     Args:
-        scores (Tensor): What the network returned for images, of shape (N, K).
+        scores (Tensor): What the network returned for images, of shape (N, K). Those of an image
+            that are NaN say nothing.
         kind (str): What was said they mean.
 
     Raises:
         ValueError: If they cannot mean that.
     """
+    scores = scores[~scores.isnan().any(1)]
+    if len(scores) == 0:
+        return
     low, high = float(scores.min()), float(scores.max())
     sums = scores.float().sum(1)
     shares = low >= 0 and high <= 1

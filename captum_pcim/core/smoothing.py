@@ -15,9 +15,13 @@ Which grids there are, and how they add up, stands in :mod:`captum_pcim.core.gri
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from captum_pcim.core.checks import is_number
 
 SCALES = ((0.5, 0.3), (1.0, 0.6), (2.0, 1.0))
 # Processors take a hundred times as long for denormal numbers as for others, and the far tails of a
@@ -50,13 +54,14 @@ class Smoothing:
 
     def __post_init__(self) -> None:
         """Check the settings where they are given, not where they are used."""
-        if self.sigma is not None and not 0 <= self.sigma < math.inf:
-            raise ValueError(f"sigma: expected pixels >= 0 or None, got {self.sigma}")
-        if not 0 < self.spacing <= 3:
-            raise ValueError(f"spacing: expected (0, 3] in units of sigma, got {self.spacing}")
-        if not self.scales or not all(0 < v < math.inf for scale in self.scales for v in scale):
+        if self.sigma is not None and not (is_number(self.sigma) and 0 <= self.sigma < math.inf):
+            raise ValueError(f"sigma: expected pixels >= 0 or None, got {self.sigma!r}")
+        if not (is_number(self.spacing) and 0 < self.spacing <= 3):
+            raise ValueError(f"spacing: expected (0, 3] in units of sigma, got {self.spacing!r}")
+        if not self.scales or not all(map(_is_scale, self.scales)):
             raise ValueError(f"scales: expected pairs of numbers above 0, got {self.scales!r}")
-        if self.n_bins != 0 and not 2 <= self.n_bins <= 64:
+        whole = isinstance(self.n_bins, (int, np.integer))
+        if not whole or (self.n_bins != 0 and not 2 <= self.n_bins <= 64):
             raise ValueError(f"n_bins: expected 2 to 64, or 0 for none, got {self.n_bins!r}")
 
     def pixels(self, spatial: Sequence[int]) -> float:
@@ -89,6 +94,11 @@ class Smoothing:
         if sigma == 0:
             return ()
         return tuple(gaussian_matrix(size, sigma, self.spacing * sigma, like) for size in spatial)
+
+
+def _is_scale(pair: Any) -> bool:
+    whole = isinstance(pair, Sequence) and len(pair) == 2
+    return whole and all(is_number(value) and 0 < value < math.inf for value in pair)
 
 
 def shorter_side(spatial: Sequence[int]) -> int:

@@ -132,6 +132,8 @@ def check_trailing_range(target: Target | Choice, output: Tensor) -> None:
 
     On a GPU the selection itself would abort the process.
     """
+    if isinstance(target, tuple) and 1 < len(target) < output.ndim:  # of others Captum's error
+        target = torch.tensor([target], device=output.device)
     if not isinstance(target, Tensor) or target.ndim == 1:
         return
     n_axes = min(target.shape[1], output.ndim - 1)

@@ -1,18 +1,16 @@
 """captum.metrics with settings that make sense for images."""
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
 
-from captum_pcim.core.checks import check_choice, check_count, check_positive
-from captum_pcim.core.reachable import check_mode
-from captum_pcim.core.score_checks import check_meaning
+from captum_pcim.core.checks import check_count, check_positive
 from captum_pcim.core.scores import ScoreKind
-from captum_pcim.metrics.curves import as_baseline_images, class_log_odds, outputs_of
+from captum_pcim.metrics.curves import as_baseline_images, call_arguments, target_scores
 from captum_pcim.metrics.relevance import pixel_relevance
 
 
@@ -56,7 +54,8 @@ def image_infidelity(
         fraction: Expected fraction of the squares that are removed.
         noise: Standard deviation of the noise on the baseline, in units of the standard deviation
             of each image's stain.
-        n_perturb_samples: Number of perturbed copies of each image, the same squares for each.
+        n_perturb_samples: Number of perturbed copies of each image, the same squares for each; at
+            least 2.
         additional_forward_args: Further arguments of forward_func.
         max_examples_per_batch: Upper limit of the images in one forward pass, at least N.
         score: What the outputs mean, as in `insertion`.
@@ -69,10 +68,11 @@ def image_infidelity(
         ValueError: if the baselines do not broadcast to the inputs or a number is out of range.
     """
     check_positive("patch_size", patch_size)
-    check_choice("score", score, get_args(ScoreKind))
+    # Attributions are scaled to fit, and to one sample any do.
+    check_positive("n_perturb_samples", n_perturb_samples, least=2)
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
-    check_mode(forward_func, eval_mode=False)
+    told = call_arguments(forward_func, target, additional_forward_args, inputs)
     pixel_relevance(attributions)  # refuses what is no map
     check_count("attributions", len(attributions), len(inputs))
     references = as_baseline_images(baselines, inputs)
@@ -90,20 +90,16 @@ def image_infidelity(
         )
         return removed.expand_as(images).to(images), torch.where(removed, shown, images)
 
-    def scores(images: Tensor, *arguments: Any) -> Tensor:
-        outputs = outputs_of(forward_func, images, arguments or None)
-        if score == "regression":
-            return outputs
-        check_meaning(outputs if outputs.ndim > 1 else outputs[:, None], score)
-        return class_log_odds(outputs, score).sigmoid()
+    def scores(images: Tensor) -> Tensor:
+        rows = torch.arange(len(inputs), device=inputs.device)
+        own = told.take(rows.repeat_interleave(len(images) // len(inputs)))
+        return target_scores(forward_func, images, own, score)
 
     values: Tensor = infidelity(
         scores,
         remove_squares,
         inputs,
         attributions.expand_as(inputs),
-        additional_forward_args=additional_forward_args,
-        target=target,
         n_perturb_samples=n_perturb_samples,
         max_examples_per_batch=max_examples_per_batch,
         normalize=True,

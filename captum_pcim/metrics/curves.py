@@ -13,8 +13,14 @@ from captum_pcim.core.network import CallArguments, checked_scores
 from captum_pcim.core.reachable import check_mode
 from captum_pcim.core.score_checks import check_axes, check_meaning
 from captum_pcim.core.scores import ScoreKind, kind_of_scores, read_scores
-from captum_pcim.core.targets import check_target, check_trailing_range, select_classes
-from captum_pcim.metrics.relevance import at_least_single
+from captum_pcim.core.targets import (
+    check_class_range,
+    check_target,
+    check_trailing_range,
+    select_classes,
+)
+from captum_pcim.core.warn import warn
+from captum_pcim.metrics.relevance import at_least_single, require_tensor
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,11 @@ class Curve:
         """Area under the curve of each image, shape (N,).
 
         The trapezoid rule over the fractions, divided by the width of their range: the mean height
-        of the curve. Over fractions from 0 to 1 this is the plain area.
+        of the curve, of a single point its score. Over fractions from 0 to 1 this is the plain
+        area.
         """
+        if len(self.fractions) == 1:
+            return self.scores[:, 0]
         width = self.fractions[-1] - self.fractions[0]
         return torch.trapezoid(self.scores, self.fractions, dim=1) / width
 
@@ -106,6 +115,7 @@ def target_scores(
         at least.
 
     Raises:
+        IndexError: if a target is no class of the network.
         ValueError: if `score` is unknown, or the target does not select one output an image.
     """
     check_choice("score", score, get_args(ScoreKind))
@@ -113,6 +123,7 @@ def target_scores(
     outputs = outputs_of(forward_func, images, arguments.additional or None)
     check_trailing_range(arguments.target, outputs)
     scores, classes = select_classes(outputs, arguments.target)
+    check_class_range(classes, scores.shape[1])
     if score == "regression":
         return at_least_single(scores).gather(1, classes[:, None])[:, 0]
     check_axes(outputs, score)
@@ -151,15 +162,24 @@ def replacement_scores(
         score: As in `target_scores`.
 
     Returns:
-        Scores of shape (N, K), where K is the number of alterations in all stacks.
+        Scores of shape (N, K), where K is the number of alterations in all stacks. Images that
+        have some that are not finite are warned of: tables leave their measures out.
     """
-    scores = [
+    parts = [
         target_scores(forward_func, stack.flatten(0, 1), arguments.repeat(len(stack)), score).view(
             stack.shape[:2]
         )
         for stack in blends
     ]
-    return torch.cat(scores).T
+    scores = torch.cat(parts).T
+    lost = (~scores.isfinite()).any(1).nonzero().flatten().tolist()
+    if lost:
+        warn(
+            "forward_func: scores of altered copies of {images} are NaN or infinite, so these have "
+            "no measure (half precision, or replaced pixels that the network cannot take?)",
+            lost,
+        )
+    return scores
 
 
 def blend_by_rank(
@@ -201,11 +221,18 @@ def as_baseline_images(baselines: Tensor | float, inputs: Tensor) -> Tensor:
         Baselines of shape (N, C, H, W), on the inputs' device and in their dtype.
 
     Raises:
-        ValueError: if the inputs are not (N, C, H, W) or the baselines do not broadcast to them.
+        TypeError: if the inputs are no tensor, or the baselines neither numbers nor a tensor.
+        ValueError: if the inputs are not (N, C, H, W), or the baselines do not broadcast to them
+            or are not finite.
     """
+    require_tensor("inputs", inputs)
     if inputs.dim() != 4:
         raise ValueError(f"inputs must have shape (N, C, H, W), got {tuple(inputs.shape)}")
+    if baselines is None:
+        raise TypeError("baselines: expected a number or a tensor, got None; Captum's default is 0")
     images = torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
+    if not bool(images.isfinite().all()):
+        raise ValueError("baselines must be finite, got NaN or infinite values")
     try:
         return images.expand(inputs.shape)
     except RuntimeError as error:
@@ -223,8 +250,10 @@ def require_same_images(relevance: Tensor, inputs: Tensor) -> None:
         inputs: Images of shape (N, C, H, W).
 
     Raises:
+        TypeError: if the inputs are no tensor.
         ValueError: if number or size of the images differ.
     """
+    require_tensor("inputs", inputs)
     expected = (inputs.shape[0], *inputs.shape[2:])
     if tuple(relevance.shape) != expected:
         raise ValueError(

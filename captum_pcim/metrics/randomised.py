@@ -63,8 +63,11 @@ def randomised_models(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn
         copy that changes as the loop goes on.
 
     Raises:
+        TypeError: if it is no module, whose layers could be told apart.
         ValueError: if the model has no parameters.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a module, got {type(model).__name__}")
     randomised = copy.deepcopy(model)
     layers = [
         (name, module)

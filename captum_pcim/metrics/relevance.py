@@ -1,7 +1,11 @@
 """What every measure reads from a map: one relevance a pixel, an order of pixels, a mask."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from captum_pcim.core.checks import kind_of
 
 
 def pixel_relevance(attributions: Tensor) -> Tensor:
@@ -14,6 +18,7 @@ def pixel_relevance(attributions: Tensor) -> Tensor:
         Relevance of shape (N, H, W), in single precision or, if the attributions are, in double.
 
     Raises:
+        TypeError: if they are no tensor.
         ValueError: if the shape is not (N, C, H, W) or a value is not finite.
 
     Examples:
@@ -21,6 +26,7 @@ def pixel_relevance(attributions: Tensor) -> Tensor:
         tensor([[[3., 3.],
                  [3., 3.]]])
     """
+    require_tensor("attributions", attributions)
     if attributions.dim() != 4:
         raise ValueError(
             f"attributions must have shape (N, C, H, W), got {tuple(attributions.shape)}"
@@ -99,9 +105,10 @@ def as_label_image(label_image: Tensor, relevance: Tensor, name: str = "label_im
         Labels of shape (N, H, W), int64, on the device of `relevance`.
 
     Raises:
-        TypeError: if `label_image` holds floating point numbers.
+        TypeError: if `label_image` is no tensor or holds floating point numbers.
         ValueError: if the shape does not fit or a label is negative.
     """
+    require_tensor(name, label_image)
     if label_image.is_floating_point() or label_image.is_complex():
         raise TypeError(f"{name} must be bool or integer, got {label_image.dtype}")
     labels = label_image.squeeze(1) if label_image.dim() == 4 else label_image
@@ -115,6 +122,20 @@ def as_label_image(label_image: Tensor, relevance: Tensor, name: str = "label_im
     if bool((labels < 0).any()):
         raise ValueError(f"{name} must not be negative")
     return labels
+
+
+def require_tensor(name: str, values: Any) -> None:
+    """Raise unless an argument is a tensor.
+
+    Args:
+        name: The argument.
+        values: What was given for it.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{name} must be a tensor, got {kind_of(values)}")
 
 
 def at_least_single(values: Tensor) -> Tensor:

@@ -44,6 +44,8 @@ def stretch(image: Any, windows: ArrayLike | None = None) -> FloatArray:
             f"windows: expected one pair or {len(stains)} pairs, one per stain, got {given.shape}"
         )
     low, high = np.broadcast_to(given, (len(stains), 2)).T[..., None, None]
+    if not (low <= high).all():
+        raise ValueError(f"windows: expected low <= high, got {given.tolist()}")
     stretched: FloatArray = np.clip((stains - low) / np.maximum(high - low, 1e-12), 0, 1)
     return stretched
 
@@ -143,6 +145,8 @@ def projected(image: Any) -> FloatArray:
     pixels = to_numpy(image)
     if pixels.ndim not in (3, 4):
         raise ValueError(f"image: expected (C, H, W) or (C, D, H, W), got {pixels.shape}")
+    if not np.isfinite(pixels).all():  # one would make its whole stain black
+        raise ValueError("image: expected finite values, got NaN or infinity")
     _warn_of_batch("image", pixels)
     if pixels.ndim == 3 and pixels.shape[2] <= FEW < min(pixels.shape[:2]):
         warn(
