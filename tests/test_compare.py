@@ -463,6 +463,13 @@ def test_the_gradients_of_log_odds_know_the_network_and_what_its_scores_mean(mod
     assert case.score == "probabilities"
 
 
+def test_the_gradients_of_log_odds_know_what_the_network_says_of_its_scores(model, images):
+    model.score_kind = "regression"
+    name = "IntegratedGradients, log-odds"
+    methods = {"PCIM": PCIM(model), name: captum_methods(model)[name]}
+    assert _alone(methods, images).case.score == "regression"
+
+
 def test_methods_that_were_told_different_things_of_scores_are_refused(model, images):
     methods = {"one": PCIM(model), "other": PCIM(model, score="binary_logits")}
     with pytest.raises(ValueError, match="score: the methods were told different things"):

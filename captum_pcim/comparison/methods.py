@@ -33,7 +33,7 @@ from captum.attr import (
 from torch import Tensor, nn
 
 from captum_pcim.core.references import Background, Blur
-from captum_pcim.core.scores import ScoreKind
+from captum_pcim.core.scores import ScoreKind, kind_of_scores
 from captum_pcim.metrics.curves import class_log_odds
 
 Reduction = Literal["signed", "positive", "abs", "positive, smoothed", "abs, smoothed"]
@@ -142,7 +142,7 @@ class LogOdds(nn.Module):
     def __init__(self, forward_func: Callable[..., Tensor], score: ScoreKind = "logits") -> None:
         """Keep the classifier."""
         super().__init__()
-        self.forward_func, self.score = forward_func, score
+        self.forward_func, self.score = forward_func, kind_of_scores(forward_func, score)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return log-odds (N, K) of inputs (N, C, H, W)."""

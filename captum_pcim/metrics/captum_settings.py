@@ -11,7 +11,7 @@ from torch import Tensor
 from captum_pcim.core.checks import check_choice, check_count, check_positive
 from captum_pcim.core.reachable import check_mode
 from captum_pcim.core.score_checks import check_meaning
-from captum_pcim.core.scores import ScoreKind
+from captum_pcim.core.scores import ScoreKind, kind_of_scores
 from captum_pcim.metrics.curves import as_baseline_images, class_log_odds, outputs_of
 from captum_pcim.metrics.relevance import pixel_relevance
 
@@ -70,6 +70,7 @@ def image_infidelity(
     """
     check_positive("patch_size", patch_size)
     check_choice("score", score, get_args(ScoreKind))
+    score = kind_of_scores(forward_func, score)
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
     check_mode(forward_func, eval_mode=False)
