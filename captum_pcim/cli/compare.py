@@ -17,9 +17,10 @@ from captum_pcim.classifiers.tables import class_columns
 from captum_pcim.cli.intensities import Intensities
 from captum_pcim.cli.options import DEFAULT_FORWARDS, INTENSITIES, add_options
 from captum_pcim.images.folders import ImageFiles, find_images, passed_over, require_images
-from captum_pcim.images.intensities import Window, scale, window_columns
+from captum_pcim.images.intensities import scale, window_columns
 from captum_pcim.images.labels import read_labels
 from captum_pcim.images.read import ImageError, read_image
+from captum_pcim.images.window import Window
 
 if TYPE_CHECKING:
     from captum_pcim.classifiers.classes import Classes

@@ -21,8 +21,9 @@ from captum_pcim.cli.intensities import Intensities
 from captum_pcim.cli.options import INTENSITIES, add_options, positive
 from captum_pcim.cli.out_folder import MAP_SUFFIXES, OutFolder, OutputError, TakenOverError
 from captum_pcim.images.folders import ImageFiles, find_images, passed_over, require_images
-from captum_pcim.images.intensities import Window, scale, window_columns
+from captum_pcim.images.intensities import scale, window_columns
 from captum_pcim.images.read import FloatPixels, ImageError, read_image
+from captum_pcim.images.window import Window
 
 if TYPE_CHECKING:
     from captum_pcim.explainer import Explainer, Explanation

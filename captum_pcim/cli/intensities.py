@@ -14,8 +14,6 @@ from captum_pcim.images.intensities import (
     IMAGES_MEASURED,
     Over,
     Scale,
-    Window,
-    WindowTable,
     applied,
     evenly,
     in_words,
@@ -24,6 +22,8 @@ from captum_pcim.images.intensities import (
 )
 from captum_pcim.images.read import read_image
 from captum_pcim.images.stack import ImageError, Pixels
+from captum_pcim.images.window import Window
+from captum_pcim.images.window_table import WindowTable
 
 
 @dataclass(frozen=True)
