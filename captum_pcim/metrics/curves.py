@@ -111,8 +111,8 @@ def target_scores(
     check_choice("score", score, get_args(ScoreKind))
     score = kind_of_scores(forward_func, score)
     outputs = outputs_of(forward_func, images, arguments.additional or None)
-    check_trailing_range(arguments.target, outputs)
-    scores, classes = select_classes(outputs, arguments.target)
+    check_trailing_range(arguments.chosen, outputs)
+    scores, classes = select_classes(outputs, arguments.chosen)
     if score == "regression":
         return at_least_single(scores).gather(1, classes[:, None])[:, 0]
     check_axes(outputs, score)
