@@ -205,8 +205,8 @@ def test_the_random_state_is_left_alone():
     [
         ({"patch_size": 0}, "patch_size: expected a whole number >= 1, got 0"),
         ({"score": "logit"}, 'score: expected "logits" or "probabilities"'),
-        ({"fraction": 1.0}, "fraction must lie between 0 and 1, got 1.0"),
-        ({"baselines": torch.ones(5)}, "baselines must broadcast to the inputs' shape"),
+        ({"fraction": 1.0}, "fraction: expected a number between 0 and 1, got 1.0"),
+        ({"baselines": torch.ones(5)}, "baselines: expected a shape broadcastable to"),
     ],
 )
 def test_bad_input_is_named(change, message):

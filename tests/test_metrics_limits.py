@@ -53,7 +53,7 @@ def test_saco_cuts_two_groups_or_as_many_as_there_are_pixels(n_groups):
 
 @pytest.mark.parametrize("n_groups", [1, 17])
 def test_saco_cuts_no_other_number(n_groups):
-    with pytest.raises(ValueError, match="n_groups must lie between 2 and 16 pixels"):
+    with pytest.raises(ValueError, match="n_groups: expected 2 to 16, as many as pixels"):
         saco(brightness, RAMP, RAMP, n_groups=n_groups, **CASE)
 
 
@@ -80,7 +80,7 @@ def test_a_curve_has_two_points_at_least_and_one_a_pixel_at_most(curve):
     assert curve(brightness, RAMP, RAMP, n_points=2, **CASE).fractions.tolist() == [0.0, 1.0]
     assert len(curve(brightness, RAMP, RAMP, n_points=17, **CASE).fractions) == 17
     assert len(curve(brightness, RAMP, RAMP, n_points=51, **CASE).fractions) == 17
-    with pytest.raises(ValueError, match="n_points must be at least 2, got 1"):
+    with pytest.raises(ValueError, match="n_points: expected a whole number >= 2, got 1"):
         curve(brightness, RAMP, RAMP, n_points=1, **CASE)
 
 
@@ -120,7 +120,7 @@ def test_squares_are_removed_by_any_share_between_none_and_all(fraction):
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0])
 def test_none_and_all_are_no_share_of_squares(fraction):
-    with pytest.raises(ValueError, match="fraction must lie between 0 and 1"):
+    with pytest.raises(ValueError, match="fraction: expected a number between 0 and 1"):
         image_infidelity(brightness, RAMP, RAMP, fraction=fraction, **CASE)
 
 
@@ -134,7 +134,7 @@ def test_the_most_relevant_pixels_are_kept_in_whole_numbers(fraction, kept):
 
 @pytest.mark.parametrize("fraction", [-0.01, 1.01])
 def test_no_other_share_is_kept(fraction):
-    with pytest.raises(ValueError, match=r"fraction must lie in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"fraction: expected numbers in \[0, 1\]"):
         preserve_most_relevant(RAMP, RAMP, 0.0, fraction)
 
 
@@ -178,7 +178,7 @@ def test_road_removes_from_nothing_to_all_but_one_pixel(percentages):
 
 @pytest.mark.parametrize("percentages", [(), (-1,), (100,), (20, 10), (10, 10)])
 def test_road_removes_no_other_shares(percentages):
-    with pytest.raises(ValueError, match="percentages must ascend"):
+    with pytest.raises(ValueError, match="percentages: expected ascending numbers"):
         road(brightness, RAMP, RAMP, percentages=percentages, **CASE)
 
 
@@ -307,11 +307,13 @@ def test_labels_begin_at_zero_and_masks_above_it():
     labels = torch.tensor([[[0, 1], [2, 0]]])
     relevance = torch.zeros(1, 2, 2)
     assert as_masks(labels, relevance).tolist() == [[[False, True], [True, False]]]
-    with pytest.raises(ValueError, match=r"^label_image must not be negative"):
+    with pytest.raises(ValueError, match=r"^label_image: expected numbers from 0, got -"):
         as_label_image(labels - 1, relevance)
-    with pytest.raises(ValueError, match=r"^masks must not be negative"):
+    with pytest.raises(ValueError, match=r"^masks: expected numbers from 0, got -"):
         as_masks(labels - 1, relevance)
-    with pytest.raises(TypeError, match=r"^masks must be bool or integer, got torch.float32"):
+    with pytest.raises(
+        TypeError, match=r"^masks: expected bool or whole numbers, got torch.float32"
+    ):
         as_masks(relevance, relevance)
 
 
@@ -374,7 +376,7 @@ def test_a_metric_says_what_a_forward_function_has_to_return(metric):
 
 def test_infidelity_takes_a_finite_map_for_each_image():
     inputs = RAMP.repeat(3, 1, 1, 1)
-    with pytest.raises(ValueError, match="attributions must be finite"):
+    with pytest.raises(ValueError, match="attributions: expected finite values"):
         image_infidelity(brightness, inputs, inputs / 0, **CASE)
     with pytest.raises(ValueError, match="attributions: expected 3 rows, one per image, got 1"):
         image_infidelity(brightness, inputs, RAMP, **CASE)

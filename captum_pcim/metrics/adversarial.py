@@ -112,7 +112,8 @@ def wrong_class_success(
         for classes in (target, wrong_target)
     )
     if bool((right == wrong).any()):
-        raise ValueError("wrong_target must differ from target for every image")
+        number = int(wrong[right == wrong][0])
+        raise ValueError(f"wrong_target: expected other classes than target, got {number} for both")
     if fraction is None:
         fraction = _preserved_share(attribute_func(forward_func, inputs, target))
     attributions = attribute_func(forward_func, inputs, wrong_target)
@@ -153,7 +154,7 @@ def preserve_most_relevant(
     require_same_images(relevance, inputs)
     fractions = torch.as_tensor(fraction, dtype=relevance.dtype, device=inputs.device)
     if not bool(((fractions >= 0) & (fractions <= 1)).all()):
-        raise ValueError(f"fraction must lie in [0, 1], got {fraction}")
+        raise ValueError(f"fraction: expected numbers in [0, 1], got {fraction}")
     counts = (fractions.expand(len(inputs)) * relevance[0].numel()).round()
     kept = relevance_ranks(relevance, seed) < counts[:, None, None]
     return torch.where(kept[:, None], inputs, references)
@@ -171,7 +172,6 @@ def _predicted(
     outputs = outputs_of(forward_func, images, additional_forward_args)
     if outputs.dim() != 2 or outputs.shape[1] < 2:
         raise ValueError(
-            f"forward_func must return logits of shape (N, K) with K > 1, "
-            f"got {tuple(outputs.shape)}"
+            f"forward_func: expected logits of shape (N, K) with K > 1, got {tuple(outputs.shape)}"
         )
     return outputs.argmax(dim=1)

@@ -72,7 +72,7 @@ def image_infidelity(
     check_choice("score", score, get_args(ScoreKind))
     score = kind_of_scores(forward_func, score)
     if not 0 < fraction < 1:
-        raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
+        raise ValueError(f"fraction: expected a number between 0 and 1, got {fraction}")
     check_mode(forward_func, eval_mode=False)
     pixel_relevance(attributions)  # refuses what is no map
     check_count("attributions", len(attributions), len(inputs))

@@ -204,14 +204,14 @@ def as_baseline_images(baselines: Tensor | float, inputs: Tensor) -> Tensor:
         ValueError: if the inputs are not (N, C, H, W) or the baselines do not broadcast to them.
     """
     if inputs.dim() != 4:
-        raise ValueError(f"inputs must have shape (N, C, H, W), got {tuple(inputs.shape)}")
+        raise ValueError(f"inputs: expected shape (N, C, H, W), got {tuple(inputs.shape)}")
     images = torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
     try:
         return images.expand(inputs.shape)
     except RuntimeError as error:
         raise ValueError(
-            f"baselines must broadcast to the inputs' shape {tuple(inputs.shape)}, "
-            f"got {tuple(images.shape)}"
+            f"baselines: expected a shape broadcastable to {tuple(inputs.shape)}, got "
+            f"{tuple(images.shape)}"
         ) from error
 
 
@@ -228,6 +228,6 @@ def require_same_images(relevance: Tensor, inputs: Tensor) -> None:
     expected = (inputs.shape[0], *inputs.shape[2:])
     if tuple(relevance.shape) != expected:
         raise ValueError(
-            f"attributions must belong to the inputs: expected {expected[0]} images of "
-            f"{' x '.join(map(str, expected[1:]))}, got (N, H, W) = {tuple(relevance.shape)}"
+            f"attributions: expected {expected[0]} images of {' x '.join(map(str, expected[1:]))} "
+            f"as the inputs are, got (N, H, W) = {tuple(relevance.shape)}"
         )

@@ -220,8 +220,7 @@ def _replacement_curve(
     perturbations_per_eval: int,
     score: ScoreKind,
 ) -> Curve:
-    if n_points < 2:
-        raise ValueError(f"n_points must be at least 2, got {n_points}")
+    check_positive("n_points", n_points, least=2)
     require_same_images(ranks, start)
     n_ranks = int(ranks.max()) + 1
     points = torch.linspace(0, n_ranks, n_points, dtype=torch.float32, device=start.device)

@@ -48,8 +48,8 @@ def image_grids(inputs: Tensor, target: Tensor, others: Tensor, seed: int = 0) -
     """
     if others.shape != (len(inputs), 3, *inputs.shape[1:]):
         raise ValueError(
-            f"others must be three images per input, {(len(inputs), 3, *inputs.shape[1:])}, "
-            f"got {tuple(others.shape)}"
+            f"others: expected three images per input, {(len(inputs), 3, *inputs.shape[1:])}, got "
+            f"{tuple(others.shape)}"
         )
     generator = torch.Generator().manual_seed(seed)
     places = torch.randint(4, (len(inputs),), generator=generator).to(inputs.device)

@@ -72,7 +72,7 @@ def randomised_models(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn
         if any(True for _ in module.parameters(recurse=False))
     ]
     if not layers:
-        raise ValueError("model has no parameters to randomise")
+        raise ValueError("model: expected parameters to randomise, got none")
     for index, (name, module) in enumerate(layers):
         # Seeded anew for each layer: what is drawn between two layers must not matter.
         with own_random_state(seed + 1 + index):
