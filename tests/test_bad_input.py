@@ -313,7 +313,8 @@ def _unfitted(scorer):
             "some modules are lazy and have seen no im",
         ),
         (lambda: PCIM(_unfitted(DistanceToControls)), "DistanceToControls: expected controls"),
-        (lambda: ControlImages(INPUTS[:0])(INPUTS), "ControlImages, got none"),
+        (lambda: ControlImages(INPUTS[:0]), "ControlImages, got none"),
+        (lambda: ControlImages(INPUTS.numpy()), "ControlImages expected a tensor, got ndarray"),
         (
             lambda: compare({"PCIM": PCIM(small_cnn())}, INPUTS, "predicted"),
             "target: .*'predicted'",

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from captum_pcim.core.blending import blend
+from captum_pcim.core.scores import ScoreKind
 from captum_pcim.metrics import deletion, insertion, object_shares
 from captum_pcim.metrics.curves import Curve, as_baseline_images, blend_by_rank
 from captum_pcim.metrics.relevance import pixel_relevance, relevance_ranks
@@ -78,11 +79,12 @@ def plot_fidelity(
     windows: ArrayLike | None = None,
     axes: AxesLike | None = None,
     colours: Colours = None,
+    score: ScoreKind = "logits",
 ) -> Figure:
     """Draw insertion and deletion of one image, with what the network saw at chosen points.
 
     Args:
-        forward_func: Returns logits, as in :func:`captum_pcim.metrics.insertion`.
+        forward_func: As in :func:`captum_pcim.metrics.insertion`.
         image: Image of shape (C, H, W).
         attributions: Its attributions, of shape (C, H, W) or (1, H, W).
         target: Class.
@@ -91,6 +93,7 @@ def plot_fidelity(
         windows: As in :func:`captum_pcim.visualize.stretch`.
         axes: Two rows of `1 + len(fractions)`: insertion, then deletion.
         colours: As in :func:`captum_pcim.visualize.composite`.
+        score: What the outputs mean, as in :func:`captum_pcim.metrics.insertion`.
 
     Returns:
         The figure.
@@ -109,7 +112,7 @@ def plot_fidelity(
         [(insertion, baseline, inputs), (deletion, inputs, baseline)]
     ):
         own = drawn[row * columns : (row + 1) * columns]
-        curve = metric(forward_func, inputs, maps, target, baseline)
+        curve = metric(forward_func, inputs, maps, target, baseline, score=score)
         _draw_curve(own[0], curve, metric.__name__, fractions)
         pictures = _replaced(start, end, maps, fractions)
         for axis, picture, fraction in zip(own[1:], pictures, fractions, strict=True):
@@ -164,7 +167,8 @@ def _draw_curve(axis: Axes, curve: Curve, name: str, fractions: Sequence[float])
     x, y = curve.fractions.cpu().numpy(), curve.scores[0].cpu().numpy()
     axis.plot(x, y)
     axis.plot(fractions, np.interp(fractions, x, y), "o", color="tab:orange", markersize=4)
-    axis.set(ylim=(0, 1.02), xlabel="share of the pixels")
+    share = y.min() >= 0 and y.max() <= 1  # a quantity may lie anywhere
+    axis.set(ylim=(0, 1.02) if share else None, xlabel="share of the pixels")
     axis.set_title(f"{name}, area {float(curve.auc[0]):.2f}", fontsize="small")
 
 
