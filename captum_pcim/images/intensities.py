@@ -61,7 +61,11 @@ def scale(pixels: Pixels, windows: Sequence[Window] = ()) -> FloatPixels:
 
 
 def applied(pixels: Pixels, windows: Sequence[Window] = ()) -> list[Window]:
-    """The windows that :func:`scale` applies, one a stain and all of them intensities."""
+    """The windows that :func:`scale` applies, one a stain and all of them intensities.
+
+    Raises:
+        ImageError: As :func:`scale`.
+    """
     if len(windows) not in (0, 1, len(pixels)):
         raise ImageError(f"{len(windows)} windows for {len(pixels)} stains")
     if not windows:

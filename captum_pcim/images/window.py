@@ -39,7 +39,11 @@ class Window:
 
     @classmethod
     def parse(cls, low: str, high: str) -> Window:
-        """Read ``"100", "4095"`` as intensities and ``"1%", "99.8%"`` as percentiles."""
+        """Read ``"100", "4095"`` as intensities and ``"1%", "99.8%"`` as percentiles.
+
+        Raises:
+            ValueError: They are no numbers, one alone is a percentile, or they are no window.
+        """
         percent = low.endswith("%")
         if percent != high.endswith("%"):
             raise ValueError(f"window: both ends or neither in percent, got {low} and {high}")
