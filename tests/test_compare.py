@@ -386,7 +386,7 @@ def test_curves_cannot_be_drawn_where_there_are_none(model, images):
         ({"target": [0, 1]}, ValueError, "target: expected 3 classes or one, got 2"),
         ({"target": 0.5}, ValueError, "target: expected whole numbers"),
         ({"target": [[0], [1], [0]]}, ValueError, "target: expected whole numbers"),
-        ({"batch_size": 0}, ValueError, "batch_size: expected at least 1"),
+        ({"batch_size": 0}, ValueError, "batch_size: expected a whole number >= 1, got 0"),
     ],
 )
 def test_bad_arguments_are_named(model, images, change, error, message):

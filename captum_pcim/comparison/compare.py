@@ -18,6 +18,7 @@ from captum_pcim.comparison.methods import LogOdds, Method, as_method
 from captum_pcim.comparison.metrics import Case, Metric, default_metrics
 from captum_pcim.comparison.result import Comparison, MethodResult
 from captum_pcim.comparison.trivial import trivial_methods
+from captum_pcim.core.checks import check_positive
 from captum_pcim.core.scores import ScoreKind
 from captum_pcim.core.warn import PCIMWarning
 from captum_pcim.metrics import Curve, chance_levels
@@ -79,7 +80,9 @@ def compare(
         >>> print(comparison)
         >>> comparison.plot().savefig("maps.png")
     """
-    targets = _checked_target(inputs, target, batch_size)
+    _check_inputs(inputs)
+    check_positive("batch_size", batch_size)
+    targets = _targets(target, inputs)
     chosen = {name: as_method(value) for name, value in methods.items()}
     if not chosen:
         raise ValueError("methods: expected at least one, got none")
@@ -94,14 +97,14 @@ def compare(
     return Comparison(case, runs, {name: levels[name] for name in metrics if name in levels})
 
 
-def _checked_target(
-    inputs: Tensor, target: int | Sequence[int] | Tensor | None, batch_size: int
-) -> Tensor | None:
+def _check_inputs(inputs: Any) -> None:
     if not isinstance(inputs, Tensor) or inputs.ndim != 4 or not inputs.is_floating_point():
         found = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
         raise ValueError(f"inputs: expected a floating point tensor (N, C, H, W), got {found}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+
+
+def _targets(target: int | Sequence[int] | Tensor | None, inputs: Tensor) -> Tensor | None:
+    """The class of each image, (N,)."""
     if target is None:
         return None
     if isinstance(target, str) or callable(target):
