@@ -57,6 +57,10 @@ def second_classifier_agreement(
     Raises:
         ValueError: if shapes do not fit, attributions are not finite or `fraction` (or, where it
             is None, the mean weight) lies outside [0, 1].
+
+    Examples:
+        >>> maps = PCIM(model).attribute(inputs, target=1)
+        >>> second_classifier_agreement(other_model, inputs, maps, target=1, baselines=blurred)
     """
     if fraction is None:
         fraction = _preserved_share(attributions)
@@ -106,6 +110,11 @@ def wrong_class_success(
         ValueError: if `wrong_target` equals `target` for an image, forward_func returns a single
             output, shapes do not fit, attributions are not finite or `fraction` lies outside
             [0, 1].
+
+    Examples:
+        >>> def explain(model, inputs, target):
+        ...     return PCIM(model).attribute(inputs, target=target)
+        >>> wrong_class_success(model, explain, inputs, target=1, wrong_target=2, baselines=blurred)
     """
     right, wrong = (
         torch.as_tensor(classes, device=inputs.device).expand(len(inputs))

@@ -67,6 +67,10 @@ def image_infidelity(
 
     Raises:
         ValueError: if the baselines do not broadcast to the inputs or a number is out of range.
+
+    Examples:
+        >>> maps = PCIM(model).attribute(inputs, target=1)
+        >>> image_infidelity(model, inputs, maps, target=1, baselines=background)
     """
     check_positive("patch_size", patch_size)
     check_choice("score", score, get_args(ScoreKind))

@@ -45,6 +45,12 @@ def image_grids(inputs: Tensor, target: Tensor, others: Tensor, seed: int = 0) -
 
     Raises:
         ValueError: If `others` are not three per image, of the same size.
+
+    Examples:
+        >>> # Of each image three of other classes, (N, 3, C, H, W)
+        >>> grids = image_grids(inputs, labels, others)
+        >>> maps = PCIM(model).attribute(grids.inputs, target=grids.target)
+        >>> grid_pointing_game(maps, grids)
     """
     if others.shape != (len(inputs), 3, *inputs.shape[1:]):
         raise ValueError(

@@ -72,6 +72,11 @@ def smooth_mprt(
 
     Raises:
         ValueError: if the model has no parameters or `n_samples` is less than 1.
+
+    Examples:
+        >>> def explain(model, inputs, target):
+        ...     return PCIM(model).attribute(inputs, target=target, n_steps=10)
+        >>> smooth_mprt(model, explain, inputs, target=1, n_samples=2).score
     """
     check_positive("n_samples", n_samples)
     spread = noise * (inputs.amax((1, 2, 3), keepdim=True) - inputs.amin((1, 2, 3), keepdim=True))
@@ -123,6 +128,11 @@ def efficient_mprt(
 
     Raises:
         ValueError: if the model has no parameters or `n_bins` is less than 2.
+
+    Examples:
+        >>> def explain(model, inputs, target):
+        ...     return PCIM(model).attribute(inputs, target=target)
+        >>> efficient_mprt(model, explain, inputs, target=1)
     """
     check_positive("n_bins", n_bins, least=2)
     with own_random_state(seed):
@@ -161,6 +171,12 @@ def seed_agreement(
 
     Raises:
         ValueError: if `n_seeds` is less than 2.
+
+    Examples:
+        >>> def explain(model, inputs, target):
+        ...     pcim = PCIM(model, order="sample", seed=torch.initial_seed())
+        ...     return pcim.attribute(inputs, target=target)
+        >>> seed_agreement(model, explain, inputs, target=1)
     """
     check_positive("n_seeds", n_seeds, least=2)
     maps = []
