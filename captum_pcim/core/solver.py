@@ -18,7 +18,6 @@ from torch import Tensor
 from captum_pcim.core import adam
 from captum_pcim.core.channels import Factors, flattened, grouped
 from captum_pcim.core.effects import Effects
-from captum_pcim.core.history import History, Step
 from captum_pcim.core.moments import Moment, moments
 from captum_pcim.core.objective import mean_weight
 from captum_pcim.core.problem import Images, Problem, Settings
@@ -85,6 +84,67 @@ class _Trained:
         self.optimiser.take(rows)
 
 
+@dataclass(frozen=True)
+class _Step:
+    """What a step was like, one row per running image.
+
+    Args:
+        factors (list of Tensor): Those of the weights that were blended.
+        holds (Tensor): Whether they hold the class.
+        loss (Tensor): The objective.
+        reached (Tensor): Whether a gradient of the network, the price's aside, reached the weights.
+        total (Tensor): Sum of the gradient, which is finite where all of it is.
+    """
+
+    factors: list[Tensor]
+    holds: Tensor
+    loss: Tensor
+    reached: Tensor
+    total: Tensor
+
+    def clone(self) -> "_Step":
+        """Return a copy, in memory of its own."""
+        rest = (own.clone() for own in (self.holds, self.loss, self.reached, self.total))
+        return _Step([factor.clone() for factor in self.factors], *rest)
+
+
+class _History:
+    """What is written down of all images: losses, steps, and the factors of finished ones."""
+
+    def __init__(self, n_images: int, n_steps: int, like: Tensor) -> None:
+        self.losses = like.new_full((n_images, n_steps), torch.nan)
+        self.n_steps = torch.zeros(n_images, dtype=torch.int64, device=like.device)
+        self.reached = torch.zeros(n_images, dtype=torch.bool, device=like.device)
+        self.differentiable = torch.ones(n_images, dtype=torch.bool, device=like.device)
+        self.factors: list[Tensor] = []
+        # Of the running images since one has left: loss, reached and total of each step.
+        self.recent: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.n_written = 0  # steps before those
+
+    def add(self, step: _Step) -> None:
+        """Note what one step was like."""
+        self.recent.append((step.loss, step.reached, step.total))
+
+    def write_steps(self, rows: Tensor) -> None:
+        """Write down what the steps were like since an image last left."""
+        if not self.recent:
+            return
+        n_written, self.n_written = self.n_written, self.n_written + len(self.recent)
+        losses, reached, totals = (torch.stack(own, 1) for own in zip(*self.recent, strict=True))
+        self.losses[rows, n_written : self.n_written] = losses.to(self.losses.dtype)
+        self.n_steps[rows] = self.n_written
+        self.reached[rows] |= reached.any(1)
+        self.differentiable[rows] &= totals.isfinite().all(1)
+        self.recent = []
+
+    def write_factors(self, rows: Tensor, factors: Sequence[Tensor]) -> None:
+        """Write down the factors of finished images."""
+        if not self.factors:
+            self.factors = [f.new_zeros(len(self.losses), *f.shape[1:]) for f in factors]
+        for found, factor in zip(self.factors, factors, strict=True):
+            found[rows] = factor
+
+
 class _Run:
     """The images that are still being trained, and what is known of those that are finished."""
 
@@ -103,11 +163,11 @@ class _Run:
         self.ranking, self.holding = Ranking(flat), Holding(flat, n_references)
         self.moments = moments(settings.n_steps, self.trained.flat)
         self.against = [images.against(reference) for reference in range(n_references)]
-        self.history = History(len(images), settings.n_steps, like)
+        self.history = _History(len(images), settings.n_steps, like)
         self.rows = torch.arange(len(images), device=like.device)
         self.before = images.channels.weights(factors) if settings.tolerance > 0 else ()
         self.one = like.new_ones(())
-        self.replay = Replay[Step](self.moments[0]) if cuda_graphs and like.is_cuda else None
+        self.replay = Replay[_Step](self.moments[0]) if cuda_graphs and like.is_cuda else None
 
     def step(self, number: int) -> None:
         """Improve all running images once, and note what a map needs."""
@@ -125,7 +185,7 @@ class _Run:
         self.holding.add(step.factors, step.holds, reference, early=early)
         self.history.add(step)
 
-    def improve(self, images: Images, moment: Moment) -> Step:
+    def improve(self, images: Images, moment: Moment) -> _Step:
         """Move the weights of all running images once."""
         leaves = self.trained.leaves()
         factors = images.channels.factors(grouped(leaves, self.trained.sizes))
@@ -140,7 +200,7 @@ class _Run:
         of_leaves = torch.autograd.grad(ours, leaves, cleaned)
         with torch.no_grad():
             self.trained.descend(of_leaves, moment.adam)
-        return Step(
+        return _Step(
             [factor.detach() for factor in ours],
             holds,
             loss.detach(),
@@ -149,12 +209,12 @@ class _Run:
         )
 
     @torch.no_grad()
-    def see(self, images: Images, moment: Moment) -> Step:
+    def see(self, images: Images, moment: Moment) -> _Step:
         """Look at the weights of all running images and leave them as they are."""
         factors = self._factors()
         loss, holds, _ = self._loss(images, factors, moment)
         ours = flattened(factors)
-        return Step(
+        return _Step(
             ours, holds, loss, reached=torch.zeros_like(holds), total=torch.zeros_like(loss)
         )
 
