@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from captum_pcim import PCIM, ControlImages
 from captum_pcim.classifiers import Direction, DistanceToControls, Similarity
-from captum_pcim.classifiers.whitening import whitening
+from captum_pcim.classifiers.embeddings import whitening
 from captum_pcim.metrics import insertion, relevance_mass_accuracy
 from captum_pcim.screen import run_screen
 from captum_pcim.synthetic import PlantedNetwork

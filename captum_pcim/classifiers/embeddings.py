@@ -9,10 +9,11 @@ image, (N, 1), which is explained as it is:
 With the embedding :math:`e` of an image, the mean :math:`m` of the controls' and their whitening
 :math:`W`, all scorers read the profile :math:`z = W (e - m)`.
 
-**Whitening** is :math:`W = \Sigma^{-1/2}` with the controls' shrunk covariance
-(:mod:`captum_pcim.classifiers.whitening`), so that a unit is a standard deviation of the controls
-in any direction: what varies among untreated wells counts little. With ``whiten=False`` it is the
-identity, and distances are Euclidean.
+**Whitening** is :math:`W = \Sigma^{-1/2}`, so that a unit is a standard deviation of the controls
+in any direction: what varies among untreated wells counts little. :math:`\Sigma` is the controls'
+covariance, shrunk towards a multiple of the identity by the oracle approximating shrinkage of
+Chen, Wiesel, Eldar and Hero (IEEE Transactions on Signal Processing 58, 2010), which serves fewer
+controls than features too. With ``whiten=False`` it is the identity, and distances are Euclidean.
 
 **What is fitted** stands in buffers: ``state_dict`` holds it beside the network's weights, and
 ``load_state_dict`` of a scorer that was never fitted takes it, whatever the number of features.
@@ -30,7 +31,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captum_pcim.classifiers.whitening import whitening
 from captum_pcim.core.references import ControlImages, Reference
 from captum_pcim.core.scores import ScoreKind
 
@@ -263,6 +263,42 @@ class Direction(EmbeddingScorer):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the places (N, 1) of images (N, C, H, W): 0 at the start, 1 at the end."""
         return self.profiles(inputs) @ self.direction.unsqueeze(1)
+
+
+def whitening(centred: Tensor) -> Tensor:
+    r"""The symmetric matrix :math:`\Sigma^{-1/2}` that whitens embeddings.
+
+    Args:
+        centred: Embeddings (N, D) of mean 0.
+
+    Returns:
+        Matrix (D, D) in the embeddings' dtype; directions without spread are as the mean one.
+
+    Raises:
+        ValueError: If all embeddings are the same.
+    """
+    values = centred.double()
+    n, d = values.shape
+    covariance = values.T @ values / n
+    mean = covariance.trace() / d
+    if float(mean) == 0:
+        raise ValueError("controls: expected embeddings that differ, got the same for all")
+    shrinkage = _oracle_approximating_shrinkage(covariance, n)
+    shrunk = (1 - shrinkage) * covariance
+    shrunk.diagonal().add_(shrinkage * mean)
+    variances, axes = torch.linalg.eigh(shrunk)
+    floor = variances[-1] * torch.finfo(torch.float32).eps
+    roots = variances.clamp_min(floor).sqrt()
+    whitened: Tensor = ((axes / roots) @ axes.T).to(centred)
+    return whitened
+
+
+def _oracle_approximating_shrinkage(covariance: Tensor, n: int) -> float:
+    """Equation 23 of Chen et al. in the form of scikit-learn's ``oas``, without the 2 / D."""
+    d = len(covariance)
+    squares, mean = covariance.square().mean(), covariance.trace() / d
+    spread = (n + 1) * (squares - mean**2 / d)
+    return 1.0 if float(spread) <= 0 else min(1.0, float((squares + mean**2) / spread))
 
 
 def _embeddings(output: Any, n_images: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from captum_pcim.images.folders import ImageFiles, find_images, passed_over, req
 from captum_pcim.images.intensities import scale, window_columns
 from captum_pcim.images.labels import read_labels
 from captum_pcim.images.read import ImageError, read_image
-from captum_pcim.images.window import Window
+from captum_pcim.images.windows import Window
 
 if TYPE_CHECKING:
     from captum_pcim.classifiers.classes import Classes
@@ -192,14 +192,13 @@ def _methods(
     model: Classifier, classes: Classes, inputs: Tensor, args: argparse.Namespace
 ) -> dict[str, Any]:
     from captum_pcim import PCIM, ForwardOnly
-    from captum_pcim.classifiers.gradient import has_gradient
     from captum_pcim.comparison.methods import captum_methods, gradient_methods
 
     layer = _layer(model, args.layer)
     network, score = classes.network, classes.score
     rivals: dict[str, Any] = captum_methods(network, layer, score=score)
     pcim: Any = PCIM(network, score=score, seed=args.seed)
-    if args.forward_only or not has_gradient(network, inputs[:ROWS]):
+    if args.forward_only or not _has_gradient(network, inputs[:ROWS]):
         source = ForwardOnly(args.forward_only or DEFAULT_FORWARDS)
         pcim = PCIM(network, score=score, gradients=source, seed=args.seed)
         pcim = pcim, {"perturbations_per_eval": max(1, ROWS // len(inputs))}
@@ -211,6 +210,24 @@ def _methods(
         if name not in methods:
             raise ValueError(f"methods: expected some of {list(methods)}, got {name!r}")
     return {name: method for name, method in methods.items() if name in (args.methods or methods)}
+
+
+def _has_gradient(network: Callable[..., Any], inputs: Tensor) -> bool:
+    """Whether autograd follows the scores back to the images, for one of them at least.
+
+    Args:
+        network: Images (N, C, H, W) to scores (N, K).
+        inputs: Images.
+    """
+    images = inputs.detach().clone().requires_grad_()
+    try:
+        with torch.enable_grad():
+            scores = network(images)
+            # Squares, as probabilities sum to 1 whatever the image.
+            (gradient,) = torch.autograd.grad(scores.square().sum(), images, allow_unused=True)
+    except RuntimeError:
+        return False
+    return gradient is not None and bool((gradient.nan_to_num() != 0).any())
 
 
 def _layer(model: Classifier, name: str | None) -> Any:

@@ -26,7 +26,7 @@ from captum_pcim.core.gradients import ForwardOnly
 from captum_pcim.images.folders import ImageFiles, find_images, passed_over, require_images
 from captum_pcim.images.intensities import scale, window_columns
 from captum_pcim.images.read import FloatPixels, ImageError, read_image
-from captum_pcim.images.window import Window
+from captum_pcim.images.windows import Window
 from captum_pcim.pcim import DEFAULT_STEPS
 
 if TYPE_CHECKING:

@@ -22,8 +22,7 @@ from captum_pcim.images.intensities import (
 )
 from captum_pcim.images.read import read_image
 from captum_pcim.images.stack import ImageError, Pixels
-from captum_pcim.images.window import Window
-from captum_pcim.images.window_table import WindowTable
+from captum_pcim.images.windows import Window, WindowTable
 
 
 @dataclass(frozen=True)

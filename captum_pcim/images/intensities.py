@@ -23,8 +23,8 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from captum_pcim.images.stack import FloatPixels, ImageError, Pixels
-from captum_pcim.images.window import RAW, ZSCORE, Window
-from captum_pcim.images.window_table import WindowTable as WindowTable
+from captum_pcim.images.windows import RAW, ZSCORE, Window
+from captum_pcim.images.windows import WindowTable as WindowTable
 
 Item = TypeVar("Item")
 Scale = Literal["type", "raw", "fixed", "percentiles", "zscore", "table"]

@@ -18,7 +18,7 @@ from captum_pcim._errors import describe
 from captum_pcim.images.intensities import scale
 from captum_pcim.images.stack import MAX_SAMPLES, FloatPixels, ImageError, Pixels, Plane
 from captum_pcim.images.tiff import open_tiff
-from captum_pcim.images.window import Window
+from captum_pcim.images.windows import Window
 
 __all__ = [
     "MAX_SAMPLES",

@@ -16,7 +16,7 @@ from captum_pcim.classifiers.files import fingerprint
 from captum_pcim.images.intensities import evenly
 from captum_pcim.images.stack import ImageError
 from captum_pcim.images.wells import well_name
-from captum_pcim.images.window_table import WindowTable
+from captum_pcim.images.windows import WindowTable
 from captum_pcim.screen.config import ConfigError, ModelSettings, ScreenConfig
 from captum_pcim.screen.plate import Field
 

@@ -12,8 +12,7 @@ import numpy.typing as npt
 from captum_pcim.images.intensities import applied, measure, scale
 from captum_pcim.images.read import FloatPixels, Pixels
 from captum_pcim.images.stack import ImageError
-from captum_pcim.images.window import Window
-from captum_pcim.images.window_table import WindowTable
+from captum_pcim.images.windows import Window, WindowTable
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
 from captum_pcim.screen.planes import read_object_numbers, read_pixels

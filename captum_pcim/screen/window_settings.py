@@ -13,7 +13,7 @@ from captum_pcim.images.intensities import (
     in_words,
     templates,
 )
-from captum_pcim.images.window import Window
+from captum_pcim.images.windows import Window
 from captum_pcim.screen.toml import Table, check
 
 
