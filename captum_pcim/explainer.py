@@ -86,7 +86,7 @@ class Explainer:
             classes, see :mod:`captum_pcim.classifiers.classes`.
         score: What its scores mean, see :mod:`captum_pcim.core.scores`.
         target: The class to explain, its number or name. None: each image's own predicted class.
-        n_steps: Optimisation steps. None: PCIM's default.
+        n_steps: Optimisation steps.
         seed: As :class:`captum_pcim.PCIM` takes it.
         device: Where the images go.
         classes: Names of the classes.
@@ -101,7 +101,7 @@ class Explainer:
         network: Callable[..., Any],
         score: ScoreKind = "logits",
         target: int | str | None = None,
-        n_steps: int | None = None,
+        n_steps: int = DEFAULT_STEPS,
         seed: int = 0,
         device: str = "cpu",
         classes: Sequence[str] = (),
@@ -112,7 +112,7 @@ class Explainer:
         self.network, self.score, self.names = network, score, classes
         self.target, self.contrast, self.device = target, contrast, device
         self.options: dict[str, Any] = {"seed": seed, **(options or {})}
-        self.arguments: dict[str, Any] = {"n_steps": n_steps or DEFAULT_STEPS, **(arguments or {})}
+        self.arguments: dict[str, Any] = {"n_steps": n_steps, **(arguments or {})}
         self._started: tuple[Classes, PCIM] | None = None
 
     def each(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import captum_pcim
 from captum_pcim import PCIM, Factorised, PCIMWarning, PerStain
 from captum_pcim.cells.crops import CellPlace, cell_places
-from captum_pcim.cells.stitch import StitchedMap
+from captum_pcim.cells.field import StitchedMap
 from captum_pcim.explainer import DIAGNOSTICS
 
 STEPS = 3

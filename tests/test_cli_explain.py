@@ -562,7 +562,7 @@ def test_an_interrupt_ends_with_its_own_status(working_folder, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--images", "missing"], "No such file"),
+        (["--images", "missing"], "images: expected a folder, got 'missing'"),
         (["--model", "missing.pt"], "neither a file"),
         (["--window", "9", "1"], "LOW must be below HIGH"),
         (["--target", "x"], "a class's number from 0 or 'predicted', got 'x'"),
@@ -624,10 +624,7 @@ def test_a_folder_of_damaged_files_is_gone_through_without_a_crash(working_folde
     assert explain("--batch-size", "32", steps="2") == 1
     assert rows()["0.png"]["status"] == "ok" and len(rows()) == 61
     assert all(row["reason"] for row in rows().values() if row["status"] == "error")
-    output = capfd.readouterr()
-    assert "Traceback" not in output.err
-    named = [line for line in output.err.splitlines() if line.startswith("'")]
-    assert len(named) == sum(r["status"] == "error" for r in rows().values())
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_log_gets_how_far_a_run_is(working_folder, capsys):

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from screen_plates import TESTS, write_toml
 
+from captum_pcim.cli.failures import MOST_REASONS, in_few_lines
 from captum_pcim.cli.main import main
 
 WITHOUT_FCNTL = (
@@ -64,3 +65,13 @@ def test_a_screen_says_in_one_line_that_it_needs_posix(screen):
     assert ended.status == 2
     assert ended.stderr.count("\n") == 1
     assert ended.stderr.startswith("captum-pcim screen: screens need POSIX")
+
+
+def test_a_reason_is_told_once_with_how_many_images_it_is_of():
+    failures = [("a", "cut off"), ("b", "too small"), ("c", "cut off"), ("d", "cut off")]
+    assert list(in_few_lines(failures)) == ["a and 2 more: cut off", "b: too small"]
+
+
+def test_of_many_reasons_the_last_are_counted():
+    *told, last = in_few_lines((str(i), f"reason {i}") for i in range(MOST_REASONS + 3))
+    assert len(told) == MOST_REASONS and last == "and 3 more reasons"

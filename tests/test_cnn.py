@@ -98,5 +98,5 @@ def test_architectures_take_any_field_size(architecture, size):
 
 
 def test_an_unknown_classifier_is_refused():
-    with pytest.raises(ValueError, match=r"name must be one of .*fluorescence.* got 'phase'"):
+    with pytest.raises(ValueError, match=r"name: expected one of .*fluorescence.* got 'phase'"):
         load_cnn("phase")

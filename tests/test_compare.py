@@ -489,6 +489,22 @@ def test_the_gradients_of_log_odds_know_the_network_and_what_its_scores_mean(mod
     assert case.score == "probabilities"
 
 
+def test_the_gradients_of_log_odds_know_what_the_network_says_of_its_scores(model, images):
+    model.score_kind = "regression"
+    name = "IntegratedGradients, log-odds"
+    methods = {"PCIM": PCIM(model), name: captum_methods(model)[name]}
+    assert _alone(methods, images).case.score == "regression"
+
+
+def test_masks_that_do_not_fit_are_refused_before_any_method_runs(model, images):
+    def never(inputs, target):
+        raise AssertionError("ran")
+
+    masks = torch.zeros(len(images[0]) + 1, *images[0].shape[2:], dtype=torch.bool)
+    with pytest.raises(ValueError, match="masks: expected shape"):
+        compare({"mine": never}, images[0], 1, masks, forward_func=model)
+
+
 def test_methods_that_were_told_different_things_of_scores_are_refused(model, images):
     methods = {"one": PCIM(model), "other": PCIM(model, score="binary_logits")}
     with pytest.raises(ValueError, match="score: the methods were told different things"):

@@ -20,8 +20,9 @@ from test_classes import compare, explain
 from test_screen_reading import samples
 
 from captum_pcim.cli.main import main
-from captum_pcim.images.intensities import Window, WindowTable, measure, templates
+from captum_pcim.images.intensities import measure, templates
 from captum_pcim.images.stack import ImageError
+from captum_pcim.images.windows import Window, WindowTable
 from captum_pcim.screen import run_screen
 
 NETWORK = "screen_networks:Linear"

@@ -51,6 +51,18 @@ def test_infidelity_of_an_empty_map_is_the_mean_squared_fall_of_the_score():
     assert value.item() == pytest.approx(16)
 
 
+def test_infidelity_reads_scores_as_the_function_says_they_are():
+    class Quantity:
+        score_kind = "regression"
+
+        def __call__(self, batch):
+            return linear(batch)
+
+    maps = images().abs()
+    said = image_infidelity(linear, images(), maps, patch_size=4, score="regression")
+    assert image_infidelity(Quantity(), images(), maps, patch_size=4).equal(said)
+
+
 def test_infidelity_reads_probabilities_of_the_target():
     ones = torch.ones(1, 1, 4, 4)
 
@@ -193,8 +205,8 @@ def test_the_random_state_is_left_alone():
     [
         ({"patch_size": 0}, "patch_size: expected a whole number >= 1, got 0"),
         ({"score": "logit"}, 'score: expected "logits" or "probabilities"'),
-        ({"fraction": 1.0}, "fraction must lie between 0 and 1, got 1.0"),
-        ({"baselines": torch.ones(5)}, "baselines must broadcast to the inputs' shape"),
+        ({"fraction": 1.0}, "fraction: expected a number between 0 and 1, got 1.0"),
+        ({"baselines": torch.ones(5)}, "baselines: expected a shape broadcastable to"),
     ],
 )
 def test_bad_input_is_named(change, message):

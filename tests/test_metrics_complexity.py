@@ -68,5 +68,5 @@ def test_an_image_scores_the_same_alone_and_in_a_batch(first, second):
 
 @pytest.mark.parametrize("measure", [gini, entropy])
 def test_bad_input_is_named(measure):
-    with pytest.raises(ValueError, match=r"attributions must have shape \(N, C, H, W\)"):
+    with pytest.raises(ValueError, match=r"attributions: expected shape \(N, C, H, W\)"):
         measure(torch.ones(3, 3))

@@ -291,10 +291,10 @@ def test_saco_does_not_depend_on_batch_or_chunk(network, images, maps):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"attributions": torch.ones(1, 1, 3, 2)}, "attributions must belong to the inputs"),
-        ({"attributions": torch.ones(1, 2, 2)}, r"must have shape \(N, C, H, W\)"),
-        ({"attributions": TRUE_MAP * float("nan")}, "attributions must be finite"),
-        ({"baselines": torch.ones(3)}, "baselines must broadcast to the inputs' shape"),
+        ({"attributions": torch.ones(1, 1, 3, 2)}, "attributions: expected .* as the inputs are"),
+        ({"attributions": torch.ones(1, 2, 2)}, r"expected shape \(N, C, H, W\)"),
+        ({"attributions": TRUE_MAP * float("nan")}, "attributions: expected finite values"),
+        ({"baselines": torch.ones(3)}, "baselines: expected a shape broadcastable to"),
         ({"score": "logit"}, 'score: expected "logits" or "probabilities"'),
         (
             {"perturbations_per_eval": 0},
@@ -315,7 +315,7 @@ def test_bad_numbers_are_named():
         insertion(linear_score, ONES, TRUE_MAP, n_points=1)
     with pytest.raises(ValueError, match="patch_size: expected a whole number >= 1, got 0"):
         pixel_flipping(linear_score, ONES, TRUE_MAP, patch_size=0)
-    with pytest.raises(ValueError, match="n_groups must lie between 2 and 4 pixels, got 5"):
+    with pytest.raises(ValueError, match="n_groups: expected 2 to 4, as many as pixels, got 5"):
         saco(linear_score, ONES, TRUE_MAP, n_groups=5)
 
 

@@ -54,7 +54,7 @@ def test_saco_cuts_two_groups_or_as_many_as_there_are_pixels(n_groups):
 
 @pytest.mark.parametrize("n_groups", [1, 17])
 def test_saco_cuts_no_other_number(n_groups):
-    with pytest.raises(ValueError, match="n_groups must lie between 2 and 16 pixels"):
+    with pytest.raises(ValueError, match="n_groups: expected 2 to 16, as many as pixels"):
         saco(brightness, RAMP, RAMP, n_groups=n_groups, **CASE)
 
 
@@ -126,7 +126,7 @@ def test_squares_are_removed_by_any_share_between_none_and_all(fraction):
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0])
 def test_none_and_all_are_no_share_of_squares(fraction):
-    with pytest.raises(ValueError, match="fraction must lie between 0 and 1"):
+    with pytest.raises(ValueError, match="fraction: expected a number between 0 and 1"):
         image_infidelity(brightness, RAMP, RAMP, fraction=fraction, **CASE)
 
 
@@ -140,7 +140,7 @@ def test_the_most_relevant_pixels_are_kept_in_whole_numbers(fraction, kept):
 
 @pytest.mark.parametrize("fraction", [-0.01, 1.01])
 def test_no_other_share_is_kept(fraction):
-    with pytest.raises(ValueError, match=r"fraction must lie in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"fraction: expected numbers in \[0, 1\]"):
         preserve_most_relevant(RAMP, RAMP, 0.0, fraction)
 
 
@@ -184,7 +184,7 @@ def test_road_removes_from_nothing_to_all_but_one_pixel(percentages):
 
 @pytest.mark.parametrize("percentages", [(), (-1,), (100,), (20, 10), (10, 10)])
 def test_road_removes_no_other_shares(percentages):
-    with pytest.raises(ValueError, match="percentages must ascend"):
+    with pytest.raises(ValueError, match="percentages: expected ascending numbers"):
         road(brightness, RAMP, RAMP, percentages=percentages, **CASE)
 
 
@@ -313,11 +313,13 @@ def test_labels_begin_at_zero_and_masks_above_it():
     labels = torch.tensor([[[0, 1], [2, 0]]])
     relevance = torch.zeros(1, 2, 2)
     assert as_masks(labels, relevance).tolist() == [[[False, True], [True, False]]]
-    with pytest.raises(ValueError, match=r"^label_image must not be negative"):
+    with pytest.raises(ValueError, match=r"^label_image: expected numbers from 0, got -"):
         as_label_image(labels - 1, relevance)
-    with pytest.raises(ValueError, match=r"^masks must not be negative"):
+    with pytest.raises(ValueError, match=r"^masks: expected numbers from 0, got -"):
         as_masks(labels - 1, relevance)
-    with pytest.raises(TypeError, match=r"^masks must be bool or integer, got torch.float32"):
+    with pytest.raises(
+        TypeError, match=r"^masks: expected bool or whole numbers, got torch.float32"
+    ):
         as_masks(relevance, relevance)
 
 
@@ -445,7 +447,7 @@ def test_infidelity_asks_for_two_samples_as_maps_are_scaled_to_fit_one():
 
 def test_infidelity_takes_a_finite_map_for_each_image():
     inputs = RAMP.repeat(3, 1, 1, 1)
-    with pytest.raises(ValueError, match="attributions must be finite"):
+    with pytest.raises(ValueError, match="attributions: expected finite values"):
         image_infidelity(brightness, inputs, inputs / 0, **CASE)
     with pytest.raises(ValueError, match="attributions: expected 3 rows, one per image, got 1"):
         image_infidelity(brightness, inputs, RAMP, **CASE)

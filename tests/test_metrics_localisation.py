@@ -224,7 +224,7 @@ def test_boxes_are_half_open_and_clipped_and_joined():
 @pytest.mark.parametrize(
     ("boxes", "message"),
     [
-        (torch.zeros(2, 3), r"boxes must have shape \(M, 4\), got \(2, 3\)"),
+        (torch.zeros(2, 3), r"boxes: expected shape \(M, 4\), got \(2, 3\)"),
         (torch.tensor([[2.0, 0.0, 2.0, 4.0]]), "x0 < x1 and y0 < y1"),
     ],
 )
@@ -235,13 +235,13 @@ def test_malformed_boxes_are_named(boxes, message):
 
 @pytest.mark.parametrize("measure", [*MEASURES, object_shares])
 def test_bad_input_is_named(measure):
-    with pytest.raises(TypeError, match=r"must be bool or integer, got torch.float32"):
+    with pytest.raises(TypeError, match=r"expected bool or whole numbers, got torch.float32"):
         measure(ATTRIBUTIONS, MASKS.float())
-    with pytest.raises(ValueError, match=r"must have shape \(1, 1, 2, 2\) or \(1, 2, 2\), got"):
+    with pytest.raises(ValueError, match=r"expected shape \(1, 1, 2, 2\) or \(1, 2, 2\), got"):
         measure(ATTRIBUTIONS, torch.ones(1, 3, 3, dtype=torch.bool))
-    with pytest.raises(ValueError, match=r"attributions must have shape \(N, C, H, W\)"):
+    with pytest.raises(ValueError, match=r"attributions: expected shape \(N, C, H, W\)"):
         measure(ATTRIBUTIONS[0], MASKS)
-    with pytest.raises(ValueError, match="attributions must be finite"):
+    with pytest.raises(ValueError, match="attributions: expected finite values"):
         measure(ATTRIBUTIONS * math.nan, MASKS)
 
 
@@ -272,5 +272,5 @@ def test_the_grid_game_is_the_positive_share_in_the_cell():
 
 
 def test_a_grid_needs_three_others_of_the_same_size():
-    with pytest.raises(ValueError, match="others must be three images per input"):
+    with pytest.raises(ValueError, match="others: expected three images per input"):
         image_grids(_numbered(2), torch.zeros(2), _numbered(4).reshape(2, 2, 1, 2, 3))

@@ -196,11 +196,11 @@ def test_the_random_state_is_left_alone():
     ("change", "message"),
     [
         ({"order": "most"}, 'order: expected "morf" or "lerf", got'),
-        ({"percentages": (50, 100)}, "percentages must ascend, from at least 0 to below 100"),
-        ({"percentages": (50, 20)}, "percentages must ascend"),
-        ({"percentages": ()}, "percentages must ascend"),
+        ({"percentages": (50, 100)}, "percentages: expected ascending numbers from 0 to below 100"),
+        ({"percentages": (50, 20)}, "percentages: expected ascending numbers"),
+        ({"percentages": ()}, "percentages: expected ascending numbers"),
         ({"perturbations_per_eval": 0}, "perturbations_per_eval: expected a whole number >= 1"),
-        ({"attributions": torch.ones(1, 1, 4, 5)}, "attributions must belong to the inputs"),
+        ({"attributions": torch.ones(1, 1, 4, 5)}, "attributions: expected .* as the inputs are"),
     ],
 )
 def test_bad_input_is_named(change, message):

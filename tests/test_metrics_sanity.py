@@ -263,23 +263,25 @@ def test_bad_input_is_named():
     model, inputs = small_network(), images()
     with pytest.raises(ValueError, match="n_samples: expected a whole number >= 1, got 0"):
         smooth_mprt(model, edges, inputs, n_samples=0)
-    with pytest.raises(ValueError, match="n_bins must be at least 2, got 1"):
+    with pytest.raises(ValueError, match="n_bins: expected a whole number >= 2, got 1"):
         efficient_mprt(model, edges, inputs, n_bins=1)
-    with pytest.raises(ValueError, match="n_seeds must be at least 2, got 1"):
+    with pytest.raises(ValueError, match="n_seeds: expected a whole number >= 2, got 1"):
         seed_agreement(model, edges, inputs, n_seeds=1)
-    with pytest.raises(ValueError, match="model has no parameters to randomise"):
+    with pytest.raises(ValueError, match="model: expected parameters to randomise"):
         efficient_mprt(nn.Flatten(), edges, inputs)
-    with pytest.raises(TypeError, match="model must be a module, got function"):
+    with pytest.raises(TypeError, match="model: expected a module, got function"):
         efficient_mprt(lambda images: model(images), edges, inputs)
-    with pytest.raises(ValueError, match="must be maps of the same images"):
+    with pytest.raises(ValueError, match="second: expected maps of the same images"):
         rank_correlation(inputs, inputs[:1])
-    with pytest.raises(ValueError, match="wrong_target must differ from target"):
+    with pytest.raises(ValueError, match="wrong_target: expected other classes than target"):
         wrong_class_success(model, edges, inputs, torch.tensor([0, 1]), 1, fraction=0.1)
-    with pytest.raises(ValueError, match=r"fraction must lie in \[0, 1\], got 1.5"):
+    with pytest.raises(ValueError, match=r"fraction: expected numbers in \[0, 1\], got 1.5"):
         second_classifier_agreement(model, inputs, inputs, 0, fraction=1.5)
-    with pytest.raises(ValueError, match="attributions must belong to the inputs"):
+    with pytest.raises(ValueError, match=r"attributions: expected .* as the inputs are"):
         second_classifier_agreement(model, inputs, inputs[:1], 0, fraction=0.5)
-    with pytest.raises(ValueError, match=r"must return logits of shape \(N, K\) with K > 1"):
+    with pytest.raises(
+        ValueError, match=r"forward_func: expected logits of shape \(N, K\) with K > 1"
+    ):
         wrong_class_success(lambda x: x.sum((1, 2, 3)), edges, inputs, 0, 1, fraction=0.1)
 
 

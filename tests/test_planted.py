@@ -87,5 +87,5 @@ def test_an_image_does_not_depend_on_how_many_are_drawn():
 
 
 def test_a_field_too_small_for_the_patterns_is_refused():
-    with pytest.raises(ValueError, match="size must be at least 32 pixels, got 31"):
+    with pytest.raises(ValueError, match="size: expected at least 32 pixels, got 31"):
         network.sample(1, size=31)

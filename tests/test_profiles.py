@@ -15,7 +15,7 @@ pytest.importorskip("scipy")
 
 from captum_pcim import profiles  # noqa: E402
 from captum_pcim.profiles.intervals import bootstrap, expanded_level  # noqa: E402
-from captum_pcim.profiles.positions import positions, well_name  # noqa: E402
+from captum_pcim.profiles.positions import positions, well_names  # noqa: E402
 from captum_pcim.profiles.tables import ProfileError  # noqa: E402
 
 TREATMENT = "Metadata_Treatment"
@@ -196,7 +196,7 @@ def test_wells_that_the_plate_map_lacks_are_told_and_kept():
     [
         ({"position": ["A01"]}, "plate_map: expected one column 'well'"),
         ({"well": ["A01", "A1"]}, "plate_map: expected every well once, got A01 twice"),
-        ({"well": ["first"]}, "plate_map: expected wells such as 'A01', got 'first'"),
+        ({"well": ["first"]}, "plate_map: expected a well such as B02, at most AV72, got 'first'"),
     ],
 )
 def test_a_plate_map_that_names_no_wells_is_refused(table, told):
@@ -246,9 +246,8 @@ def test_the_plate_is_the_smallest_that_holds_all_wells():
     assert positions(["AF48"]).tolist() == [[32, 48, 0]]
 
 
-@pytest.mark.parametrize(("given", "name"), [("a1", "A01"), ("B002", "B02"), (" P24 ", "P24")])
-def test_wells_are_named_alike(given, name):
-    assert well_name(given, "wells") == name
+def test_wells_are_named_as_screens_name_them():
+    assert well_names(["a1", "B002", " P24 ", "B-2"], "wells") == ["A01", "B02", "P24", "B02"]
 
 
 # ---- intervals --------------------------------------------------------------------------------

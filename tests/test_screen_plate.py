@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 from screen_plates import HARMONY_XML, LABELS, STAINS, write_plate
 
 from captum_pcim.images.walk import ELSEWHERE
-from captum_pcim.images.wells import row_and_column, row_letters
+from captum_pcim.images.wells import row_and_column, row_letters, well_name
 from captum_pcim.screen.config import ConfigError, ImageSettings, ScreenConfig
 from captum_pcim.screen.layouts import Layout
-from captum_pcim.screen.plate import well_name
 from captum_pcim.screen.sources import find_fields, survey
 
 
@@ -30,7 +29,7 @@ def test_a_row_number_becomes_its_letter():
 
 @pytest.mark.parametrize("text", ["", "7", "ABC1", "A123", "A", "A00", "B0", "AW01", "A73", "ZZ99"])
 def test_what_is_no_well_is_refused(text):
-    with pytest.raises(ConfigError, match="well"):
+    with pytest.raises(ValueError, match="expected a well such as B02"):
         well_name(text)
 
 

@@ -322,12 +322,12 @@ def test_the_shortcut_is_in_both_images_of_the_pair(kind):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": 0}, "n must be at least 1 image, got 0"),
-        ({"n": 1, "size": 63}, "size must be 64 to 512 pixels, got 63"),
-        ({"n": 1, "size": 513}, "size must be 64 to 512 pixels, got 513"),
-        ({"n": 1, "stains": 6}, "stains must be 1 to 5, got 6"),
-        ({"n": 1, "phenotype": "control"}, "phenotype must be one of .*got 'control'"),
-        ({"n": 1, "stains": 1, "phenotype": "micronuclei"}, "phenotype must be one of"),
+        ({"n": 0}, "n: expected at least 1 image, got 0"),
+        ({"n": 1, "size": 63}, "size: expected 64 to 512 pixels, got 63"),
+        ({"n": 1, "size": 513}, "size: expected 64 to 512 pixels, got 513"),
+        ({"n": 1, "stains": 6}, "stains: expected 1 to 5, got 6"),
+        ({"n": 1, "phenotype": "control"}, "phenotype: expected one of .*got 'control'"),
+        ({"n": 1, "stains": 1, "phenotype": "micronuclei"}, "phenotype: expected one of"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, message):

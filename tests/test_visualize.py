@@ -309,12 +309,15 @@ def test_fidelity_shows_the_images_that_the_network_saw():
     np.testing.assert_allclose(marked[:, 1], expected, atol=1e-3)
 
 
-def test_fidelity_shows_a_quantity_on_its_own_scale():
-    image = torch.ones(1, 10, 10)
-    figure = visualize.plot_fidelity(
-        lambda images: 100 * images.mean((1, 2, 3)), image, image, score="regression"
-    )
-    assert figure.axes[0].get_ylim()[1] > 100
+def test_fidelity_shows_scores_as_they_are_meant():
+    image, weights = torch.ones(1, 10, 10), torch.arange(100.0).view(1, 10, 10)
+
+    def brightness(images):
+        return 90 + images.mean((1, 2, 3))
+
+    axis = visualize.plot_fidelity(brightness, image, weights, score="regression").axes[0]
+    assert list(axis.lines[0].get_ydata()[[0, -1]]) == [90, 91]
+    assert axis.get_ylim()[0] <= 90 and axis.get_ylim()[1] >= 91
 
 
 def test_labels_of_any_whole_numbers_are_objects():

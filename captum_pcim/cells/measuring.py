@@ -20,12 +20,11 @@ from torch import Tensor
 
 from captum_pcim.cells.cell import attribution_names
 from captum_pcim.cells.crops import cell_places, check_fields
+from captum_pcim.cells.objects import Numbers, ObjectSums
 from captum_pcim.cells.regions import Region, compartments, radial_bins
 from captum_pcim.core.checks import check_count, check_distinct, check_positive
 from captum_pcim.images.labels import Labels
 from captum_pcim.images.read import FloatPixels
-
-Numbers = npt.NDArray[np.float64]
 
 Row = dict[str, Any]
 
@@ -139,10 +138,10 @@ def measure_field(
     numbers = np.array([place.number for place in places], dtype=np.int64)
     name, regions = measures.objects, compartments(labels, nuclei, measures.ring)
     check_distinct("objects", [name, *(region.name for region in regions)])
-    whole = _Sums.of(weights, labels, numbers)
+    whole = ObjectSums.of(weights, labels, numbers)
     tables = [_of_map(name, measures.planes, whole, weights), _by_stain(measures, whole)]
     for region in regions:
-        part = _Sums.of(weights, region.labels, numbers)
+        part = ObjectSums.of(weights, region.labels, numbers)
         tables.append({f"{region.name}_AreaShape_Area": part.area.astype(np.float64)})
         tables.append(_of_map(region.name, measures.planes, part, weights))
         tables.append(_of_object(region, measures, part, whole))
@@ -160,27 +159,9 @@ def measure_field(
     ]
 
 
-@dataclass(frozen=True, eq=False)
-class _Sums:
-    """Of one region of all objects: its pixels, (K,), its weights and the largest, (planes, K)."""
-
-    area: npt.NDArray[np.int64]
-    total: Numbers
-    largest: Numbers
-
-    @classmethod
-    def of(cls, weights: Numbers, region: Labels, numbers: npt.NDArray[np.int64]) -> _Sums:
-        inside = region != 0
-        place = np.searchsorted(numbers, region[inside])
-        count = len(numbers)
-        largest = np.full((len(weights), count), np.nan)
-        for plane, own in zip(weights, largest, strict=True):
-            np.fmax.at(own, place, plane[inside])
-        total = [np.bincount(place, plane[inside], minlength=count) for plane in weights]
-        return cls(np.bincount(place, minlength=count), np.stack(total).astype(float), largest)
-
-
-def _of_map(name: str, planes: Sequence[str], sums: _Sums, weights: Numbers) -> dict[str, Numbers]:
+def _of_map(
+    name: str, planes: Sequence[str], sums: ObjectSums, weights: Numbers
+) -> dict[str, Numbers]:
     whole = weights.sum(axis=(1, 2))[:, None]
     share = np.where(whole > 0, _over(sums.total, whole), 0)
     enrichment = _over(_over(sums.total, whole), sums.area / weights[0].size)
@@ -189,7 +170,7 @@ def _of_map(name: str, planes: Sequence[str], sums: _Sums, weights: Numbers) -> 
     return dict(zip(attribution_names(name, planes), each, strict=True))
 
 
-def _by_stain(measures: Measures, sums: _Sums) -> dict[str, Numbers]:
+def _by_stain(measures: Measures, sums: ObjectSums) -> dict[str, Numbers]:
     if len(measures.planes) == 1:
         return {}
     shares = _over(sums.total, sums.total.sum(axis=0))
@@ -197,7 +178,9 @@ def _by_stain(measures: Measures, sums: _Sums) -> dict[str, Numbers]:
     return dict(zip(names, shares, strict=True))
 
 
-def _of_object(region: Region, measures: Measures, part: _Sums, whole: _Sums) -> dict[str, Numbers]:
+def _of_object(
+    region: Region, measures: Measures, part: ObjectSums, whole: ObjectSums
+) -> dict[str, Numbers]:
     if not region.within:
         return {}
     share = _over(part.total, whole.total)
@@ -213,12 +196,12 @@ def _radial(
     weights: Numbers,
     labels: Labels,
     numbers: npt.NDArray[np.int64],
-    whole: _Sums,
+    whole: ObjectSums,
 ) -> dict[str, Numbers]:
     bins = radial_bins(labels, measures.bins) if measures.bins else labels
     found: dict[str, Numbers] = {}
     for i in range(measures.bins):
-        part = _Sums.of(weights, np.where(bins == i, labels, 0), numbers)
+        part = ObjectSums.of(weights, np.where(bins == i, labels, 0), numbers)
         share = _over(part.total, whole.total)
         columns = {"FracAtD": share, "MeanFrac": _over(share, part.area / whole.area)}
         end = f"{i + 1}of{measures.bins}"

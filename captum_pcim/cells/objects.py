@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from captum_pcim.cells.crops import cell_places
+from captum_pcim.images.labels import Labels
 from captum_pcim.images.read import FloatPixels
 
 MEASURES = ("Mean", "Sum", "Share", "Max")
+Numbers = npt.NDArray[np.float64]
 
 
-def measure_objects(
-    attributions: FloatPixels, labels: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
+@dataclass(frozen=True, eq=False)
+class ObjectSums:
+    """Of all objects, or of one region of each: pixels, weights and the largest of these.
+
+    Args:
+        area: Pixels, (K,).
+        total: Sum of the weights of each plane, (planes, K).
+        largest: The largest weight of each plane, (planes, K); NaN where there is no pixel.
+    """
+
+    area: npt.NDArray[np.int64]
+    total: Numbers
+    largest: Numbers
+
+    @classmethod
+    def of(cls, weights: Numbers, labels: Labels, numbers: npt.NDArray[np.int64]) -> ObjectSums:
+        """Add up weights (planes, H, W) where labels (H, W) have the K numbers, which ascend."""
+        inside = labels != 0
+        place = np.searchsorted(numbers, labels[inside])
+        count = len(numbers)
+        total = np.empty((len(weights), count))
+        largest = np.full((len(weights), count), np.nan)
+        for plane, own_total, own_largest in zip(weights, total, largest, strict=True):
+            own_total[:] = np.bincount(place, plane[inside], minlength=count)
+            np.fmax.at(own_largest, place, plane[inside])
+        return cls(np.bincount(place, minlength=count), total, largest)
+
+
+def measure_objects(attributions: FloatPixels, labels: Labels) -> Numbers:
     """Measures each object in each stain.
 
     Args:
@@ -28,21 +58,16 @@ def measure_objects(
         included, so the shares of a map that lies beside the cells do not add up to 1; it is 0
         where the whole map is.
     """
-    numbers, place = np.unique(labels, return_inverse=True)
-    place = place.reshape(-1)
-    size = np.bincount(place, minlength=len(numbers))
-    columns: list[npt.NDArray[np.float64]] = [numbers.astype(np.float64)]
-    for plane in attributions.reshape(len(attributions), -1).astype(np.float64):
-        total = np.bincount(place, plane, minlength=len(numbers)).astype(np.float64)
-        largest = np.full(len(numbers), -np.inf)
-        np.maximum.at(largest, place, plane)
-        whole = total.sum()
-        share = np.asarray(total / whole) if whole > 0 else np.zeros_like(total)
-        columns.extend([np.asarray(total / size), total, share, largest])
-    return np.asarray(np.stack(columns, axis=1)[numbers != 0])
+    weights = attributions.astype(np.float64)
+    numbers = np.unique(labels[labels != 0])
+    sums = ObjectSums.of(weights, labels, numbers)
+    whole = weights.sum(axis=(1, 2))[:, None]
+    share = np.divide(sums.total, whole, out=np.zeros_like(sums.total), where=whole > 0)
+    measures = np.stack([sums.total / sums.area, sums.total, share, sums.largest], axis=1)
+    return np.column_stack([numbers, *itertools.chain.from_iterable(measures)])
 
 
-def locate_objects(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def locate_objects(labels: Labels) -> Numbers:
     """The centres of the objects, x and y in pixels, in the order of :func:`measure_objects`."""
     places = [(place.x, place.y) for place in cell_places(labels, size=1)]
     return np.array(places, np.float64).reshape(-1, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,10 @@ from captum_pcim.classifiers.tables import class_columns
 from captum_pcim.cli.intensities import Intensities
 from captum_pcim.cli.options import DEFAULT_FORWARDS, INTENSITIES, add_options
 from captum_pcim.images.folders import ImageFiles, find_images, passed_over, require_images
-from captum_pcim.images.intensities import Window, scale, window_columns
+from captum_pcim.images.intensities import scale, window_columns
 from captum_pcim.images.labels import read_labels
 from captum_pcim.images.read import ImageError, read_image
+from captum_pcim.images.windows import Window
 
 if TYPE_CHECKING:
     from captum_pcim.classifiers.classes import Classes
@@ -29,13 +30,9 @@ ROWS = 32  # that the network sees at once, asked for scores alone
 _DESCRIPTION = """\
 Explain a classifier on the images of a folder with PCIM, with Captum's methods and with maps that
 know nothing of the classifier. Writes table.csv and table.txt (one row per method: scores, passes
-and seconds per image), images.csv (one row per image: its classes), maps.png and curves.png. The
-images must be of one size.
+and seconds per image), images.csv and images.txt (one row per image: its classes and intensities),
+maps.png and curves.png. The images must be of one size.
 """
-
-
-class UsageError(ValueError):
-    """The arguments do not fit together; the message says why."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -73,15 +70,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    try:
-        _run(args)
-    except (ValueError, ImportError, OSError) as error:
-        print(f"captum-pcim compare: error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _run(args: argparse.Namespace) -> None:
     from captum_pcim.comparison.compare import compare
     from captum_pcim.comparison.result import write_figure, write_table
     from captum_pcim.core.warn import PCIMWarning
@@ -92,7 +80,7 @@ def _run(args: argparse.Namespace) -> None:
     pixels = {image.name: _pixels(image, intensities, windows, args) for image in images}
     inputs = _stacked({name: scaled for name, (scaled, _) in pixels.items()}, args.device)
     if args.colours == "rgb" and inputs.shape[1] != 3:
-        raise UsageError(f"colours: rgb needs three channels, got {inputs.shape[1]}")
+        raise ValueError(f"colours: rgb needs three channels, got {inputs.shape[1]}")
     about = [
         {"scale": intensities.told(), **window_columns(args.stains[1:], found)}
         for _, found in pixels.values()
@@ -110,7 +98,7 @@ def _run(args: argparse.Namespace) -> None:
                 methods, inputs, selected, masks, score=classes.score, seed=args.seed
             )
     except (RuntimeError, ValueError, IndexError, TypeError) as error:  # the model may raise
-        raise UsageError(describe(error)) from error
+        raise ValueError(describe(error)) from error
     notes = {name: "; ".join(run.notes) for name, run in comparison.runs.items()}
     rows = [row | {"notes": notes.get(row["method"], "")} for row in comparison.table()]
     write_table(args.out, "table", rows)
@@ -119,20 +107,18 @@ def _run(args: argparse.Namespace) -> None:
     write_figure(args.out, "curves", comparison.plot_curves())
     print(comparison)
     print(f"\n{len(inputs)} images compared: {args.out / 'table.csv'}")
+    return 0
 
 
 def _images(args: argparse.Namespace) -> list[ImageFiles]:
-    try:
-        found = find_images(args.images, args.stains, exclude=args.out)
-        require_images(found, args.images)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    found = find_images(args.images, args.stains, exclude=args.out)
+    require_images(found, args.images)
     if others := passed_over(found):
         print(f"captum-pcim compare: {others}", file=sys.stderr)
     images = [image for image in found if image.is_image]
     for image in images:
         if image.problem is not None:
-            raise UsageError(f"images: {image.name!r}: {image.problem}")
+            raise ValueError(f"images: {image.name!r}: {image.problem}")
     return images
 
 
@@ -148,14 +134,14 @@ def _pixels(
         found = intensities.applied(pixels, windows)
         return torch.from_numpy(scale(pixels, found)), found
     except ImageError as error:
-        raise UsageError(f"images: {image.name!r}: {error}") from error
+        raise ValueError(f"images: {image.name!r}: {error}") from error
 
 
 def _stacked(pixels: Mapping[str, Tensor], device: str) -> Tensor:
     first, *others = pixels
     for name in others:
         if pixels[name].shape != pixels[first].shape:
-            raise UsageError(
+            raise ValueError(
                 f"images: expected one size, got {tuple(pixels[first].shape)} for {first!r} and "
                 f"{tuple(pixels[name].shape)} for {name!r}"
             )
@@ -164,23 +150,23 @@ def _stacked(pixels: Mapping[str, Tensor], device: str) -> Tensor:
 
 def _masks(folder: Path, images: list[ImageFiles], inputs: Tensor) -> Tensor:
     by_stem: dict[str, Path] = {}
-    for file in find_images(folder):
+    for file in find_images(folder, argument="masks"):
         if file.is_image and file.problem is None:
             stem = Path(file.name).with_suffix("").as_posix()
             if stem in by_stem:
-                raise UsageError(f"masks: two are called {stem!r}: {file.name!r} and another")
+                raise ValueError(f"masks: two are called {stem!r}: {file.name!r} and another")
             by_stem[stem] = file.paths[0]
     masks = []
     for image in images:
         stem = Path(image.name).with_suffix("").as_posix()
         if stem not in by_stem:
-            raise UsageError(f"masks: none for {image.name!r} in {str(folder)!r}")
+            raise ValueError(f"masks: none for {image.name!r} in {str(folder)!r}")
         try:
             mask = torch.from_numpy(read_labels(by_stem[stem]) > 0)
         except ImageError as error:
-            raise UsageError(f"masks: {by_stem[stem].name!r}: {error}") from error
+            raise ValueError(f"masks: {by_stem[stem].name!r}: {error}") from error
         if mask.shape != inputs.shape[2:]:
-            raise UsageError(
+            raise ValueError(
                 f"masks: expected {tuple(inputs.shape[2:])} for {image.name!r}, got "
                 f"{tuple(mask.shape)}"
             )
@@ -199,21 +185,20 @@ def _scored(model: Classifier, inputs: Tensor, args: argparse.Namespace) -> tupl
     except ModelError:
         raise
     except Exception as error:  # the model may raise anything
-        raise UsageError(f"model: fails on the images: {describe(error)}") from error
+        raise ValueError(f"model: fails on the images: {describe(error)}") from error
 
 
 def _methods(
     model: Classifier, classes: Classes, inputs: Tensor, args: argparse.Namespace
 ) -> dict[str, Any]:
     from captum_pcim import PCIM, ForwardOnly
-    from captum_pcim.classifiers.gradient import has_gradient
     from captum_pcim.comparison.methods import captum_methods, gradient_methods
 
     layer = _layer(model, args.layer)
     network, score = classes.network, classes.score
     rivals: dict[str, Any] = captum_methods(network, layer, score=score)
     pcim: Any = PCIM(network, score=score, seed=args.seed)
-    if args.forward_only or not has_gradient(network, inputs[:ROWS]):
+    if args.forward_only or not _has_gradient(network, inputs[:ROWS]):
         source = ForwardOnly(args.forward_only or DEFAULT_FORWARDS)
         pcim = PCIM(network, score=score, gradients=source, seed=args.seed)
         pcim = pcim, {"perturbations_per_eval": max(1, ROWS // len(inputs))}
@@ -223,14 +208,32 @@ def _methods(
     methods = {"PCIM": pcim} | rivals
     for name in args.methods or ():
         if name not in methods:
-            raise UsageError(f"methods: expected some of {list(methods)}, got {name!r}")
+            raise ValueError(f"methods: expected some of {list(methods)}, got {name!r}")
     return {name: method for name, method in methods.items() if name in (args.methods or methods)}
+
+
+def _has_gradient(network: Callable[..., Any], inputs: Tensor) -> bool:
+    """Whether autograd follows the scores back to the images, for one of them at least.
+
+    Args:
+        network: Images (N, C, H, W) to scores (N, K).
+        inputs: Images.
+    """
+    images = inputs.detach().clone().requires_grad_()
+    try:
+        with torch.enable_grad():
+            scores = network(images)
+            # Squares, as probabilities sum to 1 whatever the image.
+            (gradient,) = torch.autograd.grad(scores.square().sum(), images, allow_unused=True)
+    except RuntimeError:
+        return False
+    return gradient is not None and bool((gradient.nan_to_num() != 0).any())
 
 
 def _layer(model: Classifier, name: str | None) -> Any:
     layers = dict(model.named_modules() if isinstance(model, nn.Module) else ())
     if name is not None and name not in layers:
-        raise UsageError(f"layer: the model has none named {name!r}")
+        raise ValueError(f"layer: the model has none named {name!r}")
     return None if name is None else layers[name]
 
 

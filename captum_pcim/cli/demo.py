@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,25 +49,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-        _run(args.out, args.images)
-    except OSError as error:
-        print(f"captum-pcim demo: error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _run(out: Path, n_images: int) -> None:
     from captum_pcim.comparison.figures import plot_comparisons
     from captum_pcim.comparison.result import table_text, write_figure, write_table
 
-    comparisons = {name: compare_on(name, n_images) for name in MODALITIES}
+    out: Path = args.out
+    out.mkdir(parents=True, exist_ok=True)
+    comparisons = {name: compare_on(name, args.images) for name in MODALITIES}
     rows = [row for name in MODALITIES for row in table(name, comparisons[name])]
     print(table_text(rows))
     write_table(out, "table", rows)
     write_figure(out, "maps", plot_comparisons(*comparisons.values(), max_images=4))
     print(f"\nwritten: {out / 'table.csv'}, {out / 'table.txt'}, {out / 'maps.png'}")
+    return 0
 
 
 def compare_on(modality: str, n_images: int) -> Comparison:

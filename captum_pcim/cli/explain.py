@@ -17,12 +17,17 @@ from captum_pcim._extras import needed
 from captum_pcim._version import __version__
 from captum_pcim.classifiers.files import fingerprint, load_model
 from captum_pcim.classifiers.tables import notes_of_network
+from captum_pcim.cli.failures import in_few_lines
 from captum_pcim.cli.intensities import Intensities
 from captum_pcim.cli.options import INTENSITIES, add_options, positive
 from captum_pcim.cli.out_folder import MAP_SUFFIXES, OutFolder, OutputError, TakenOverError
+from captum_pcim.core.channels import PerStain
+from captum_pcim.core.gradients import ForwardOnly
 from captum_pcim.images.folders import ImageFiles, find_images, passed_over, require_images
-from captum_pcim.images.intensities import Window, scale, window_columns
+from captum_pcim.images.intensities import scale, window_columns
 from captum_pcim.images.read import FloatPixels, ImageError, read_image
+from captum_pcim.images.windows import Window
+from captum_pcim.pcim import DEFAULT_STEPS
 
 if TYPE_CHECKING:
     from captum_pcim.explainer import Explainer, Explanation
@@ -59,7 +64,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add = parser.add_argument
     add("--per-stain", action="store_true", help="one weight per pixel and stain")
-    add("--steps", type=positive, metavar="N", help="optimisation steps per image")
+    add("--steps", type=positive, default=DEFAULT_STEPS, metavar="N",
+        help=f"optimisation steps per image (default: {DEFAULT_STEPS})")  # fmt: skip
     add("--batch-size", type=positive, default=8, metavar="B", help="images at once (default: 8)")
     add("--map-format", choices=tuple(MAP_SUFFIXES), default="npy", help="default: npy")
     add("--overwrite", action="store_true", help="replace maps made with other settings")
@@ -68,14 +74,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    try:
-        return _run(args)
-    except (ValueError, ImportError, OSError) as error:
-        print(f"captum-pcim explain: error: {error}", file=sys.stderr)
-        return 2
-
-
-def _run(args: argparse.Namespace) -> int:
     from captum_pcim.classifiers.classes import contrast_numbers, target_number
     from captum_pcim.explainer import Explainer
     from captum_pcim.run_progress import Progress
@@ -120,9 +118,6 @@ def _run(args: argparse.Namespace) -> int:
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     """What PCIM is told beside its defaults."""
-    from captum_pcim.core.channels import PerStain
-    from captum_pcim.core.gradients import ForwardOnly
-
     options: dict[str, Any] = {"isolation": PerStain()} if args.per_stain else {}
     if args.forward_only:
         options["gradients"] = ForwardOnly(args.forward_only)
@@ -141,18 +136,11 @@ def _settings(args: argparse.Namespace, intensities: Intensities) -> dict[str, A
         "t": args.t,
         "window": intensities.settings(),
         "per_stain": args.per_stain,
-        "steps": _steps(args),
+        "steps": args.steps,
         "seed": args.seed,
         "map_format": args.map_format,
         "colours": args.colours,
     }
-
-
-def _steps(args: argparse.Namespace) -> int:
-    from captum_pcim.pcim import DEFAULT_STEPS
-
-    steps: int = args.steps or DEFAULT_STEPS
-    return steps
 
 
 def _pending(
@@ -249,9 +237,9 @@ def _add(
 
 
 def _report(out: OutFolder) -> int:
-    failed = {name: row for name, row in out.other.items() if row["status"] == "error"}
-    for name, row in failed.items():
-        print(f"{name!a}: {row['reason']}", file=sys.stderr)
+    failed = {n: row["reason"] for n, row in out.other.items() if row["status"] == "error"}
+    for line in in_few_lines((ascii(name), reason) for name, reason in failed.items()):
+        print(line, file=sys.stderr)
     done = out.rows_done()
     print(f"{len(done)} images explained, {len(failed)} failed: {out.folder / 'diagnostics.csv'}")
     if out.absent:

@@ -14,8 +14,6 @@ from captum_pcim.images.intensities import (
     IMAGES_MEASURED,
     Over,
     Scale,
-    Window,
-    WindowTable,
     applied,
     evenly,
     in_words,
@@ -24,6 +22,7 @@ from captum_pcim.images.intensities import (
 )
 from captum_pcim.images.read import read_image
 from captum_pcim.images.stack import ImageError, Pixels
+from captum_pcim.images.windows import Window, WindowTable
 
 
 @dataclass(frozen=True)

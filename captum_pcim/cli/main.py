@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from captum_pcim._version import __version__
 
 # A command's module offers add_parser(subparsers), which sets `run`, a function from the parsed
-# arguments to the exit status. What the package does not import anyway, Matplotlib and the optional
-# packages, it imports only when it runs.
+# arguments to the exit status; what it raises of bad arguments and files is told in one line. What
+# the package does not import anyway, Matplotlib and the optional packages, it imports only when it
+# runs.
 COMMANDS = (
     "captum_pcim.cli.compare",
     "captum_pcim.cli.demo",
@@ -38,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         status: int = args.run(args)
+    except (ValueError, ImportError, OSError) as error:
+        print(f"captum-pcim {args.command}: error: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("captum-pcim: interrupted", file=sys.stderr)
         return 130
@@ -50,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Pixel-wise channel isolation mixing (PCIM) attributions.",
     )
     parser.add_argument("--version", action="version", version=__version__)
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
     for name in COMMANDS:
         importlib.import_module(name).add_parser(subparsers)
     return parser

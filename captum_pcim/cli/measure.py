@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,14 @@ import numpy as np
 
 from captum_pcim._errors import describe
 from captum_pcim._files import csv_bytes, write_bytes
+from captum_pcim.cli.failures import in_few_lines
 from captum_pcim.images.labels import Labels
 from captum_pcim.images.read import FloatPixels
 
 if TYPE_CHECKING:
     from captum_pcim.cells.measuring import Measures
 
-FAILED, REFUSED = 1, 2
-MOST_FAILURES = 20
+FAILED = 1
 MAPS, LABELS = (".npy", ".tif", ".tiff"), (".tif", ".tiff", ".png")
 _DESCRIPTION = """\
 Measure stored maps on objects, their compartments and radial bins, for masks that came after the
@@ -60,11 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    try:
-        return _of_screen(args) if args.config else _of_folder(args)
-    except (ValueError, ImportError, OSError) as error:
-        print(f"captum-pcim measure: error: {error}", file=sys.stderr)
-        return REFUSED
+    return _of_screen(args) if args.config else _of_folder(args)
 
 
 def _of_screen(args: argparse.Namespace) -> int:
@@ -84,7 +80,7 @@ def _of_screen(args: argparse.Namespace) -> int:
         ring=args.ring,
         bins=args.bins,
     )
-    failures = [f"{key.field}: {reason}" for key, reason in found.failures.items()]
+    failures = [(str(key.field), reason) for key, reason in found.failures.items()]
     return _report(found.objects, failures, Path(config.output.path, found.table))
 
 
@@ -108,7 +104,7 @@ def _of_folder(args: argparse.Namespace) -> int:
             found = measure_field(weights, labels, nuclei, measures)
             rows += ({"image": name.as_posix(), **row} for row in found)
         except (ValueError, OSError) as error:
-            failures.append(f"{name}: {describe(error)}")
+            failures.append((str(name), describe(error)))
     write_bytes(Path(args.out), _csv(rows))
     return _report(len(rows), failures, Path(args.out))
 
@@ -156,17 +152,11 @@ def _csv(rows: Sequence[dict[str, Any]]) -> bytes:
     return csv_bytes(columns or ["image", "ObjectNumber"], rows)
 
 
-def _report(objects: int, failures: Sequence[str], table: Path) -> int:
-    for line in _shortened(failures):
+def _report(objects: int, failures: Sequence[tuple[str, str]], table: Path) -> int:
+    for line in in_few_lines(failures):
         print(f"captum-pcim measure: {line}", file=sys.stderr)
     print(f"{objects} objects measured, {len(failures)} images failed: {table}")
     return FAILED if failures else 0
-
-
-def _shortened(lines: Sequence[str]) -> Iterator[str]:
-    yield from lines[:MOST_FAILURES]
-    if len(lines) > MOST_FAILURES:
-        yield f"and {len(lines) - MOST_FAILURES} more"
 
 
 def _whole(text: str) -> int:

@@ -66,15 +66,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    try:
-        with noting_warnings(told=PCIMWarning) as warned:
-            tables = _tables(args)
-        for warning in dict.fromkeys(map(str, warned)):  # wells are averaged twice, told once
-            print(f"captum-pcim profiles: {warning}", file=sys.stderr)
-        _write(tables, args)
-    except (ValueError, ImportError, OSError) as error:
-        print(f"captum-pcim profiles: error: {error}", file=sys.stderr)
-        return 2
+    with noting_warnings(told=PCIMWarning) as warned:
+        tables = _tables(args)
+    for warning in dict.fromkeys(map(str, warned)):  # wells are averaged twice, told once
+        print(f"captum-pcim profiles: {warning}", file=sys.stderr)
+    _write(tables, args)
     return 0
 
 

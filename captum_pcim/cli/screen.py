@@ -11,14 +11,14 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from captum_pcim.classifiers.tables import notes_of_network
+from captum_pcim.cli.failures import in_few_lines
 
 if TYPE_CHECKING:
     from captum_pcim.screen.config import ScreenConfig
-    from captum_pcim.screen.plate import Field, Remark
+    from captum_pcim.screen.plate import Remark
     from captum_pcim.screen.run import Summary
 
 FAILED, REFUSED, STOPPED = 1, 2, 130
-MOST_FAILURES = 20
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -108,14 +108,9 @@ def _run(arguments: argparse.Namespace) -> int:
 def _report(summary: Summary, folder: str) -> int:
     from captum_pcim.screen.plate import UNREADABLE
 
-    failed: dict[str, list[Field]] = {}
-    for key, reason in summary.failures.items():
-        failed.setdefault(reason, []).append(key.field)
-    for reason, fields in list(failed.items())[:MOST_FAILURES]:
-        others = f" and {len(fields) - 1} more" if len(fields) > 1 else ""
-        _say(f"{fields[0]}{others}: {reason}")
-    if len(failed) > MOST_FAILURES:
-        _say(f"and {len(failed) - MOST_FAILURES} more reasons, see the image table")
+    failures = ((str(key.field), reason) for key, reason in summary.failures.items())
+    for line in in_few_lines(failures):
+        _say(line)
     for remark in summary.remarks:
         if not remark.what.startswith(UNREADABLE):  # these are failures, told above
             _say(str(remark))

@@ -24,6 +24,7 @@ from captum_pcim.core.scores import ScoreKind
 from captum_pcim.core.targets import check_target
 from captum_pcim.core.warn import PCIMWarning
 from captum_pcim.metrics import Curve, chance_levels
+from captum_pcim.metrics.relevance import as_masks
 
 # What Captum says when its methods are used as they are meant to be used.
 _NOTICES = (
@@ -84,6 +85,8 @@ def compare(
     """
     targets = _checked_target(inputs, target)
     batch_size = check_positive("batch_size", batch_size)
+    if masks is not None:
+        as_masks(masks, inputs[:, 0])  # refused now, not when the first method is done
     chosen = {name: as_method(value) for name, value in methods.items()}
     if not chosen:
         raise ValueError("methods: expected at least one, got none")

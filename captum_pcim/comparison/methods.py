@@ -1,10 +1,4 @@
-"""Methods to compare: what a method is, and Captum's own in settings that suit images.
-
-Captum's defaults are made for features; the settings here are made for images. They scale with
-the image: at 96 x 96 pixels, Occlusion slides a window of 9 pixels in steps of 4, and superpixels
-are squares of 8. Baselines are each image's own background, because zero is not neutral in bright
-field.
-"""
+"""Methods to compare: what a method is, and Captum's own in settings that suit images."""
 
 from __future__ import annotations
 
@@ -32,17 +26,23 @@ from captum.attr import (
 )
 from torch import Tensor, nn
 
-from captum_pcim.core.references import Background, Blur
-from captum_pcim.core.scores import ScoreKind
+from captum_pcim.comparison.captum_arguments import (
+    background,
+    gradient_shap_arguments,
+    integrated_gradients_arguments,
+    noise_tunnel_arguments,
+    occlusion_arguments,
+    superpixel_arguments,
+    surrogate_arguments,
+)
+from captum_pcim.comparison.captum_arguments import superpixels as superpixels
+from captum_pcim.core.references import Blur
+from captum_pcim.core.scores import ScoreKind, kind_of_scores
 from captum_pcim.metrics.curves import class_log_odds
 
 Reduction = Literal["signed", "positive", "abs", "positive, smoothed", "abs, smoothed"]
 FORMS: tuple[Reduction, ...] = ("positive", "abs", "positive, smoothed", "abs, smoothed")
 """The forms that a gradient can take as a map; which is best depends on network and images."""
-
-N_STEPS = 32  # of integrated gradients
-N_SAMPLES = 300  # of Lime and KernelShap
-ROWS = 128  # that the network sees at once
 
 
 def reduced(attributions: Tensor, reduce: Reduction) -> Tensor:
@@ -152,7 +152,7 @@ class LogOdds(nn.Module):
     def __init__(self, forward_func: Callable[..., Tensor], score: ScoreKind = "logits") -> None:
         """Keep the classifier."""
         super().__init__()
-        self.forward_func, self.score = forward_func, score
+        self.forward_func, self.score = forward_func, kind_of_scores(forward_func, score)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return log-odds (N, K) of inputs (N, C, H, W)."""
@@ -203,11 +203,7 @@ def integrated_gradients(
         model: The classifier.
         reduce: Form of the map, see :func:`reduced`.
     """
-    return Method(
-        IntegratedGradients(model),
-        lambda x: {"baselines": _background(x), "n_steps": N_STEPS, "internal_batch_size": ROWS},
-        reduce,
-    )
+    return Method(IntegratedGradients(model), integrated_gradients_arguments, reduce)
 
 
 def occlusion(model: Callable[..., Any]) -> Method:
@@ -216,7 +212,7 @@ def occlusion(model: Callable[..., Any]) -> Method:
     Args:
         model: The classifier.
     """
-    return Method(Occlusion(model), _occlusion_arguments)
+    return Method(Occlusion(model), occlusion_arguments)
 
 
 def grad_cam(model: nn.Module, layer: nn.Module) -> Method:
@@ -245,13 +241,13 @@ def gradient_methods(
         "IntegratedGradients": integrated_gradients(model, "signed"),
         "IntegratedGradients, log-odds": integrated_gradients(LogOdds(model, score), "signed"),
         "NoiseTunnel, IntegratedGradients": Method(
-            NoiseTunnel(IntegratedGradients(model)), _noise_tunnel_arguments
+            NoiseTunnel(IntegratedGradients(model)), noise_tunnel_arguments
         ),
-        "GradientShap": Method(GradientShap(model), _gradient_shap_arguments),
+        "GradientShap": Method(GradientShap(model), gradient_shap_arguments),
     }
     # TorchScript takes no hooks on its layers.
     if isinstance(model, nn.Module) and not isinstance(model, torch.jit.ScriptModule):
-        methods["DeepLift"] = Method(DeepLift(model), lambda x: {"baselines": _background(x)})
+        methods["DeepLift"] = Method(DeepLift(model), lambda x: {"baselines": background(x)})
         methods["GuidedBackprop"] = Method(GuidedBackprop(model))
         if layer is not None:
             methods["GuidedGradCam"] = Method(GuidedGradCam(model, layer))
@@ -261,74 +257,7 @@ def gradient_methods(
 def _ablations(model: Callable[..., Any]) -> dict[str, Method]:
     return {
         "Occlusion": occlusion(model),
-        "FeatureAblation": Method(FeatureAblation(model), _superpixel_arguments),
-        "Lime": Method(Lime(model), _surrogate_arguments),
-        "KernelShap": Method(KernelShap(model), _surrogate_arguments),
+        "FeatureAblation": Method(FeatureAblation(model), superpixel_arguments),
+        "Lime": Method(Lime(model), surrogate_arguments),
+        "KernelShap": Method(KernelShap(model), surrogate_arguments),
     }
-
-
-def _background(inputs: Tensor) -> Tensor:
-    return Background()(inputs)[0]
-
-
-def _noise_tunnel_arguments(inputs: Tensor) -> dict[str, Any]:
-    # A tenth of the range, as in SmoothGrad (Smilkov et al. 2017, arXiv 1706.03825).
-    return {
-        "nt_type": "smoothgrad",
-        "nt_samples": 8,
-        "nt_samples_batch_size": 1,
-        "stdevs": 0.1 * float(inputs.max() - inputs.min()),
-        "baselines": _background(inputs),
-        "n_steps": N_STEPS // 2,
-        "internal_batch_size": ROWS,
-    }
-
-
-def _gradient_shap_arguments(inputs: Tensor) -> dict[str, Any]:
-    return {
-        "baselines": torch.cat([_background(inputs), Blur()(inputs)[0]]),
-        "n_samples": 16,
-        "stdevs": 0.05 * float(inputs.max() - inputs.min()),
-    }
-
-
-def _occlusion_arguments(inputs: Tensor) -> dict[str, Any]:
-    channels, side = inputs.shape[1], min(inputs.shape[2:])
-    window, stride = max(1, round(side * 9 / 96)), max(1, round(side * 4 / 96))
-    return {
-        "sliding_window_shapes": (channels, window, window),
-        "strides": (channels, stride, stride),
-        "baselines": _background(inputs),
-        "perturbations_per_eval": max(1, ROWS // len(inputs)) if not inputs.is_cuda else 1,
-    }
-
-
-def _superpixel_arguments(inputs: Tensor) -> dict[str, Any]:
-    return {
-        "feature_mask": superpixels(inputs),
-        "baselines": _background(inputs),
-        "perturbations_per_eval": max(1, ROWS // len(inputs)),
-    }
-
-
-def _surrogate_arguments(inputs: Tensor) -> dict[str, Any]:
-    # One image at a time whatever the batch: a surrogate is fitted to each.
-    return _superpixel_arguments(inputs) | {"n_samples": N_SAMPLES, "perturbations_per_eval": ROWS}
-
-
-def superpixels(inputs: Tensor, per_side: int = 12) -> Tensor:
-    """Cut the images into squares.
-
-    Args:
-        inputs: Images of shape (N, C, H, W).
-        per_side: Squares along the shorter side; those at the far edges may be smaller.
-
-    Returns:
-        Feature mask of shape (1, 1, H, W), int64, shared by images and stains.
-    """
-    height, width = inputs.shape[2:]
-    side = max(1, round(min(height, width) / per_side))
-    rows = torch.arange(height, device=inputs.device) // side
-    columns = torch.arange(width, device=inputs.device) // side
-    n_columns = -(-width // side)
-    return (rows[:, None] * n_columns + columns)[None, None]

@@ -17,6 +17,8 @@ from captum_pcim.core.references import Background
 
 Trivial = Callable[..., Tensor]
 
+N_LEVELS = 256  # that a threshold is chosen among
+
 
 def random_map(inputs: Tensor, target: Any = None) -> Tensor:
     """Draw every pixel from the uniform distribution, with torch's global generator.
@@ -111,9 +113,9 @@ def trivial_methods() -> dict[str, Trivial]:
     }
 
 
-def _otsu_threshold(values: Tensor, n_levels: int = 256) -> Tensor:
+def _otsu_threshold(values: Tensor) -> Tensor:
     low, high = values.min(), values.max()
-    levels = low + (high - low) * torch.arange(1, n_levels).to(values) / n_levels
+    levels = low + (high - low) * torch.arange(1, N_LEVELS).to(values) / N_LEVELS
     ordered = values.flatten().sort().values
     n_below = torch.searchsorted(ordered, levels, right=True)
     sums = F.pad(ordered.double().cumsum(0), (1, 0))

@@ -65,7 +65,11 @@ class SharedOverStains:
 
 @dataclass(frozen=True)
 class PerStain(SharedOverStains):
-    """One weight per pixel and stain."""
+    """One weight per pixel and stain.
+
+    Examples:
+        >>> pcim = PCIM(model, isolation=PerStain())
+    """
 
     def initial_logits(self, grids: Grids, inputs: Tensor) -> tuple[Tensor, ...]:
         """Return one map of logits per image and stain."""
@@ -74,7 +78,14 @@ class PerStain(SharedOverStains):
 
 @dataclass(frozen=True)
 class Factorised:
-    """One weight per pixel times one weight per stain."""
+    """One weight per pixel times one weight per stain.
+
+    Examples:
+        >>> pcim = PCIM(model, isolation=Factorised())
+        >>> maps, diagnostics = pcim.attribute(inputs, target=1, return_diagnostics=True)
+        >>> diagnostics.stain_weights[0].shape  # 8 images of 3 stains
+        torch.Size([8, 3])
+    """
 
     def initial_logits(self, grids: Grids, inputs: Tensor) -> tuple[Tensor, ...]:
         """Return one map of pixel logits and one row of stain logits per image."""

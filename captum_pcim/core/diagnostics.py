@@ -42,6 +42,11 @@ class Diagnostics:
             image was finished.
         stain_weights (tuple of Tensor or None): Weight of each stain, (N, C) per input, where
             isolation is factorised.
+
+    Examples:
+        >>> maps, diagnostics = PCIM(model).attribute(inputs, target=1, return_diagnostics=True)
+        >>> diagnostics.verdict[0]
+        'explained'
     """
 
     target: Tensor

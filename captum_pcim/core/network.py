@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -134,6 +134,11 @@ class CallArguments:
         per_image = (isinstance(a, Tensor) and a.shape[:1] == (n_images,) for a in additional)
         kept = tuple(usable(a) if isinstance(a, Tensor) else a for a in additional)
         return cls(target, kept, tuple(per_image))
+
+    @property
+    def chosen(self) -> Target:
+        """The target, where it was given or has been chosen."""
+        return cast(Target, self.target)
 
     def take(self, rows: Tensor | slice) -> "CallArguments":
         """Return what belongs to some of the images."""

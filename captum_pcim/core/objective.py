@@ -79,6 +79,9 @@ class DistributionPreservation:
 
     Args:
         weight (float): Factor of this term.
+
+    Examples:
+        >>> pcim = PCIM(model, objective=(DistributionPreservation(), Removal(), LogArea()))
     """
 
     weight: float = 1.0
@@ -115,6 +118,9 @@ class Area:
         start (float): Price at the first step.
         end (float): Price at the last step. The price rises geometrically, or linearly from a
             start of 0.
+
+    Examples:
+        >>> pcim = PCIM(model, objective=(Preservation(), Removal(), Area(2, 20)))
     """
 
     start: float = 10.0
@@ -151,6 +157,10 @@ class LogArea:
         price (float): What a factor of e of the area is worth, in nats.
         floor (float): Share of the image below which smaller is hardly better.
         steps (int): From how many steps on that is the price; in half of them it is twice as high.
+
+    Examples:
+        >>> # A lower price keeps more of the image
+        >>> pcim = PCIM(model, objective=(Preservation(), Removal(), LogArea(1)))
     """
 
     price: float = 3.0
@@ -184,6 +194,9 @@ class Smoothness:
 
     Args:
         weight (float): Factor of this term.
+
+    Examples:
+        >>> pcim = PCIM(model, objective=(*default_objective(), Smoothness()))
     """
 
     weight: float = 1.0

@@ -130,7 +130,7 @@ class Problem:
         self, output: Tensor, arguments: CallArguments, calibration: Calibration | None
     ) -> Scores:
         """Read what the network returned as scores of the targets."""
-        scores, classes = select_classes(output, arguments.target)
+        scores, classes = select_classes(output, arguments.chosen)
         return read_scores(scores, classes, self.score, calibration, arguments.competing)
 
     def log_odds(

@@ -34,6 +34,9 @@ class Constant:
     Args:
         value (float or sequence of float): One value, or one per stain, in the units of the
             inputs.
+
+    Examples:
+        >>> pcim = PCIM(model, references=[Constant((0.1, 0.1, 0.3))])  # of three stains
     """
 
     value: float | Sequence[float] = 0.0
@@ -57,6 +60,9 @@ class Blur:
     Args:
         sigma (float or None): Standard deviation in pixels; None takes 1/12 of the shorter side
             of the image, of a plane of a stack (8 pixels at 96).
+
+    Examples:
+        >>> pcim = PCIM(model, references=[Background(), Blur(sigma=4)])
     """
 
     sigma: float | None = None
@@ -84,6 +90,9 @@ class Background:
 
     Args:
         quantile (float or None): The quantile to take, in [0, 1]; None decides as above.
+
+    Examples:
+        >>> background = Background()(inputs)[0]  # (N, C, *spatial), as `baselines` of metrics
     """
 
     quantile: float | None = None
@@ -113,21 +122,24 @@ class ControlImages:
     Args:
         images (Tensor): Control images of shape (R, C, *spatial), in the units of the inputs.
             Every one of them is a reference for every image.
+
+    Examples:
+        >>> pcim = PCIM(model, references=[ControlImages(inputs[labels == 0])])
     """
 
     images: Tensor
 
     def __post_init__(self) -> None:
-        """Refuse what is no tensor where it is given, not where it is used."""
+        """Check the images where they are given, as far as that tells."""
         if not isinstance(self.images, Tensor):
             raise TypeError(
-                f"images: expected a tensor (R, C, *spatial), got {type(self.images).__name__}"
+                f"references: ControlImages expected a tensor, got {type(self.images).__name__}"
             )
+        if self.images.numel() == 0:
+            raise ValueError("references: expected at least one image in ControlImages, got none")
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the control images, shape (R, 1, C, *spatial)."""
-        if len(self.images) == 0:
-            raise ValueError("references: expected at least one image in ControlImages, got none")
         if self.images.ndim != inputs.ndim or self.images.shape[1:] != inputs.shape[1:]:
             raise ValueError(
                 f"references: ControlImages expected images of shape {tuple(inputs.shape[1:])}, "

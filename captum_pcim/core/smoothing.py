@@ -45,6 +45,9 @@ class Smoothing:
             weight of that grid in the sum. One grid alone is ``[(1, 1)]``.
         n_bins (int): Bins of the grid that also knows the pixels' intensity; 0 leaves it out, for
             images whose intensities mean nothing.
+
+    Examples:
+        >>> pcim = PCIM(model, smoothing=Smoothing(1.5))  # for structures of a few pixels
     """
 
     sigma: float | None = None

@@ -127,7 +127,7 @@ def _check_tuple(target: Any) -> tuple[int, ...]:
     return tuple(int(element) for element in target)
 
 
-def check_trailing_range(target: Target | Choice, output: Tensor) -> None:
+def check_trailing_range(target: Target, output: Tensor) -> None:
     """Raise IndexError where a target of several numbers per image is outside the output.
 
     On a GPU the selection itself would abort the process.
@@ -154,7 +154,7 @@ def check_class_range(classes: Tensor, n_classes: int) -> None:
         )
 
 
-def select_classes(output: Tensor, target: Any) -> tuple[Tensor, Tensor]:
+def select_classes(output: Tensor, target: Target) -> tuple[Tensor, Tensor]:
     """Bring outputs and targets of every form Captum knows into class scores and class numbers.
 
     Args:

@@ -32,7 +32,10 @@ class ImageFiles:
 
 
 def find_images(
-    folder: Path, stains: Sequence[str] = (), exclude: Path | None = None
+    folder: Path,
+    stains: Sequence[str] = (),
+    exclude: Path | None = None,
+    argument: str = "images",
 ) -> list[ImageFiles]:
     """List the images below a folder, sorted by name, with those that cannot be used and why.
 
@@ -44,14 +47,17 @@ def find_images(
         stains: Empty when an image is one file. Otherwise the pattern of the file names, such as
             ``"{image}_{stain}.tif"``, and the stains' names in channel order.
         exclude: A folder to leave out.
+        argument: What the folder is called in errors.
 
     Returns:
         One entry an image, and one for each other file.
 
     Raises:
-        ValueError: If the pattern does not hold ``{image}`` and ``{stain}`` once each, or names
-            no stain.
+        ValueError: If there is no such folder, or the pattern does not hold ``{image}`` and
+            ``{stain}`` once each, or names no stain.
     """
+    if not folder.is_dir():
+        raise ValueError(f"{argument}: expected a folder, got {str(folder)!r}")
     match = _stain_pattern(stains) if stains else None
     found = [_checked(path, reason, folder) for path, reason in walk(folder, exclude)]
     if match is None:

@@ -15,9 +15,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from captum_pcim._errors import describe
-from captum_pcim.images.intensities import Window, scale
+from captum_pcim.images.intensities import scale
 from captum_pcim.images.stack import MAX_SAMPLES, FloatPixels, ImageError, Pixels, Plane
 from captum_pcim.images.tiff import open_tiff
+from captum_pcim.images.windows import Window
 
 __all__ = [
     "MAX_SAMPLES",

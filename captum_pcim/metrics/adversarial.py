@@ -57,6 +57,10 @@ def second_classifier_agreement(
     Raises:
         ValueError: if shapes do not fit, attributions are not finite or `fraction` (or, where it
             is None, the mean weight) lies outside [0, 1].
+
+    Examples:
+        >>> maps = PCIM(model).attribute(inputs, target=1)
+        >>> second_classifier_agreement(other_model, inputs, maps, target=1, baselines=blurred)
     """
     if fraction is None:
         fraction = _preserved_share(attributions)
@@ -106,13 +110,19 @@ def wrong_class_success(
         ValueError: if `wrong_target` equals `target` for an image, forward_func returns a single
             output, shapes do not fit, attributions are not finite or `fraction` lies outside
             [0, 1].
+
+    Examples:
+        >>> def explain(model, inputs, target):
+        ...     return PCIM(model).attribute(inputs, target=target)
+        >>> wrong_class_success(model, explain, inputs, target=1, wrong_target=2, baselines=blurred)
     """
     right, wrong = (
         torch.as_tensor(classes, device=inputs.device).expand(len(inputs))
         for classes in (target, wrong_target)
     )
     if bool((right == wrong).any()):
-        raise ValueError("wrong_target must differ from target for every image")
+        number = int(wrong[right == wrong][0])
+        raise ValueError(f"wrong_target: expected other classes than target, got {number} for both")
     if fraction is None:
         fraction = _preserved_share(attribute_func(forward_func, inputs, target))
     attributions = attribute_func(forward_func, inputs, wrong_target)
@@ -153,7 +163,7 @@ def preserve_most_relevant(
     require_same_images(relevance, inputs)
     fractions = torch.as_tensor(fraction, dtype=relevance.dtype, device=inputs.device)
     if not bool(((fractions >= 0) & (fractions <= 1)).all()):
-        raise ValueError(f"fraction must lie in [0, 1], got {fraction}")
+        raise ValueError(f"fraction: expected numbers in [0, 1], got {fraction}")
     counts = (fractions.expand(len(inputs)) * relevance[0].numel()).round()
     kept = relevance_ranks(relevance, seed) < counts[:, None, None]
     return torch.where(kept[:, None], inputs, references)
@@ -171,7 +181,6 @@ def _predicted(
     outputs = outputs_of(forward_func, images, additional_forward_args)
     if outputs.dim() != 2 or outputs.shape[1] < 2:
         raise ValueError(
-            f"forward_func must return logits of shape (N, K) with K > 1, "
-            f"got {tuple(outputs.shape)}"
+            f"forward_func: expected logits of shape (N, K) with K > 1, got {tuple(outputs.shape)}"
         )
     return outputs.argmax(dim=1)

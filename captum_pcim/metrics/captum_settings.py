@@ -66,12 +66,16 @@ def image_infidelity(
 
     Raises:
         ValueError: if the baselines do not broadcast to the inputs or a number is out of range.
+
+    Examples:
+        >>> maps = PCIM(model).attribute(inputs, target=1)
+        >>> image_infidelity(model, inputs, maps, target=1, baselines=background)
     """
     check_positive("patch_size", patch_size)
     # Attributions are scaled to fit, and to one sample any do.
     check_positive("n_perturb_samples", n_perturb_samples, least=2)
     if not 0 < fraction < 1:
-        raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
+        raise ValueError(f"fraction: expected a number between 0 and 1, got {fraction}")
     told = call_arguments(forward_func, target, additional_forward_args, inputs)
     pixel_relevance(attributions)  # refuses what is no map
     check_count("attributions", len(attributions), len(inputs))

@@ -121,8 +121,8 @@ def target_scores(
     check_choice("score", score, get_args(ScoreKind))
     score = kind_of_scores(forward_func, score)
     outputs = outputs_of(forward_func, images, arguments.additional or None)
-    check_trailing_range(arguments.target, outputs)
-    scores, classes = select_classes(outputs, arguments.target)
+    check_trailing_range(arguments.chosen, outputs)
+    scores, classes = select_classes(outputs, arguments.chosen)
     check_class_range(classes, scores.shape[1])
     if score == "regression":
         return at_least_single(scores).gather(1, classes[:, None])[:, 0]
@@ -227,18 +227,18 @@ def as_baseline_images(baselines: Tensor | float, inputs: Tensor) -> Tensor:
     """
     require_tensor("inputs", inputs)
     if inputs.dim() != 4:
-        raise ValueError(f"inputs must have shape (N, C, H, W), got {tuple(inputs.shape)}")
+        raise ValueError(f"inputs: expected shape (N, C, H, W), got {tuple(inputs.shape)}")
     if baselines is None:
         raise TypeError("baselines: expected a number or a tensor, got None; Captum's default is 0")
     images = torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
     if not bool(images.isfinite().all()):
-        raise ValueError("baselines must be finite, got NaN or infinite values")
+        raise ValueError("baselines: expected finite values, got NaN or infinite ones")
     try:
         return images.expand(inputs.shape)
     except RuntimeError as error:
         raise ValueError(
-            f"baselines must broadcast to the inputs' shape {tuple(inputs.shape)}, "
-            f"got {tuple(images.shape)}"
+            f"baselines: expected a shape broadcastable to {tuple(inputs.shape)}, got "
+            f"{tuple(images.shape)}"
         ) from error
 
 
@@ -257,6 +257,6 @@ def require_same_images(relevance: Tensor, inputs: Tensor) -> None:
     expected = (inputs.shape[0], *inputs.shape[2:])
     if tuple(relevance.shape) != expected:
         raise ValueError(
-            f"attributions must belong to the inputs: expected {expected[0]} images of "
-            f"{' x '.join(map(str, expected[1:]))}, got (N, H, W) = {tuple(relevance.shape)}"
+            f"attributions: expected {expected[0]} images of {' x '.join(map(str, expected[1:]))} "
+            f"as the inputs are, got (N, H, W) = {tuple(relevance.shape)}"
         )

@@ -45,11 +45,17 @@ def image_grids(inputs: Tensor, target: Tensor, others: Tensor, seed: int = 0) -
 
     Raises:
         ValueError: If `others` are not three per image, of the same size.
+
+    Examples:
+        >>> # Of each image three of other classes, (N, 3, C, H, W)
+        >>> grids = image_grids(inputs, labels, others)
+        >>> maps = PCIM(model).attribute(grids.inputs, target=grids.target)
+        >>> grid_pointing_game(maps, grids)
     """
     if others.shape != (len(inputs), 3, *inputs.shape[1:]):
         raise ValueError(
-            f"others must be three images per input, {(len(inputs), 3, *inputs.shape[1:])}, "
-            f"got {tuple(others.shape)}"
+            f"others: expected three images per input, {(len(inputs), 3, *inputs.shape[1:])}, got "
+            f"{tuple(others.shape)}"
         )
     generator = torch.Generator().manual_seed(seed)
     places = torch.randint(4, (len(inputs),), generator=generator).to(inputs.device)

@@ -285,10 +285,12 @@ def _nan_where(undefined: Tensor, values: Tensor) -> Tensor:
 
 def _draw_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     if boxes.numel() and (boxes.dim() != 2 or boxes.shape[1] != 4):
-        raise ValueError(f"boxes must have shape (M, 4), got {tuple(boxes.shape)}")
+        raise ValueError(f"boxes: expected shape (M, 4), got {tuple(boxes.shape)}")
     x0, y0, x1, y1 = boxes.reshape(-1, 4, 1, 1).unbind(1)
     if bool(((x1 <= x0) | (y1 <= y0)).any()):
-        raise ValueError("boxes must be (x0, y0, x1, y1) with x0 < x1 and y0 < y1")
+        raise ValueError(
+            f"boxes: expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1, got {boxes.tolist()}"
+        )
     y = torch.arange(size[0], device=boxes.device)[None, :, None]
     x = torch.arange(size[1], device=boxes.device)[None, None, :]
     return ((x >= x0) & (x < x1) & (y >= y0) & (y < y1)).any(0)

@@ -67,7 +67,7 @@ def randomised_models(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn
         ValueError: if the model has no parameters.
     """
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a module, got {type(model).__name__}")
+        raise TypeError(f"model: expected a module, got {type(model).__name__}")
     randomised = copy.deepcopy(model)
     layers = [
         (name, module)
@@ -75,7 +75,7 @@ def randomised_models(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn
         if any(True for _ in module.parameters(recurse=False))
     ]
     if not layers:
-        raise ValueError("model has no parameters to randomise")
+        raise ValueError("model: expected parameters to randomise, got none")
     for index, (name, module) in enumerate(layers):
         # Seeded anew for each layer: what is drawn between two layers must not matter.
         with own_random_state(seed + 1 + index):

@@ -29,11 +29,11 @@ def pixel_relevance(attributions: Tensor) -> Tensor:
     require_tensor("attributions", attributions)
     if attributions.dim() != 4:
         raise ValueError(
-            f"attributions must have shape (N, C, H, W), got {tuple(attributions.shape)}"
+            f"attributions: expected shape (N, C, H, W), got {tuple(attributions.shape)}"
         )
     relevance = at_least_single(attributions.detach()).sum(dim=1)
     if not bool(torch.isfinite(relevance).all()):
-        raise ValueError("attributions must be finite, got NaN or infinite values")
+        raise ValueError("attributions: expected finite values, got NaN or infinity")
     return relevance
 
 
@@ -110,17 +110,17 @@ def as_label_image(label_image: Tensor, relevance: Tensor, name: str = "label_im
     """
     require_tensor(name, label_image)
     if label_image.is_floating_point() or label_image.is_complex():
-        raise TypeError(f"{name} must be bool or integer, got {label_image.dtype}")
+        raise TypeError(f"{name}: expected bool or whole numbers, got {label_image.dtype}")
     labels = label_image.squeeze(1) if label_image.dim() == 4 else label_image
     if labels.shape != relevance.shape:
         n, height, width = relevance.shape
         raise ValueError(
-            f"{name} must have shape ({n}, 1, {height}, {width}) or ({n}, {height}, {width}), "
-            f"got {tuple(label_image.shape)}"
+            f"{name}: expected shape ({n}, 1, {height}, {width}) or ({n}, {height}, {width}), got "
+            f"{tuple(label_image.shape)}"
         )
     labels = labels.to(relevance.device, torch.int64)
     if bool((labels < 0).any()):
-        raise ValueError(f"{name} must not be negative")
+        raise ValueError(f"{name}: expected numbers from 0, got {int(labels.min())}")
     return labels
 
 

@@ -178,7 +178,7 @@ def _pixel_counts(percentages: Sequence[float], n_pixels: int) -> Tensor:
     ascending = bool((values.diff() > 0).all())
     if not (len(values) and ascending and values[0] >= 0 and values[-1] < 100):
         raise ValueError(
-            f"percentages must ascend, from at least 0 to below 100, got {list(percentages)}"
+            f"percentages: expected ascending numbers from 0 to below 100, got {list(percentages)}"
         )
     # One pixel must remain to impute the others from.
     return (values / 100 * n_pixels).round().clamp(max=n_pixels - 1)

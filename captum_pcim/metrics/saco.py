@@ -67,7 +67,7 @@ def saco(
     require_same_images(relevance, inputs)
     n_pixels = relevance[0].numel()
     if not 2 <= n_groups <= n_pixels:
-        raise ValueError(f"n_groups must lie between 2 and {n_pixels} pixels, got {n_groups}")
+        raise ValueError(f"n_groups: expected 2 to {n_pixels}, as many as pixels, got {n_groups}")
     check_positive("perturbations_per_eval", perturbations_per_eval)
     means = inputs.mean(dim=(2, 3), keepdim=True)
     references = as_baseline_images(means if baselines is None else baselines, inputs)

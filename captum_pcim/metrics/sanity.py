@@ -72,6 +72,11 @@ def smooth_mprt(
 
     Raises:
         ValueError: if the model has no parameters or `n_samples` is less than 1.
+
+    Examples:
+        >>> def explain(model, inputs, target):
+        ...     return PCIM(model).attribute(inputs, target=target, n_steps=10)
+        >>> smooth_mprt(model, explain, inputs, target=1, n_samples=2).score
     """
     check_positive("n_samples", n_samples)
     spread = noise * (inputs.amax((1, 2, 3), keepdim=True) - inputs.amin((1, 2, 3), keepdim=True))
@@ -123,9 +128,13 @@ def efficient_mprt(
 
     Raises:
         ValueError: if the model has no parameters or `n_bins` is less than 2.
+
+    Examples:
+        >>> def explain(model, inputs, target):
+        ...     return PCIM(model).attribute(inputs, target=target)
+        >>> efficient_mprt(model, explain, inputs, target=1)
     """
-    if n_bins < 2:
-        raise ValueError(f"n_bins must be at least 2, got {n_bins}")
+    check_positive("n_bins", n_bins, least=2)
     with own_random_state(seed):
         trained = _histogram_entropy(attribute_func(model, inputs, target), n_bins)
         *_, (_, randomised) = randomised_models(model, seed)
@@ -162,9 +171,14 @@ def seed_agreement(
 
     Raises:
         ValueError: if `n_seeds` is less than 2.
+
+    Examples:
+        >>> def explain(model, inputs, target):
+        ...     pcim = PCIM(model, order="sample", seed=torch.initial_seed())
+        ...     return pcim.attribute(inputs, target=target)
+        >>> seed_agreement(model, explain, inputs, target=1)
     """
-    if n_seeds < 2:
-        raise ValueError(f"n_seeds must be at least 2, got {n_seeds}")
+    check_positive("n_seeds", n_seeds, least=2)
     maps = []
     for offset in range(n_seeds):
         with own_random_state(seed + offset):
@@ -230,8 +244,8 @@ def _same_images(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     one, other = pixel_relevance(first), pixel_relevance(second)
     if one.shape != other.shape:
         raise ValueError(
-            f"first and second must be maps of the same images, got {tuple(first.shape)} "
-            f"and {tuple(second.shape)}"
+            f"second: expected maps of the same images as first, {tuple(first.shape)}, got "
+            f"{tuple(second.shape)}"
         )
     return one, other
 

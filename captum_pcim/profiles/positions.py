@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from captum_pcim.images.wells import PLATE_FORMATS, row_and_column
+from captum_pcim.images.wells import PLATE_FORMATS, row_and_column, well_name
 
 FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), *PLATE_FORMATS)  # rows, columns
-_WELL = re.compile(r"([A-Z]{1,2})0*([1-9]\d?)")
 
 
-def well_name(text: Any, argument: str) -> str:
-    """A well's name as the tables have it: ``A01``, ``AF48``.
+def well_names(wells: Iterable[Any], argument: str) -> list[str]:
+    """The names of wells as the tables have them: ``A01``, ``AF48``.
 
     Raises:
-        ValueError: If it is no well.
+        ValueError: If one is no well.
     """
-    match = _WELL.fullmatch(str(text).strip().upper())
-    if match is None:
-        raise ValueError(f"{argument}: expected wells such as 'A01', got {text!r}")
-    return f"{match[1]}{int(match[2]):02d}"
+    try:
+        return [well_name(str(well).strip()) for well in wells]
+    except ValueError as error:
+        raise ValueError(f"{argument}: {error}") from None
 
 
 def positions(wells: Iterable[str]) -> NDArray[np.float64]:
@@ -36,7 +34,7 @@ def positions(wells: Iterable[str]) -> NDArray[np.float64]:
     Args:
         wells: Names such as ``A01``.
     """
-    names = [well_name(well, "Metadata_Well") for well in wells]
+    names = well_names(wells, "Metadata_Well")
     places = 1 + np.array([row_and_column(name) for name in names], float).reshape(-1, 2)
     most = places.max(axis=0)
     sizes = (np.array(size) for size in FORMATS)

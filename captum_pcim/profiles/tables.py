@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from captum_pcim import _extras
 from captum_pcim._files import delimiter, write_bytes
 from captum_pcim.core.warn import warn
-from captum_pcim.profiles.positions import well_name
+from captum_pcim.profiles.positions import well_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,7 +139,7 @@ def as_plate_map(table: pd.DataFrame) -> pd.DataFrame:
     found = with_given_class(table.rename(columns=names), "plate_map")
     if list(names.values()).count(WELL) != 1:
         raise ProfileError(f"plate_map: expected one column 'well', got {list(table.columns)}")
-    found[WELL] = [well_name(well, "plate_map") for well in found[WELL]]
+    found[WELL] = well_names(found[WELL], "plate_map")
     key = [name for name in (PLATE, WELL) if name in found]
     twice = found.loc[found.duplicated(key), key]
     if len(twice):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from captum_pcim.core.warn import warn
-from captum_pcim.profiles.positions import well_name
+from captum_pcim.profiles.positions import well_names
 from captum_pcim.profiles.tables import (
     CLASS,
     FEATURES,
@@ -113,7 +113,7 @@ def _of_wells(table: pd.DataFrame, argument: str) -> pd.DataFrame:
         table = table[table["Status"] == "done"]
     if argument == "images":
         table = with_given_class(table, argument)
-    return table.assign(**{WELL: [well_name(well, argument) for well in table[WELL]]})
+    return table.assign(**{WELL: well_names(table[WELL], argument)})
 
 
 def _averaged(

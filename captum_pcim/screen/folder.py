@@ -11,13 +11,13 @@ from pathlib import Path
 from captum_pcim.images.read import SUFFIXES
 from captum_pcim.images.stack import Plane
 from captum_pcim.images.walk import ELSEWHERE, walk
-from captum_pcim.images.wells import PLATE_FORMATS, row_letters
+from captum_pcim.images.wells import PLATE_FORMATS, find_well, row_letters, well_name
 from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.instrument import Instrument, is_instrument_file, read_instrument
 from captum_pcim.screen.layouts import Layout, Shot
 from captum_pcim.screen.plane_files import FieldFiles, choose_planes
 from captum_pcim.screen.plane_numbers import counted_from_1, without_plane_0
-from captum_pcim.screen.plate import WELL, Survey, well_name
+from captum_pcim.screen.plate import Survey
 from captum_pcim.screen.plate_names import (
     KnownPlates,
     match_masks,
@@ -117,8 +117,8 @@ def _with_wells(found: Survey, shots: Sequence[Shot]) -> list[Shot]:
     named = []
     for shot in shots:
         name = shot.name
-        if name.index and WELL.fullmatch(name.prefix):
-            name = replace(name, well=well_name(name.prefix), prefix="")
+        if name.index and (well := find_well(name.prefix)):
+            name = replace(name, well=well, prefix="")
         elif name.index:
             row, column = divmod(name.index - 1, columns)
             name = replace(name, well=well_name(row_letters(row), str(column + 1)), prefix="")

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from captum_pcim._version import __version__
 from captum_pcim.classifiers.files import fingerprint
-from captum_pcim.images.intensities import WindowTable, evenly
+from captum_pcim.images.intensities import evenly
 from captum_pcim.images.stack import ImageError
+from captum_pcim.images.wells import well_name
+from captum_pcim.images.windows import WindowTable
 from captum_pcim.screen.config import ConfigError, ModelSettings, ScreenConfig
-from captum_pcim.screen.plate import Field, well_name
+from captum_pcim.screen.plate import Field
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from captum_pcim.images.wells import find_well
 from captum_pcim.screen.config import ConfigError
-from captum_pcim.screen.plate import well_name
 from captum_pcim.screen.toml import check
 
 GUID = r"(?:[0-9A-F]{8}-[0-9A-F-]*)?"
@@ -142,14 +142,15 @@ class Layout:
         well, column = groups.get("well") or groups.get("row", ""), groups.get("col", "")
         if numbers["row0"] is not None and numbers["col0"] is not None:
             well, column = str(numbers["row0"] + 1), str(numbers["col0"] + 1)
-        if not (index or well):
+        name = "" if index else find_well(well, column)
+        if not (index or name):
             raise ConfigError("tell no well")
         first = min(match.start(name) for name, text in match.groupdict().items() if text)
         return Name(
             above=path[:first].rpartition("/")[0],
             plate=groups.get("plate", ""),
             prefix=groups.get("prefix", ""),
-            well="" if index else _well(well, column),
+            well=name,
             field=groups["field"] or "1",
             channel=groups.get("channel", ""),
             z=numbers["z"],
@@ -173,13 +174,6 @@ def plate_name(folder: str) -> str:
     """The plate's name in that of its folder: Harmony adds when the plate was measured."""
     match = MEASUREMENT.fullmatch(folder)
     return match[1] if match else folder
-
-
-def _well(row: str, column: str) -> str:
-    try:
-        return well_name(row, column)
-    except ConfigError:
-        raise ConfigError("tell no well") from None
 
 
 def _number(group: str, text: str | None) -> int | None:

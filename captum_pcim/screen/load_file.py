@@ -13,8 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 from captum_pcim._extras import needed
 from captum_pcim._files import delimiter
+from captum_pcim.images.wells import well_name
 from captum_pcim.screen.config import ConfigError, ImageSettings
-from captum_pcim.screen.plate import Field, Survey, well_name
+from captum_pcim.screen.plate import Field, Survey
 
 Row = dict[str, Any]
 
@@ -213,7 +214,7 @@ def _well(row: Row, where: str) -> str:
     well = _cell(row, "Metadata_Well", where)
     try:
         return well_name(well)
-    except ConfigError as error:
+    except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from captum_pcim.images.stack import Plane
-from captum_pcim.images.wells import LARGEST, row_and_column, row_letters
-from captum_pcim.screen.config import ConfigError
 
 UNREADABLE = "fields that cannot be read"
 Place = tuple[str, str, str]  # plate, well, field
-WELL = re.compile(r"([A-Za-z]{1,2})[ -]*0*([1-9]\d?)")  # columns count from 1
 
 
 @dataclass(frozen=True, order=True)
@@ -102,13 +98,3 @@ class Survey:
         """Counts one more of a kind; the first one is its example."""
         known = self._remarks.get(what, Remark(what, 0, str(example), missing))
         self._remarks[what] = Remark(what, known.count + 1, known.example, missing)
-
-
-def well_name(text: str, column: str = "") -> str:
-    """Writes a well as letters and two digits: ``b2``, ``B 02`` and ``("2", "2")`` are ``B02``."""
-    row = row_letters(int(text) - 1) if text.isdecimal() else text
-    match = WELL.fullmatch(f"{row}{column}")
-    name = f"{match[1].upper()}{int(match[2]):02d}" if match else ""
-    if not name or any(at >= most for at, most in zip(row_and_column(name), LARGEST, strict=True)):
-        raise ConfigError(f"expected a well such as B02, at most AV72, got {text + column!r}")
-    return name

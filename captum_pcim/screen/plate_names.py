@@ -8,9 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
+from captum_pcim.images.wells import find_well
 from captum_pcim.screen.config import ConfigError
 from captum_pcim.screen.layouts import Shot, plate_name
-from captum_pcim.screen.plate import Place, Survey, well_name
+from captum_pcim.screen.plate import Place, Survey
 
 FIELD = re.compile(r"(?i)(?:f|fld|field|s|site|p|pos|position)?[ _-]*0*(\d+)")
 
@@ -47,10 +48,7 @@ def _held(shots: Sequence[Shot], part: str) -> dict[str, set[str]]:
 
 
 def _well(folder: str) -> str:
-    try:
-        return well_name(re.sub(r"(?i)^well[ _-]*", "", folder))
-    except ConfigError:
-        return ""
+    return find_well(re.sub(r"(?i)^well[ _-]*", "", folder))
 
 
 def _number(text: str) -> str:

@@ -9,9 +9,10 @@ from dataclasses import astuple, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from captum_pcim.images.intensities import Window, WindowTable, applied, measure, scale
+from captum_pcim.images.intensities import applied, measure, scale
 from captum_pcim.images.read import FloatPixels, Pixels
 from captum_pcim.images.stack import ImageError
+from captum_pcim.images.windows import Window, WindowTable
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, PlateFields
 from captum_pcim.screen.planes import read_object_numbers, read_pixels

@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from itertools import pairwise
 
-from captum_pcim.images.wells import row_and_column
+from captum_pcim.images.wells import row_and_column, well_name
 from captum_pcim.screen.config import ConfigError, ImageSettings, ScreenConfig
 from captum_pcim.screen.folder import UNFIT, survey_folder
 from captum_pcim.screen.layouts import PATTERNS, Layout
 from captum_pcim.screen.load_file import survey_load_file
-from captum_pcim.screen.plate import UNREADABLE, Field, Survey, well_name
+from captum_pcim.screen.plate import UNREADABLE, Field, Survey
 from captum_pcim.screen.zarr_plate import survey_zarr
 
 
@@ -64,7 +64,7 @@ def survey_screen(config: ScreenConfig) -> Survey:
         wells.setdefault(one.plate, set()).add(one.well)
     try:
         controls = [well_name(well) for well in config.controls.wells]
-    except ConfigError as error:
+    except ValueError as error:
         raise ConfigError(f"controls.wells: {error}") from error
     for plate, there in wells.items():
         for well in controls:

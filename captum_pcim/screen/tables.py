@@ -18,7 +18,8 @@ from captum_pcim.cells.cell import CellResult, attribution_names
 from captum_pcim.cells.objects import column_names
 from captum_pcim.classifiers.tables import class_columns
 from captum_pcim.explainer import DIAGNOSTICS
-from captum_pcim.images.intensities import Window, window_columns
+from captum_pcim.images.intensities import window_columns
+from captum_pcim.images.windows import Window
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan
 from captum_pcim.screen.results import CELLS, OBJECTS, map_names

@@ -36,7 +36,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     """Reads a TOML file.
 
     Raises:
-        ConfigError: It is no TOML; the message names the file and the line.
+        ConfigError: It cannot be read or is no TOML; the message names the file and the line.
         ImportError: Before Python 3.11, where tomli is not installed.
     """
     module = "tomllib" if sys.version_info >= (3, 11) else "tomli"
@@ -45,6 +45,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         text = Path(path).read_text(encoding="utf-8-sig")  # Windows' editors write a mark before it
         tables: dict[str, Any] = tomllib.loads(text)
         return tables
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: {error}; save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:

@@ -10,10 +10,10 @@ from captum_pcim.images.intensities import (
     IMAGES_MEASURED,
     Over,
     Scale,
-    Window,
     in_words,
     templates,
 )
+from captum_pcim.images.windows import Window
 from captum_pcim.screen.toml import Table, check
 
 

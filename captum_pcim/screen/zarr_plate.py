@@ -15,8 +15,9 @@ from captum_pcim.images.labels import Labels, labels_of
 from captum_pcim.images.read import decoding
 from captum_pcim.images.stack import ImageError, Pixels, Plane, Stack
 from captum_pcim.images.walk import ELSEWHERE, find_stores, leaves
+from captum_pcim.images.wells import well_name
 from captum_pcim.screen.config import ConfigError, ImageSettings
-from captum_pcim.screen.plate import Field, Survey, well_name
+from captum_pcim.screen.plate import Field, Survey
 from captum_pcim.screen.plate_names import different_names
 from captum_pcim.screen.zarr_axes import axes_yx, axis_letters, scale_yx
 from captum_pcim.screen.zarr_chunks import check_chunks, require_chunks
@@ -109,7 +110,7 @@ def _add_well(
 ) -> None:
     try:
         well = well_name(folder.parent.name, folder.name)
-    except ConfigError as error:
+    except ValueError as error:
         raise ConfigError(f"images.path: {folder}: {error}") from error
     root = Path(images.path).resolve()
     metadata, problem = ({}, ELSEWHERE) if leaves(folder, root) else _well_metadata(folder)

@@ -88,7 +88,7 @@ def load_cnn(name: str) -> SmallResNet:
         torch.Size([2, 4])
     """
     if name not in SHIPPED:
-        raise ValueError(f"name must be one of {tuple(SHIPPED)}, got {name!r}")
+        raise ValueError(f"name: expected one of {tuple(SHIPPED)}, got {name!r}")
     model = SmallResNet(*SHIPPED[name])
     weights = resources.files("captum_pcim.synthetic") / "weights" / f"{name}.pt"
     with resources.as_file(weights) as path:

@@ -90,7 +90,7 @@ def synthetic_fluorescence(
         torch.Size([8, 3, 96, 96])
     """
     if not 1 <= stains <= len(STAIN_NAMES):
-        raise ValueError(f"stains must be 1 to {len(STAIN_NAMES)}, got {stains}")
+        raise ValueError(f"stains: expected 1 to {len(STAIN_NAMES)}, got {stains}")
 
     render_pair = partial(_render_pair, size=size, stains=stains)
     class_names = CLASS_NAMES if stains > 1 else CLASS_NAMES[:3]

@@ -172,11 +172,11 @@ def _labels_in_use(
     n: int, size: int, phenotype: str | None, class_names: tuple[str, ...]
 ) -> list[int]:
     if n < 1:
-        raise ValueError(f"n must be at least 1 image, got {n}")
+        raise ValueError(f"n: expected at least 1 image, got {n}")
     if not SIZES[0] <= size <= SIZES[1]:
-        raise ValueError(f"size must be {SIZES[0]} to {SIZES[1]} pixels, got {size}")
+        raise ValueError(f"size: expected {SIZES[0]} to {SIZES[1]} pixels, got {size}")
     if phenotype is None:
         return list(range(len(class_names)))
     if phenotype not in class_names[1:]:
-        raise ValueError(f"phenotype must be one of {class_names[1:]}, got {phenotype!r}")
+        raise ValueError(f"phenotype: expected one of {class_names[1:]}, got {phenotype!r}")
     return [0, class_names.index(phenotype)]

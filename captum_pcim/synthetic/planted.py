@@ -98,7 +98,7 @@ class PlantedNetwork(nn.Module):
             ValueError: if ``size`` is below 32.
         """
         if size < 4 * _TILE:
-            raise ValueError(f"size must be at least {4 * _TILE} pixels, got {size}")
+            raise ValueError(f"size: expected at least {4 * _TILE} pixels, got {size}")
         inputs = np.empty((n, self.n_stains, size, size), np.float32)
         masks = np.zeros((n, 1, size, size), bool)
         targets = np.arange(n) % self.n_classes

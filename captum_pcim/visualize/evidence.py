@@ -168,9 +168,8 @@ def _draw_curve(axis: Axes, curve: Curve, name: str, fractions: Sequence[float])
     x, y = curve.fractions.cpu().numpy(), curve.scores[0].cpu().numpy()
     axis.plot(x, y)
     axis.plot(fractions, np.interp(fractions, x, y), "o", color="tab:orange", markersize=4)
-    axis.set_xlabel("share of the pixels")
-    if y.min() >= 0 and y.max() <= 1:  # unlike a quantity
-        axis.set_ylim(0, 1.02)
+    share = y.min() >= 0 and y.max() <= 1  # a quantity may lie anywhere
+    axis.set(ylim=(0, 1.02) if share else None, xlabel="share of the pixels")
     axis.set_title(f"{name}, area {float(curve.auc[0]):.2f}", fontsize="small")
 
 

@@ -89,7 +89,9 @@ def plot_map(
     return figure
 
 
-def plot_maps(maps: Mapping[str, Any], vmax: float | None = None, axes: Any = None) -> Figure:
+def plot_maps(
+    maps: Mapping[str, Any], vmax: float | None = None, axes: AxesLike | None = None
+) -> Figure:
     """Draw maps in a row on one colour scale: of methods, of classes, of more and more steps.
 
     Args:

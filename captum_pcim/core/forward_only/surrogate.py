@@ -3,17 +3,18 @@ r"""A linear surrogate of the network's log-odds in the blending weights, learne
 Around an image :math:`x` and a reference :math:`r`, the network's answer to a blend is modelled as
 
 .. math:: \ell_r(\alpha) = a_r + \phi_r \cdot u_r(\alpha), \quad
-          u_r(\alpha)_k = \operatorname{mean}_{p \in k} \, |x - r|_p \, \alpha_p,
+          u_r(\alpha)_k = \operatorname{mean}_{p \in k} \, d_p \, \alpha_p,
 
-where :math:`u` is what the weights mix in, averaged over the cells :math:`k` of a coarse grid: a
-pixel that equals its reference changes no blend, so no mask can say anything about it. The
-coefficients come from all masks seen so far by Bayesian linear regression. Blends and complements
-are fitted together, complements counting a little more; a Gaussian prior makes neighbouring cells
-alike, so that a map with far more cells than masks is well determined. What the amount that is
-mixed in does by itself (the network's answer to ever emptier images is not linear) is projected out
-before, and fitted as a single slope after.
+where :math:`u` is what the weights mix in, averaged over the cells :math:`k` of a coarse grid, and
+:math:`d_p` how far the pixel is from its reference, in units of the image's, a little of it granted
+to all: a pixel that equals its reference changes no blend, so no mask can say anything about it.
+The coefficients come from all masks seen so far by Bayesian linear regression. Blends and
+complements are fitted together, complements counting a little more; a Gaussian prior makes
+neighbouring cells alike, so that a map with far more cells than masks is well determined. What the
+amount that is mixed in does by itself (the network's answer to ever emptier images is not linear)
+is projected out before, and fitted as a single slope after.
 
-What a pixel does is then :math:`|x - r|_p \, \phi_k`, which follows the image wherever its cell
+What a pixel does is then :math:`d_p \, \phi_k`, which follows the image wherever its cell
 says anything. Averaged over neighbours of like brightness it says what a neighbourhood of the same
 cell does, and that ranks the pixels.
 
