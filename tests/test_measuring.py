@@ -234,6 +234,16 @@ def test_an_image_without_objects_has_no_rows():
         ({"labels": image([[1, 0]])}, TypeError, "labels: expected whole numbers"),
         ({"nuclei": labelled([[1]])}, ValueError, r"nuclei: expected \(1, 1, 2\), got \(1, 1, 1\)"),
         ({"stains": ["DNA", "ER"]}, ValueError, "stains: expected 1 names, one per stain, got 2"),
+        (
+            {"attributions": torch.rand(1, 2, 1, 2), "stains": ["DNA", "DNA"]},
+            ValueError,
+            "stains: expected no name twice, got",
+        ),
+        (
+            {"nuclei": labelled([[1, 0]]), "objects": "Cytoplasm"},
+            ValueError,
+            "objects: expected another name than those of their parts, got 'Cytoplasm'",
+        ),
         ({"ring": -1}, ValueError, "ring: expected a whole number >= 0, got -1"),
         ({"bins": 2.5}, ValueError, "bins: expected a whole number >= 0, got 2.5"),
     ],

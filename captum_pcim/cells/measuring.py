@@ -47,7 +47,9 @@ class Measures:
     bins: int = 4
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
+        """Checks the names and the numbers."""
+        if len(set(self.planes)) < len(self.planes):
+            raise ValueError(f"stains: expected no name twice, got {list(self.planes)}")
         check_positive("ring", self.ring, least=0)
         check_positive("bins", self.bins, least=0)
 
@@ -86,7 +88,8 @@ def measure(
 
     Raises:
         TypeError: If maps are not floating point, or labels not whole numbers.
-        ValueError: If shapes do not fit, or a weight or a number is negative.
+        ValueError: If shapes do not fit, a weight or a number is negative, two stains have one
+            name, or the objects that of a part.
 
     Examples:
         >>> rows = measure(attributions, cells, nuclei, stains=["DNA", "ER"], ring=3)
@@ -137,6 +140,10 @@ def measure_field(
     whole = _Sums.of(weights, labels, numbers)
     tables = [_of_map(name, measures.planes, whole, weights), _by_stain(measures, whole)]
     for region in compartments(labels, nuclei, measures.ring):
+        if region.name == name:
+            raise ValueError(
+                f"objects: expected another name than those of their parts, got {name!r}"
+            )
         part = _Sums.of(weights, region.labels, numbers)
         tables.append({f"{region.name}_AreaShape_Area": part.area.astype(np.float64)})
         tables.append(_of_map(region.name, measures.planes, part, weights))

@@ -18,7 +18,7 @@ from captum_pcim._version import __version__
 from captum_pcim.classifiers.files import fingerprint, load_model
 from captum_pcim.classifiers.tables import notes_of_network
 from captum_pcim.cli.intensities import Intensities
-from captum_pcim.cli.options import INTENSITIES, add_options, positive
+from captum_pcim.cli.options import INTENSITIES, add_options, positive, steps
 from captum_pcim.cli.out_folder import MAP_SUFFIXES, OutFolder, OutputError, TakenOverError
 from captum_pcim.images.folders import ImageFiles, find_images, passed_over, require_images
 from captum_pcim.images.intensities import Window, scale, window_columns
@@ -59,7 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add = parser.add_argument
     add("--per-stain", action="store_true", help="one weight per pixel and stain")
-    add("--steps", type=positive, metavar="N", help="optimisation steps per image")
+    add("--steps", type=steps, metavar="N", help="optimisation steps per image")
     add("--batch-size", type=positive, default=8, metavar="B", help="images at once (default: 8)")
     add("--map-format", choices=tuple(MAP_SUFFIXES), default="npy", help="default: npy")
     add("--overwrite", action="store_true", help="replace maps made with other settings")

@@ -67,7 +67,8 @@ class ImageSettings(Table):
         check(
             len(set(self.stains)) == len(self.stains), "images.stains", "no name twice", self.stains
         )
-        check(bool(self.objects), "images.objects", "a name", self.objects)
+        named = self.objects not in ("", "Image")  # what images are called
+        check(named, "images.objects", "a name, not 'Image'", self.objects)
         if not self.channels:
             object.__setattr__(self, "channels", list(self.stains))
         check(
@@ -119,6 +120,7 @@ class ModelSettings(Table):
         check(bool(self.path or self.factory), "model", "a path, a factory or both", "neither")
         twice = len(set(self.classes)) < len(self.classes)
         check(not twice, "model.classes", "no name twice", self.classes)
+        check(all(self.classes), "model.classes", "no empty name", self.classes)
         numbers = f" to {len(self.classes) - 1}" if self.classes else ""
         check(
             self.target != "" and self._has_target(),
