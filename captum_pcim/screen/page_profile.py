@@ -64,7 +64,7 @@ def read_profiles(store: Store) -> Profiles:
 
 
 def _column(name: str, values: Sequence[Any]) -> list[float | str | None]:
-    """Numbers of few digits; or words, such as compounds of which some are called 7 or "nan"."""
+    """Numbers, whole or of few digits; or words, as of compounds, some called 7 or "nan"."""
     found: list[float | str | None] = [_number(value) for value in values]
     gaps = [value is None or value == "" or value != value for value in values]
     if name.startswith(METADATA) and any(
@@ -79,6 +79,8 @@ def _number(value: Any) -> float | None:
         number = float(value)
     except (TypeError, ValueError):
         return None
+    if number.is_integer():  # a count, or what something is called
+        return number
     return float(f"{number:.4g}") if abs(number) < float("inf") else None
 
 
