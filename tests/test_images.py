@@ -714,6 +714,7 @@ def test_hidden_files_and_folders_and_thumbnails_are_passed_over(tmp_path, name)
 
 @pytest.mark.parametrize(
     "written", [("manifest.json", "maps/a.png.npy", "overlays/a.png.png"),
+                ("table.csv", "table.txt", "maps.png"),
                 ("done/a/image.png", "failed/a.json", "shared/a.npz", "tmp/a")]
 )  # fmt: skip
 def test_pictures_that_the_commands_wrote_among_the_images_are_none(tmp_path, written):

@@ -88,6 +88,14 @@ def test_a_trusted_file_computes_what_the_module_does(files, images, network, na
     torch.testing.assert_close(loaded(images), network(images))
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_program_of_so_many_images_takes_any_number(tmp_path, images, network, rows):
+    program = torch.export.export(network, (torch.rand(rows, 2, 16, 16),))
+    torch.export.save(program, tmp_path / "static.pt2")
+    loaded = load_model(str(tmp_path / "static.pt2"), trust=True)
+    torch.testing.assert_close(loaded(images), network(images))
+
+
 @pytest.mark.parametrize("weights", ["weights.pt", "weights.safetensors"])
 def test_a_factory_with_weights_computes_what_the_module_does(files, images, network, weights):
     loaded = load_model("pcim_test_networks:Classifier", str(files / weights))

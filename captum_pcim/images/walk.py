@@ -11,7 +11,11 @@ THUMBNAIL = re.compile(r"(?i).*_thumb(?:[0-9a-f-]*|nail)\.\w+|thumbs\.db")
 
 HIDDEN = "hidden"
 RESULTS = "results of this package"
-OF_RESULTS = (("manifest.json", "maps", "overlays"), ("done", "failed", "shared", "tmp"))
+OF_RESULTS = (
+    ("manifest.json", "maps", "overlays"),  # of explain
+    ("table.csv", "table.txt", "maps.png"),  # of compare and demo
+    ("done", "failed", "shared", "tmp"),  # of screen
+)
 ELSEWHERE = "symbolic link to a folder outside: not followed, name the folder that holds both"
 
 
@@ -21,7 +25,7 @@ def walk(folder: Path, exclude: Path | None = None) -> Iterator[tuple[Path, str]
     Symbolic links to folders are followed where they stay inside the folder, never out of it, and
     each folder is read once, by whatever way it is reached first. Hidden folders, such as ``.git``
     and the snapshots of a file server, are not read, nor is the inside of a Zarr store, nor what
-    ``explain`` or ``screen`` wrote: pictures of maps are no images.
+    commands of this package wrote: pictures of maps are no images.
 
     Args:
         folder: The folder.
