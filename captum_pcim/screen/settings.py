@@ -67,8 +67,9 @@ class ImageSettings(Table):
         check(
             len(set(self.stains)) == len(self.stains), "images.stains", "no name twice", self.stains
         )
-        named = self.objects not in ("", "Image")  # what images are called
-        check(named, "images.objects", "a name, not 'Image'", self.objects)
+        check(bool(self.objects), "images.objects", "a name", self.objects)
+        own = self.objects != "Image"  # what tables call images
+        check(own, "images.objects", "a name, not 'Image'", self.objects)
         if not self.channels:
             object.__setattr__(self, "channels", list(self.stains))
         check(
