@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -63,6 +64,39 @@ def delimiter(file: TextIO) -> str:
     header = file.readline()
     file.seek(0)
     return max(",;\t", key=header.count)
+
+
+def csv_rows(file: TextIO) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
+    """Read a CSV file of a spreadsheet: the names of its columns, and its rows by these.
+
+    Blanks about cells are dropped, and so are empty cells beyond the header, as spreadsheets write
+    them; what a row lacks is empty. Empty lines are no rows, columns without a name are no columns.
+
+    Returns:
+        The names, and each row with its line.
+
+    Raises:
+        ValueError: A column is there twice, or, as rows are read, one has more cells than columns.
+        csv.Error: It is no CSV.
+    """
+    separator = delimiter(file)
+    reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
+    names = [name.strip() for name in next(reader, [])]
+    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+        raise ValueError(f"has columns twice: {twice}")
+
+    def rows() -> Iterator[tuple[int, dict[str, str]]]:
+        for cells in filter(None, reader):
+            values = [cell.strip() for cell in cells]
+            if any(values[len(names) :]):
+                raise ValueError(
+                    f"line {reader.line_num}: expected {len(names)} cells, got {len(cells)}; quote "
+                    f"what holds {separator!r}"
+                )
+            row = itertools.zip_longest(names, values[: len(names)], fillvalue="")
+            yield reader.line_num, {name: value for name, value in row if name}
+
+    return [name for name in names if name], rows()
 
 
 def remove_leftovers(folder: Path) -> None:

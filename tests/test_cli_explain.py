@@ -448,6 +448,28 @@ def test_the_old_map_of_an_image_that_now_fails_is_gone(working_folder):
     assert files(working_folder / "out") == {"diagnostics.csv", "manifest.json"}
 
 
+@pytest.mark.parametrize("names", [["a", "b", "c"], ["a"], ["a", "a"]])
+def test_names_that_fit_no_class_are_refused_where_nothing_is_left_to_do_too(
+    working_folder, capsys, names
+):
+    write_images(working_folder, 1)
+    explain("--classes", "dim", "bright")
+    before = (working_folder / "out" / "diagnostics.csv").read_bytes()
+    assert explain("--classes", *names) == 2
+    assert "classes: expected 2 different names" in capsys.readouterr().err
+    assert (working_folder / "out" / "diagnostics.csv").read_bytes() == before
+
+
+def test_too_few_steps_are_refused_before_maps_are_replaced(working_folder, capsys):
+    write_images(working_folder, 1)
+    explain()
+    before = files(working_folder / "out")
+    with pytest.raises(SystemExit):
+        explain("--overwrite", steps="1")
+    assert "expected a whole number above 1, got '1'" in capsys.readouterr().err
+    assert files(working_folder / "out") == before
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

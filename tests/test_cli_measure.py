@@ -126,10 +126,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def of_folder(folder, *options):
+def of_folder(folder, *options, table="table.csv"):
     status = main(["measure", "--maps", str(folder / "maps"), "--labels", str(folder / "labels"),
-                   "--bins", "0", "--out", str(folder / "table.csv"), *options])  # fmt: skip
-    with open(folder / "table.csv", newline="") as stream:
+                   "--bins", "0", "--out", str(folder / table), *options])  # fmt: skip
+    with open(folder / table, newline="") as stream:
         return status, list(csv.DictReader(stream))
 
 
@@ -141,6 +141,10 @@ def test_maps_of_a_folder_are_measured_exactly(folder):
     ]  # fmt: skip
     assert [float(row["Cells_Attribution_Share"]) for row in found] == [0.25, 0.5, 0.5]
     assert [float(row["Cells_Attribution_Enrichment"]) for row in found] == [1, 1, 2]
+
+
+def test_the_folder_of_the_table_is_made(folder):
+    assert of_folder(folder, table="new/table.csv")[1]
 
 
 def test_a_folder_is_measured_as_in_python(folder):

@@ -1,6 +1,7 @@
 """`captum-pcim compare` on real files."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -121,6 +122,11 @@ def test_bad_usage_is_told_in_one_line_and_nothing_is_compared(work, capsys, arg
     assert not (work / "out" / "table.csv").exists()
 
 
+def test_the_folder_of_the_images_is_not_written_to(work, capsys):
+    assert _compare(work, "--out", str(work / "images")) == 2
+    assert "out: must not be the folder of the images" in capsys.readouterr().err
+
+
 def test_a_mask_is_read_as_labels_are(work, capsys):
     """Palette indices, not their colours; and colours that tell no object are refused."""
     mask = Image.fromarray(np.pad(np.full((4, 8), 1, np.uint8), ((0, 12), (0, 8))))
@@ -143,6 +149,17 @@ def test_without_gradients_the_methods_that_need_them_are_left_out_and_it_is_sai
     assert "PCIM takes 40 forward passes an image" in capsys.readouterr().err
     assert _compare(work, "--forward-only", "40") == 2  # Saliency is among its methods
     assert "methods: expected some of ['PCIM', 'Occlusion'" in capsys.readouterr().err
+
+
+def test_masks_of_names_with_dots_are_found(work):
+    stains, masks = work / "stains", work / "dotted"
+    for folder, source, end in ((stains, "images", "_D"), (masks, "masks", "")):
+        folder.mkdir()
+        for number in "01":
+            shutil.copy(work / source / f"{number}.png", folder / f"p1.0_{number}{end}.png")
+    pattern = ["--stains", "{image}_{stain}.png", "D", "--methods", "PCIM"]
+    assert _compare(work, "--images", str(stains), "--masks", str(masks), *pattern) == 0
+    assert float(_rows(work)["chance level"]["relevance_mass_accuracy"]) > 0
 
 
 def test_a_missing_mask_is_named(work, capsys):

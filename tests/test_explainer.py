@@ -226,9 +226,9 @@ def test_a_number_a_truth_value_and_a_text_more_stand_in_every_table(more_diagno
     from pyarrow import parquet
 
     run_screen(config(screen))
-    run_screen(config(screen, output={"table": "parquet"}))
     (row, *_) = rows(screen)
     assert (row["share"], row["held"], row["remark"]) == (row["area"], "True", "shown")
+    run_screen(config(screen, output={"table": "parquet"}))
     (row, *_) = parquet.read_table(screen / "results" / "images.parquet").to_pylist()
     assert (row["share"], row["held"], row["remark"]) == (row["area"], True, "shown")
     assert '["remark", ' in (screen / "results" / "plates" / "P1.html").read_text()

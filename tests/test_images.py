@@ -712,6 +712,19 @@ def test_hidden_files_and_folders_and_thumbnails_are_passed_over(tmp_path, name)
     assert not found.is_image and found.problem in ("hidden", "thumbnail")
 
 
+@pytest.mark.parametrize(
+    "written", [("manifest.json", "maps/a.png.npy", "overlays/a.png.png"),
+                ("table.csv", "table.txt", "maps.png"),
+                ("done/a/image.png", "failed/a.json", "shared/a.npz", "tmp/a")]
+)  # fmt: skip
+def test_pictures_that_the_commands_wrote_among_the_images_are_none(tmp_path, written):
+    for name in ("a.png", *(f"results/{name}" for name in written)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / name, b"")
+    images = [found.name for found in find_images(tmp_path) if found.is_image]
+    assert images == ["a.png"]
+
+
 def test_what_is_not_a_regular_file_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     assert problems(find_images(tmp_path)) == {"a.png": "not a regular file"}

@@ -250,6 +250,14 @@ def test_a_new_row_of_another_plate_recomputes_nothing(screen):
     ("options", "said"),
     [
         (["--scale", "raw", "--window", "1", "2"], "window: expected with --scale fixed"),
+        (["--scale", "zscore", "--window", "1", "2"], "window: expected with --scale fixed"),
+        (["--scale", "percentiles", "--window", "1", "2"], "window: expected ends in percent"),
+        (["--percentiles", "1", "9", "--window", "1%", "9%"], "no --percentiles beside them"),
+        (["--scale", "zscore", "--controls", "A*"], "controls: expected with --over controls"),
+        (
+            ["--scale", "raw", "--over", "image"],
+            "over: expected with --scale percentiles or zscore",
+        ),
         (["--scale", "table"], "scale: 'table' expects --table"),
         (["--scale", "fixed"], "scale: 'fixed' expects --window"),
         (["--scale", "zscore", "--over", "controls"], "'controls' expects --controls"),

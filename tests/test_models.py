@@ -6,6 +6,7 @@ import random
 import sys
 
 import fresh
+import onnx
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -13,6 +14,7 @@ from torch import nn
 
 from captum_pcim import PCIM, ForwardOnly
 from captum_pcim.classifiers.files import ModelError, fingerprint, load_model
+from captum_pcim.core.warn import PCIMWarning
 
 FACTORY = """
 from torch import nn
@@ -83,6 +85,14 @@ class Bomb:
 @pytest.mark.parametrize("name", CODE_FORMATS)
 def test_a_trusted_file_computes_what_the_module_does(files, images, network, name):
     loaded = load_model(str(files / name), trust=True)
+    torch.testing.assert_close(loaded(images), network(images))
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_program_of_so_many_images_takes_any_number(tmp_path, images, network, rows):
+    program = torch.export.export(network, (torch.rand(rows, 2, 16, 16),))
+    torch.export.save(program, tmp_path / "static.pt2")
+    loaded = load_model(str(tmp_path / "static.pt2"), trust=True)
     torch.testing.assert_close(loaded(images), network(images))
 
 
@@ -275,6 +285,19 @@ def test_the_fingerprint_is_of_the_content(files, tmp_path):
     assert fingerprint(str(copy)) == fingerprint(str(files / "script.pt"))
     assert fingerprint(str(copy)) != fingerprint(str(files / "export.pt2"))
     assert fingerprint("m:f", str(copy)) != fingerprint("m:f", str(files / "export.pt2"))
+
+
+def test_of_several_outputs_of_an_onnx_file_it_is_said_which_is_taken(tmp_path):
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    images = helper.make_tensor_value_info("images", kind, ["n", 2, 4, 4])
+    outputs = [helper.make_tensor_value_info(name, kind, ["n", 32]) for name in ("rows", "flat")]
+    nodes = [helper.make_node("Flatten", ["images"], [name]) for name in ("rows", "flat")]
+    graph = helper.make_graph(nodes, "two", [images], outputs)
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "two.onnx")
+    with pytest.warns(PCIMWarning, match=r"outputs \['rows', 'flat'\], of which the first"):
+        network = load_model(str(tmp_path / "two.onnx"))
+    assert network.output == "rows"
 
 
 @pytest.mark.parametrize("beside", ["net.onnx.data", "net.onnx_data"])

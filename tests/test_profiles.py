@@ -146,6 +146,32 @@ def test_measurements_may_be_named_after_stains_with_any_letters():
     assert "Cells_Attribution_Mean_p-H3 1" in profiles.per_well(images_table(), objects)
 
 
+@pytest.mark.parametrize("called", ["My cells", "Cells-2", "Zellen/ä"])
+def test_objects_may_be_called_anything(called):
+    objects = objects_table().rename(columns=lambda name: name.replace("Cells_", f"{called}_"))
+    wells = profiles.per_well(images_table(), objects)
+    expected = profiles.per_well(images_table(), objects_table())
+    names = [name for name in expected if name.startswith("Cells_Attribution")]
+    assert names
+    for name in names:
+        assert wells[name.replace("Cells_", f"{called}_")].equals(expected[name])
+
+
+def test_what_a_plate_map_tells_is_no_measurement():
+    plate_map = pandas.DataFrame({"well": ["A01", "B02"], "treatment": "x", "Score_by_eye": [1, 2]})
+    wells = profiles.per_well(images_table(), plate_map=plate_map)
+    assert wells["Metadata_Score_by_eye"].tolist() == [1, 2]
+    features = profiles.per_treatment(wells, "Metadata_treatment")["Feature"]
+    assert not features.str.startswith("Metadata_").any()
+
+
+def test_a_well_without_objects_counts_none():
+    objects = objects_table()
+    wells = profiles.per_well(images_table(), objects[objects["Metadata_Well"] == "A01"])
+    assert wells["Metadata_Objects"].tolist()[1] == 0
+    assert wells["Metadata_Objects"].dtype == int
+
+
 def test_metadata_of_a_load_file_is_kept_where_a_well_has_one_value():
     wells = profiles.per_well(images_table(Metadata_Batch=["x", "y", "x", "x"]))
     assert wells["Metadata_Dose"].tolist() == ["0", "5"]
@@ -167,6 +193,35 @@ def test_a_plate_map_of_any_spreadsheet_is_read(tmp_path, separator, mark):
     (tmp_path / "map.csv").write_text(mark + text, encoding="utf-8", newline="")
     found = profiles.read_plate_map(tmp_path / "map.csv")
     assert found["Metadata_treatment"].tolist() == ["1,5 mM", "DMSO"]
+
+
+def test_cells_of_a_plate_map_lose_blanks_and_commas_that_end_a_row_move_nothing(tmp_path):
+    (tmp_path / "map.csv").write_text(
+        "well , source_well,treatment\nA01,B05, DMSO ,\n,,,\nB2,B06,\n"
+    )
+    found = profiles.read_plate_map(tmp_path / "map.csv")
+    assert found["Metadata_Well"].tolist() == ["A01", "B02"]
+    assert found["Metadata_source_well"].tolist() == ["B05", "B06"]
+    assert found["Metadata_treatment"].tolist()[0] == "DMSO"
+    assert found["Metadata_treatment"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "well,treatment,dose\nA01,x,1,5\n",
+            "line 2: expected 3 cells, got 4; quote what holds ','",
+        ),
+        ("well,dose,dose\nA01,1,2\n", r"columns twice: \['dose'\]"),
+        ("well,plate,barcode\nA01,P1,7\n", r"one column for Metadata_Plate, got \['well', 'plate'"),
+        ("well,dose,Metadata_dose\nA01,1,2\n", "one column for Metadata_dose, got"),
+    ],
+)
+def test_a_plate_map_that_may_be_read_in_two_ways_is_refused(tmp_path, text, told):
+    (tmp_path / "map.csv").write_text(text)
+    with pytest.raises(ProfileError, match=told):
+        profiles.read_plate_map(tmp_path / "map.csv")
 
 
 def test_a_plate_map_in_another_encoding_says_what_to_do(tmp_path):
@@ -527,6 +582,16 @@ def test_the_command_writes_wells_treatments_classes_and_layout(results, capsys)
     assert "3 wells" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("asked", "found"), [("Dose", ["9"]), ("dose", ["1"]), ("UNIT", ["mM"])])
+def test_the_treatment_is_the_column_of_this_very_name_or_of_other_case(results, asked, found):
+    plate_map = results / "map.csv"
+    plate_map.write_text("well,dose,Dose,unit\nA01,1,9,mM\n")
+    command = ["profiles", str(results), "--plate-map", str(plate_map), "--treatment", asked]
+    assert main(command) == 0
+    treatments = rows(results / "profiles" / "treatments.csv")
+    assert sorted({next(iter(row.values())) for row in treatments}) == found
+
+
 def test_the_command_takes_another_table_of_objects(results, tmp_path):
     objects = results / "measured.csv"
     objects.write_text(
@@ -582,6 +647,7 @@ def test_compartments_that_were_measured_later_are_averaged(screen):
     [
         ("well,compound\nA01,x\n", [], "treatment: expected one of the columns"),
         ("place,treatment\nA01,x\n", [], "plate_map: expected one column 'well'"),
+        ("well,DOSE,Dose\nA01,1,2\n", ["--treatment", "dose"], "the columns ['DOSE', 'Dose'], got"),
         (None, [], "treatment: expected one of the columns"),
         ("well,treatment\nA01,x\n", ["--objects", "nowhere.csv"], "nowhere.csv' cannot be read"),
     ],

@@ -228,6 +228,21 @@ def test_what_is_kept_of_a_cell_holds_no_names(screen):
     assert {cell["number"] for cell in json.loads(text)} == {1, 2}
 
 
+def test_tables_of_an_earlier_configuration_are_not_left_beside_new_ones(screen):
+    """Profiles take the cells where there are any, and CSV before Parquet."""
+    pytest.importorskip("pyarrow")
+    for changes, expected in (
+        ({"cells": {"size": 12}}, {"images.csv", "objects.csv", "cells.csv"}),
+        ({}, {"images.csv", "objects.csv"}),
+        ({"images": {"labels": ""}, "output": {"table": "parquet"}}, {"images.parquet"}),
+    ):
+        run_screen(config(screen, **changes))
+        tables = (
+            path for end in ("csv", "parquet") for path in (screen / "results").glob(f"*.{end}")
+        )
+        assert {path.name for path in tables} == expected
+
+
 def test_a_parquet_table_of_cells_has_types(screen):
     pytest.importorskip("pyarrow")
     from pyarrow import parquet

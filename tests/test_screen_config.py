@@ -270,6 +270,12 @@ def test_a_target_by_name_is_the_target_by_number(tmp_path):
          "classes are ['left', 'right'], got 4"),
         ("model", "classes", ["a", "a"], "model.classes: expected no name twice, got ['a', 'a']"),
         ("windows", "scale", "table", "windows.table: expected a file, got ''"),
+        ("windows", "over", "controls", "windows.over: expected scale = 'percentiles' or 'zscore', "
+         "got 'type'"),
+        ("model", "classes", ["a", ""], "model.classes: expected no empty name, got ['a', '']"),
+        ("images", "objects", "Image", "images.objects: expected a name, not 'Image', got 'Image'"),
+        ("output", "maps", "zarr", "output.maps: Input should be a valid boolean or 'tiff' or "
+         "'ome_zarr', got 'zarr'"),
         ("model", "target", 1.5, "model.target: Input should be a valid integer or a valid string, "
          "got 1.5"),
         ("attribution", "smoothing", "x", "attribution.smoothing: Input should be a valid number "

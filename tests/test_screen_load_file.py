@@ -212,6 +212,12 @@ def test_whole_numbers_that_pandas_wrote_as_floats_are_whole_in_csv_too(tmp_path
     assert field.site == site
 
 
+def test_commas_that_end_a_row_as_spreadsheets_write_them_are_no_cells(tmp_path):
+    header = HEADER.replace("\n", ",,\n")
+    (field,) = written(tmp_path, header + "d1.tif,e1.tif,P9,B02,2,,,\n")
+    assert (field.plate, field.well, field.site, field.metadata) == ("P9", "B02", "2", ())
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

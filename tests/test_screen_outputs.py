@@ -139,16 +139,21 @@ def test_words_of_a_plate_map_that_look_like_numbers_or_nothing_stand_on_the_pag
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
     words = ["DMSO", "7", "nan", "", "inf"]
+    codes = ["007", "7", "", "012", "10"]
     table = pandas.DataFrame({
         "Metadata_Plate": "P1", "Metadata_Well": ["A01", "A02", "A03", "A04", "A05"],
         "Metadata_compound": words, "Metadata_dose": ["0", "1.5", "", "2", "1e3"],
+        "Metadata_id": codes,
     })  # fmt: skip
     store = Store(tmp_path)
     (tmp_path / "profiles").mkdir()
     write_table(table, tmp_path / "profiles" / f"wells.{suffix}")
     found = read_profiles(store)
-    assert (found.numbers, found.texts) == (["Metadata_dose"], ["Metadata_compound"])
+    assert (found.numbers, found.texts) == (
+        ["Metadata_dose"], ["Metadata_compound", "Metadata_id"]
+    )  # fmt: skip
     wells = found.of_plate("P1")["wells"]
     assert [wells[well] for well in sorted(wells)] == [
-        [0, "DMSO"], [1.5, "7"], [None, "nan"], [2, None], [1000, "inf"]
+        [0, "DMSO", "007"], [1.5, "7", "7"], [None, "nan", None], [2, None, "012"],
+        [1000, "inf", "10"],
     ]  # fmt: skip

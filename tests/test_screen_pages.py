@@ -403,7 +403,8 @@ def profiled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("profiled")
     write_plate(folder / "images")
     (folder / "map.csv").write_text(
-        f'well,treatment,dose\nA01,DMSO,0\nA02,"{NASTY.replace(chr(34), chr(34) * 2)}",5\n',
+        "well,treatment,dose,id\nA01,DMSO,0,\n"
+        f'A02,"{NASTY.replace(chr(34), chr(34) * 2)}",5,20231\n',
         encoding="utf-8",
     )
     before = os.getcwd()
@@ -439,6 +440,13 @@ def test_wells_are_coloured_by_any_column_of_their_profile(profiled, visit):
     ]
     assert colours[0] != colours[1]
     assert well(page, "B01").get_attribute("title") == "B01: "  # the plate map does not tell it
+
+
+def test_whole_numbers_are_shown_in_full(profiled, visit):
+    page = visit(profiled / "plates" / "P1.html")
+    page.locator("#shown").select_option("Metadata_id")
+    assert well(page, "A02").get_attribute("title") == "A02: 20231"
+    assert "20231" in page.locator("#list").text_content()
 
 
 def test_wells_are_coloured_and_found_by_what_was_done_to_them(profiled, visit):

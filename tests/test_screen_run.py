@@ -155,16 +155,14 @@ def test_images_of_different_sizes_are_all_done(screen):
 def test_parquet_and_csv_say_the_same(screen):
     parquet = pytest.importorskip("pyarrow.parquet")
     run_screen(config(screen))
+    written = {name: rows(screen, name) for name in ("images", "objects")}
     run_screen(config(screen, output={"table": "parquet"}))
-    for name in ("images", "objects"):
+    for name, own in written.items():
         table = parquet.read_table(screen / "results" / f"{name}.parquet").to_pylist()
         as_text = [{k: "" if v is None else str(v) for k, v in row.items()} for row in table]
         assert [
             {k: float(v) if _is_number(v) else v for k, v in row.items()} for row in as_text
-        ] == [
-            {k: float(v) if _is_number(v) else v for k, v in row.items()}
-            for row in rows(screen, name)
-        ]
+        ] == [{k: float(v) if _is_number(v) else v for k, v in row.items()} for row in own]
 
 
 def _is_number(text):

@@ -1,5 +1,6 @@
 """OME-Zarr plates in, OME-Zarr maps out."""
 
+import json
 import os
 import re
 import shutil
@@ -127,9 +128,12 @@ def test_names_that_are_not_as_many_as_the_channels_are_never_guessed_from(
         read_field(path, STAINS)
 
 
-def test_an_image_whose_chunks_are_not_there_is_not_black(tmp_path):
+@pytest.mark.parametrize("filled_with", [0, 100])
+def test_an_image_whose_chunks_are_not_there_is_not_of_one_colour(tmp_path, filled_with):
     array = np.ones((2, 4, 5), np.uint16)
     path = array_image(tmp_path / "image.zarr", array, typed("cyx"))
+    about = tmp_path / "image.zarr" / "0" / "zarr.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"fill_value": filled_with}))
     shutil.rmtree(tmp_path / "image.zarr" / "0" / "c")
     with pytest.raises(ImageError, match="none of its chunks is there"):
         read_field(path, STAINS)

@@ -46,7 +46,7 @@ class Measures:
     bins: int = 4
 
     def __post_init__(self) -> None:
-        """Checks numbers and names."""
+        """Checks the names and the numbers."""
         check_distinct("stains", self.planes)
         check_positive("ring", self.ring, least=0)
         check_positive("bins", self.bins, least=0)
@@ -86,7 +86,8 @@ def measure(
 
     Raises:
         TypeError: If maps are not floating point, or labels not whole numbers.
-        ValueError: If shapes do not fit, or a weight or a number is negative.
+        ValueError: If shapes do not fit, a weight or a number is negative, two stains have one
+            name, or the objects that of a part.
 
     Examples:
         >>> rows = measure(attributions, cells, nuclei, stains=["DNA", "ER"], ring=3)

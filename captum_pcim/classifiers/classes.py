@@ -57,10 +57,11 @@ class Classes:
 
         Raises:
             ModelError: If the outputs are no scores, or not as many as there are names, or if two
-                classes have one name.
+                classes have one name or one has none.
         """
-        if len(set(names)) < len(names):
-            raise ModelError(f"classes: expected no name twice, got {list(names)}")
+        if len(set(names)) < len(names) or "" in names:
+            expected = "no empty name" if "" in names else "no name twice"
+            raise ModelError(f"classes: expected {expected}, got {list(names)}")
         score = kind_of_scores(network, score)
         with torch.no_grad():
             outputs = scores_of(network(inputs))

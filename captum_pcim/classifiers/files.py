@@ -19,6 +19,7 @@ from captum_pcim._errors import describe
 from captum_pcim._extras import needed
 from captum_pcim.classifiers.adapters import OnnxForward, available_providers
 from captum_pcim.classifiers.trusted import load_trusted
+from captum_pcim.core.warn import warn
 
 Classifier: TypeAlias = Module | OnnxForward
 
@@ -106,9 +107,16 @@ def _open_onnx(path: str, device: str) -> Classifier:
             f"{available_providers()}"
         )
     try:
-        return OnnxForward(path, providers=[provider])
+        network = OnnxForward(path, providers=[provider])
     except Exception as error:  # the runtime raises types of its own
         raise ModelError(f"model: {path!r} cannot be loaded: {describe(error)}") from error
+    outputs = [output.name for output in network.session.get_outputs()]
+    if len(outputs) > 1:
+        warn(
+            f"model: {path!r} has the outputs {outputs}, of which the first is taken for the "
+            "scores; if another is meant, export it alone"
+        )
+    return network
 
 
 def _open_trusted(path: str) -> Module:

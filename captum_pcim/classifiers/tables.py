@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from captum_pcim.classifiers.files import ModelError
+
 ABOUT_NETWORK = ("forward_func: ", "score: ")  # what its warnings begin with
 NO_CLASS = -1  # of what has none, as a field without cells
 NEXT_NOTE = r"; (?=\w+: )"
@@ -35,7 +37,15 @@ def class_columns(
         predicted: The class of the highest score.
         scores: What the network returned, one a class.
         probabilities: Of all classes; empty for regression.
+
+    Raises:
+        ModelError: The names are not as many as the classes, or two are the same.
     """
+    if names and scores and not len(set(names)) == len(names) == len(scores):
+        raise ModelError(
+            f"classes: expected {len(scores)} different names, as many as the network's classes, "
+            f"got {list(names)}"
+        )
     kind, values = ("Probability", probabilities) if probabilities else ("Score", scores)
     return {
         "target": class_name(names, target),

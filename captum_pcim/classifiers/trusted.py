@@ -7,12 +7,16 @@ program. torch has no safe way to read them, so the caller has to say that a fil
 
 from __future__ import annotations
 
+import math
 import zipfile
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 
+from captum_pcim._compat import scores_of
 from captum_pcim._errors import silenced
+from captum_pcim.core.network import static_rows
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram  # torch imports it when it is needed
@@ -47,7 +51,29 @@ def _load_exported(path: str) -> Any:
         program = torch.export.load(path)
         if _trains(program):
             raise ValueError("exported in training mode: call model.eval() before the export")
-        return program.module()
+        module = program.module()
+    rows = static_rows(module)
+    return module if rows is None else StaticBatches(module, rows)
+
+
+class StaticBatches(nn.Module):
+    """A program that was exported for so many images at once, for any number of them.
+
+    Args:
+        program: The program.
+        rows: How many images it takes. What is missing of them is filled up with the last one.
+    """
+
+    def __init__(self, program: nn.Module, rows: int) -> None:
+        super().__init__()
+        self.program, self.rows = program, rows
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the scores of images (N, C, H, W), of shape (N, K)."""
+        count = len(images)
+        rows = torch.arange(math.ceil(count / self.rows) * self.rows, device=images.device)
+        parts = rows.clamp_max(count - 1).split(self.rows)
+        return torch.cat([scores_of(self.program(images[part])) for part in parts])[:count]
 
 
 def _trains(program: ExportedProgram) -> bool:

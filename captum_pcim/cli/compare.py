@@ -19,7 +19,7 @@ from captum_pcim.cli.options import DEFAULT_FORWARDS, INTENSITIES, add_options
 from captum_pcim.images.folders import ImageFiles, find_images, passed_over, require_images
 from captum_pcim.images.intensities import scale, window_columns
 from captum_pcim.images.labels import read_labels
-from captum_pcim.images.read import ImageError, read_image
+from captum_pcim.images.read import SUFFIXES, ImageError, read_image
 from captum_pcim.images.windows import Window
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _images(args: argparse.Namespace) -> list[ImageFiles]:
+    if args.images.resolve() == args.out.resolve():
+        raise ValueError("out: must not be the folder of the images")
     found = find_images(args.images, args.stains, exclude=args.out)
     require_images(found, args.images)
     if others := passed_over(found):
@@ -152,13 +154,13 @@ def _masks(folder: Path, images: list[ImageFiles], inputs: Tensor) -> Tensor:
     by_stem: dict[str, Path] = {}
     for file in find_images(folder, argument="masks"):
         if file.is_image and file.problem is None:
-            stem = Path(file.name).with_suffix("").as_posix()
+            stem = _stem(file.name)
             if stem in by_stem:
                 raise ValueError(f"masks: two are called {stem!r}: {file.name!r} and another")
             by_stem[stem] = file.paths[0]
     masks = []
     for image in images:
-        stem = Path(image.name).with_suffix("").as_posix()
+        stem = _stem(image.name)
         if stem not in by_stem:
             raise ValueError(f"masks: none for {image.name!r} in {str(folder)!r}")
         try:
@@ -172,6 +174,12 @@ def _masks(folder: Path, images: list[ImageFiles], inputs: Tensor) -> Tensor:
             )
         masks.append(mask)
     return torch.stack(masks)[:, None].to(inputs.device)
+
+
+def _stem(name: str) -> str:
+    """The name without its ending; that of stains in a file each has none, but maybe a dot."""
+    path = Path(name)
+    return (path.with_suffix("") if path.suffix.lower() in SUFFIXES else path).as_posix()
 
 
 def _scored(model: Classifier, inputs: Tensor, args: argparse.Namespace) -> tuple[Classes, Tensor]:

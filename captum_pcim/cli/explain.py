@@ -19,7 +19,7 @@ from captum_pcim.classifiers.files import fingerprint, load_model
 from captum_pcim.classifiers.tables import notes_of_network
 from captum_pcim.cli.failures import in_few_lines
 from captum_pcim.cli.intensities import Intensities
-from captum_pcim.cli.options import INTENSITIES, add_options, positive
+from captum_pcim.cli.options import INTENSITIES, add_options, positive, steps
 from captum_pcim.cli.out_folder import MAP_SUFFIXES, OutFolder, OutputError, TakenOverError
 from captum_pcim.core.channels import PerStain
 from captum_pcim.core.gradients import ForwardOnly
@@ -64,7 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add = parser.add_argument
     add("--per-stain", action="store_true", help="one weight per pixel and stain")
-    add("--steps", type=positive, default=DEFAULT_STEPS, metavar="N",
+    add("--steps", type=steps, default=DEFAULT_STEPS, metavar="N",
         help=f"optimisation steps per image (default: {DEFAULT_STEPS})")  # fmt: skip
     add("--batch-size", type=positive, default=8, metavar="B", help="images at once (default: 8)")
     add("--map-format", choices=tuple(MAP_SUFFIXES), default="npy", help="default: npy")

@@ -59,12 +59,21 @@ class Intensities:
         if scale in ("fixed", "table") and not (given or args.table):
             option = "table" if scale == "table" else "window"
             raise ValueError(f"scale: {scale!r} expects --{option}, got none")
+        if (
+            given
+            and scale == "percentiles"
+            and (args.percentiles or not all(window.percent for window in given))
+        ):
+            raise ValueError(
+                "window: expected ends in percent, and no --percentiles beside them, with --scale "
+                f"percentiles, got {args.window}"
+            )
         if scale == "table":
-            return cls(scale, "image", _of_table(args))
-        windows = templates(scale, args.percentiles or (), given or [None])
+            windows = _of_table(args)
+        else:
+            windows = templates(scale, args.percentiles or (), given or [None])
+        _require_use(args, scale, windows)
         over: Over = args.over or ("image" if any(w.percent for w in given) else "plate")
-        if over == "controls" and not args.controls:
-            raise ValueError("over: 'controls' expects --controls PATTERN, got none")
         return cls(scale, over, windows, args.controls)
 
     @property
@@ -119,8 +128,18 @@ class Intensities:
         return applied(pixels, windows)
 
 
+def _require_use(args: argparse.Namespace, scale: Scale, windows: Sequence[Window]) -> None:
+    """Refuse to pass over what was said of measuring."""
+    if args.over and not any(window.measured for window in windows):
+        raise ValueError(f"over: expected with --scale percentiles or zscore, got {scale!r}")
+    if args.over == "controls" and not args.controls:
+        raise ValueError("over: 'controls' expects --controls PATTERN, got none")
+    if args.controls and args.over != "controls":
+        raise ValueError(f"controls: expected with --over controls, got --over {args.over}")
+
+
 _SERVES: dict[str, tuple[Scale, ...]] = {
-    "window": ("fixed", "percentiles", "zscore"),
+    "window": ("fixed", "percentiles"),
     "percentiles": ("percentiles",),
     "table": ("table",),
 }

@@ -92,6 +92,7 @@ def _of_folder(args: argparse.Namespace) -> int:
     names = sorted(p for p in args.maps.rglob("*") if p.suffix.lower() in MAPS and p.is_file())
     if not names:
         raise ValueError(f"maps: expected maps ({' '.join(MAPS)}) in {str(args.maps)!r}, got none")
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     failures = []
     for path in names:

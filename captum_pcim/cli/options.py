@@ -34,6 +34,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def steps(text: str) -> int:
+    """Read a number of steps, of which there are two at least."""
+    if positive(text) < 2:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 1, got {text!r}")
+    return int(text)
+
+
 def _plane(text: str) -> int | str:
     if text in PROJECTIONS:
         return text

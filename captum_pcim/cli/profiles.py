@@ -95,14 +95,15 @@ def _tables(args: argparse.Namespace) -> dict[str, pd.DataFrame]:
 
 
 def _treatment(name: str, wells: pd.DataFrame) -> str:
-    """The column of that name, whatever the case of its letters."""
-    known = [column for column in wells.columns if column.startswith("Metadata_")]
-    asked = name.removeprefix("Metadata_").lower()
-    for column in known:
-        if column.removeprefix("Metadata_").lower() == asked:
-            return str(column)
-    names = [column.removeprefix("Metadata_") for column in known]
-    raise ValueError(f"treatment: expected one of the columns {names}, got {name!r}")
+    """The column of that name, or the one that differs from it by nothing but its letters' case."""
+    known = [str(column) for column in wells.columns if column.startswith("Metadata_")]
+    names = {column.removeprefix("Metadata_"): column for column in known}
+    asked = name.removeprefix("Metadata_")
+    fitting = [asked] if asked in names else [n for n in names if n.lower() == asked.lower()]
+    if len(fitting) != 1:
+        expected = fitting or list(names)
+        raise ValueError(f"treatment: expected one of the columns {expected}, got {name!r}")
+    return names[fitting[0]]
 
 
 def _write(tables: dict[str, pd.DataFrame], args: argparse.Namespace) -> None:

@@ -186,7 +186,7 @@ class Network:
         self.dtypes = dtypes
         self.autocast_dtype = autocast_dtype
         self.most_rows = most_rows
-        self.static_rows = _static_rows(forward_func)
+        self.static_rows = static_rows(forward_func)
 
     @property
     def rounding(self) -> float:
@@ -271,7 +271,7 @@ def checked_scores(output: Any, n_rows: int) -> Tensor:
     return output
 
 
-def _static_rows(forward_func: Callable[..., Any]) -> int | None:
+def static_rows(forward_func: Callable[..., Any]) -> int | None:
     """Return the rows that a program of torch.export takes, if they are fixed and it is called."""
     for root in reachable_modules(forward_func).values():
         for module in root.modules():

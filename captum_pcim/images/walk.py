@@ -10,6 +10,12 @@ from pathlib import Path
 THUMBNAIL = re.compile(r"(?i).*_thumb(?:[0-9a-f-]*|nail)\.\w+|thumbs\.db")
 
 HIDDEN = "hidden"
+RESULTS = "results of this package"
+OF_RESULTS = (
+    ("manifest.json", "maps", "overlays"),  # of explain
+    ("table.csv", "table.txt", "maps.png"),  # of compare and demo
+    ("done", "failed", "shared", "tmp"),  # of screen
+)
 ELSEWHERE = "symbolic link to a folder outside: not followed, name the folder that holds both"
 
 
@@ -18,7 +24,8 @@ def walk(folder: Path, exclude: Path | None = None) -> Iterator[tuple[Path, str]
 
     Symbolic links to folders are followed where they stay inside the folder, never out of it, and
     each folder is read once, by whatever way it is reached first. Hidden folders, such as ``.git``
-    and the snapshots of a file server, are not read, nor is the inside of a Zarr store.
+    and the snapshots of a file server, are not read, nor is the inside of a Zarr store, nor what
+    commands of this package wrote: pictures of maps are no images.
 
     Args:
         folder: The folder.
@@ -61,7 +68,7 @@ def _find_stores(
 ) -> Iterator[tuple[Path, str]]:
     for entry in _entries(folder):
         path = folder / entry.name
-        if entry.name.startswith(".") or not os.path.isdir(path):
+        if entry.name.startswith(".") or not os.path.isdir(path) or _holds_results(path):
             continue
         if leaves(path, root):
             yield path, ELSEWHERE
@@ -108,4 +115,10 @@ def _reason(entry: os.DirEntry[str], root: Path) -> str:
         return ""
     if entry.is_symlink() and leaves(Path(entry.path), root):
         return ELSEWHERE
+    if _holds_results(Path(entry.path)):
+        return RESULTS
     return "a Zarr store" if entry.name.lower().endswith(".zarr") else ""
+
+
+def _holds_results(folder: Path) -> bool:
+    return any(all((folder / name).exists() for name in names) for names in OF_RESULTS)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captum_pcim import _extras
-from captum_pcim._files import delimiter, write_bytes
+from captum_pcim._files import csv_rows, write_bytes
 from captum_pcim.core.warn import warn
 from captum_pcim.profiles.positions import well_names
 
@@ -18,7 +19,9 @@ METADATA = "Metadata_"
 PLATE, WELL, CLASS = "Metadata_Plate", "Metadata_Well", "Metadata_Class"
 GIVEN_CLASS = "Metadata_Class_Given"  # of a load file or plate map, not the one explained
 MEASURED = "Attribution|AreaShape|Stain_Weight|Probability|Score|ClassShare"
-FEATURES = re.compile(rf"\w+_({MEASURED})_.+")
+FEATURES = re.compile(
+    rf"(?!{METADATA}).+?_({MEASURED})_.+", re.DOTALL
+)  # whatever objects are called
 # What stands for no number. Of texts, such as a treatment called "None", an empty cell alone does.
 NO_NUMBER = ["", "nan", "NaN", "NA", "N/A", "null", "None"]
 _CALLED_WELL = ("metadata_well", "well", "well_position", "well_id")
@@ -98,6 +101,8 @@ def _table_in(folder: Path, name: str) -> Path | None:
 def read_plate_map(path: str | Path) -> pd.DataFrame:
     """Read what was done to each well.
 
+    Cells of a CSV file are words, without the blanks about them; empty ones are missing.
+
     Args:
         path: A CSV or Parquet file with a column ``well`` (or ``Well``, ``Metadata_Well``,
             ``well_position``), where plates differ also ``plate``, and any others.
@@ -107,7 +112,7 @@ def read_plate_map(path: str | Path) -> pd.DataFrame:
         is ``Metadata_Class_Given``: ``Metadata_Class`` is the class that was explained.
 
     Raises:
-        ProfileError: If it names no wells, or one twice.
+        ProfileError: If it names no wells, or a well or a column twice, or if it cannot be read.
     """
     pandas = needed("pandas")
     path = Path(path)
@@ -115,14 +120,14 @@ def read_plate_map(path: str | Path) -> pd.DataFrame:
         return as_plate_map(read_table(path))
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            read = pandas.read_csv(
-                file, dtype=str, sep=delimiter(file), keep_default_na=False, na_values=[""]
-            )
+            names, rows = csv_rows(file)
+            told = [row for _, row in rows if any(row.values())]
     except UnicodeDecodeError as error:
         raise ProfileError(f"plate_map: {str(path)!r}: {error}; save it as UTF-8") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise ProfileError(f"plate_map: {str(path)!r} cannot be read: {error}") from error
-    return as_plate_map(read)
+    table = pandas.DataFrame(told, columns=names, dtype=object)
+    return as_plate_map(table.mask(table == ""))
 
 
 def as_plate_map(table: pd.DataFrame) -> pd.DataFrame:
@@ -131,14 +136,13 @@ def as_plate_map(table: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ProfileError: If it names no wells, or one twice.
     """
-    names = {}
-    for name in table.columns:
-        lower = str(name).lower()
-        known = WELL if lower in _CALLED_WELL else PLATE if lower in _CALLED_PLATE else None
-        names[name] = known or METADATA + str(name).removeprefix(METADATA)
-    found = with_given_class(table.rename(columns=names), "plate_map")
-    if list(names.values()).count(WELL) != 1:
-        raise ProfileError(f"plate_map: expected one column 'well', got {list(table.columns)}")
+    given = list(table.columns)
+    names = [_called(str(name)) for name in given]
+    if names.count(WELL) != 1:
+        raise ProfileError(f"plate_map: expected one column 'well', got {given}")
+    found = with_given_class(table.set_axis(names, axis=1), "plate_map")
+    if twice := sorted(set(found.columns[found.columns.duplicated()])):
+        raise ProfileError(f"plate_map: expected one column for {', '.join(twice)}, got {given}")
     found[WELL] = well_names(found[WELL], "plate_map")
     key = [name for name in (PLATE, WELL) if name in found]
     twice = found.loc[found.duplicated(key), key]
@@ -147,6 +151,13 @@ def as_plate_map(table: pd.DataFrame) -> pd.DataFrame:
             f"plate_map: expected every well once, got {' '.join(twice.iloc[0])} twice"
         )
     return found
+
+
+def _called(column: str) -> str:
+    """What the tables call a column of a plate map."""
+    lower = column.lower()
+    known = WELL if lower in _CALLED_WELL else PLATE if lower in _CALLED_PLATE else None
+    return known or METADATA + column.removeprefix(METADATA)
 
 
 def with_given_class(table: pd.DataFrame, argument: str) -> pd.DataFrame:

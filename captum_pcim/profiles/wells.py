@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 OF_NETWORK = ("Stain_Weight_", "Probability_", "Score_")  # of images, or of objects of their own
 OF_FIELDS = ("Metadata_Site", "Metadata_Z", "Metadata_T")
+COUNTS = ("Metadata_Images", "Metadata_Objects")  # of what was averaged
 MOST_NAMED = 5
 
 
@@ -75,7 +76,8 @@ def _by_well(images: pd.DataFrame, objects: pd.DataFrame | None) -> pd.DataFrame
     found = _same_all_over(images).join(_averaged(images, key, "Image", shares=True))
     if objects is None:
         return found
-    return found.join(_averaged(objects, key, _called(objects), shares=True))
+    found = found.join(_averaged(objects, key, _called(objects), shares=True))
+    return found.fillna({COUNTS[1]: 0}).astype({COUNTS[1]: int})
 
 
 def _by_class(images: pd.DataFrame, objects: pd.DataFrame | None) -> pd.DataFrame:
@@ -129,7 +131,7 @@ def _averaged(
         classes = pandas.get_dummies(table["Class"], dtype=float)
         numbers = numbers.join(classes.add_prefix(f"{called}_ClassShare_"))
     grouped = numbers.join(table[key]).groupby(key)
-    count = "Metadata_Images" if called == "Image" else "Metadata_Objects"
+    count = COUNTS[called != "Image"]
     return grouped.size().to_frame(count).join(grouped.mean())
 
 
@@ -142,7 +144,7 @@ def _called(objects: pd.DataFrame) -> str:
 def _same_all_over(images: pd.DataFrame) -> pd.DataFrame:
     """The metadata that has one value in every well, as a load file brings it along."""
     key = [PLATE, WELL]
-    left_out = {*key, *OF_FIELDS}
+    left_out = {*key, *OF_FIELDS, *COUNTS}
     names = [n for n in images.columns if n.startswith(METADATA) and n not in left_out]
     grouped = images.groupby(key)
     same = [n for n in names if images[n].notna().any() and grouped[n].nunique().le(1).all()]

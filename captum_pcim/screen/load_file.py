@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from captum_pcim._extras import needed
-from captum_pcim._files import delimiter
+from captum_pcim._files import csv_rows
 from captum_pcim.images.wells import well_name
 from captum_pcim.screen.config import ConfigError, ImageSettings
 from captum_pcim.screen.plate import Field, Survey
@@ -155,24 +154,14 @@ def _rows(path: str) -> Iterator[tuple[int, Row]]:
         ) from error
     except (csv.Error, EOFError, gzip.BadGzipFile) as error:
         raise ConfigError(f"images.path: {path} is no CSV file: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"images.path: {path} {error}") from error
 
 
 def _csv_rows(path: str) -> Iterator[tuple[int, Row]]:
     opened = gzip.open if path.lower().endswith(".gz") else open
     with opened(path, "rt", newline="", encoding="utf-8-sig") as file:
-        separator = delimiter(file)
-        reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
-        names = [name.strip() for name in next(reader, [])]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ConfigError(f"images.path: {path} has columns twice: {twice}")
-        for cells in filter(None, reader):
-            if len(cells) > len(names):
-                raise ConfigError(
-                    f"{path}, line {reader.line_num}: expected {len(names)} cells, got "
-                    f"{len(cells)}; quote what holds {separator!r}"
-                )
-            values = [cell.strip() for cell in cells]
-            yield reader.line_num, dict(itertools.zip_longest(names, values, fillvalue=""))
+        yield from csv_rows(file)[1]
 
 
 def _parquet_rows(path: str) -> Iterator[Row]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +12,7 @@ from captum_pcim.screen.store import Store
 from captum_pcim.screen.tables import METADATA, PLACE, Row, read_rows
 
 WELLS = ("profiles/wells.csv", "profiles/wells.parquet")  # in the results folder
+CODE = re.compile(r"0\d")  # no number is written so
 OF_IMAGES = "Image_"  # means of columns of the table of images, which the page has already
 HELP = "of the well, from the table of profiles"
 
@@ -45,9 +48,10 @@ class Profiles:
 
 def read_profiles(store: Store) -> Profiles:
     """Read the wells of the results' profiles; there are none where no one has made them."""
-    path = next((store.path / name for name in WELLS if (store.path / name).is_file()), None)
-    if path is None:
+    there = [store.path / name for name in WELLS if (store.path / name).is_file()]
+    if not there:
         return Profiles()
+    path = max(there, key=os.path.getmtime)  # of two forms, the one that was written last
     read = {
         (str(row["Metadata_Plate"]), str(row["Metadata_Well"])): {
             name: value for name, value in row.items() if name not in PLACE
@@ -64,14 +68,13 @@ def read_profiles(store: Store) -> Profiles:
 
 
 def _column(name: str, values: Sequence[Any]) -> list[float | str | None]:
-    """Numbers of few digits; or words, such as compounds of which some are called 7 or "nan"."""
-    found: list[float | str | None] = [_number(value) for value in values]
+    """Numbers, whole or of few digits; or words, as of compounds, some called 7, 007 or "nan"."""
+    numbers: list[float | str | None] = [_number(value) for value in values]
     gaps = [value is None or value == "" or value != value for value in values]
-    if name.startswith(METADATA) and any(
-        number is None and not gap for number, gap in zip(found, gaps, strict=True)
-    ):
-        return [None if gap else str(value) for value, gap in zip(values, gaps, strict=True)]
-    return found
+    words = [None if gap else str(value) for value, gap in zip(values, gaps, strict=True)]
+    pairs = zip(words, numbers, strict=True)
+    named = any(word and (number is None or CODE.match(word)) for word, number in pairs)
+    return [*words] if name.startswith(METADATA) and named else numbers
 
 
 def _number(value: Any) -> float | None:
@@ -79,6 +82,8 @@ def _number(value: Any) -> float | None:
         number = float(value)
     except (TypeError, ValueError):
         return None
+    if number.is_integer():  # a count, or what something is called
+        return number
     return float(f"{number:.4g}") if abs(number) < float("inf") else None
 
 

@@ -68,6 +68,8 @@ class ImageSettings(Table):
             len(set(self.stains)) == len(self.stains), "images.stains", "no name twice", self.stains
         )
         check(bool(self.objects), "images.objects", "a name", self.objects)
+        own = self.objects != "Image"  # what tables call images
+        check(own, "images.objects", "a name, not 'Image'", self.objects)
         if not self.channels:
             object.__setattr__(self, "channels", list(self.stains))
         check(
@@ -119,6 +121,7 @@ class ModelSettings(Table):
         check(bool(self.path or self.factory), "model", "a path, a factory or both", "neither")
         twice = len(set(self.classes)) < len(self.classes)
         check(not twice, "model.classes", "no name twice", self.classes)
+        check(all(self.classes), "model.classes", "no empty name", self.classes)
         numbers = f" to {len(self.classes) - 1}" if self.classes else ""
         check(
             self.target != "" and self._has_target(),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from captum_pcim.images.windows import Window
 from captum_pcim.screen.config import ScreenConfig
 from captum_pcim.screen.identity import Key, ScreenPlan
 from captum_pcim.screen.results import CELLS, OBJECTS, map_names
+from captum_pcim.screen.settings import TableFormat
 from captum_pcim.screen.store import Store, intact
 
 PLACE = (
@@ -44,6 +45,9 @@ Row = dict[str, Any]
 
 def write_tables(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[Row]:
     """Writes ``images``, ``objects``, ``cells`` and ``windows``, each complete or not at all.
+
+    Of the first three, what an earlier configuration wrote and this one does not goes: whoever
+    reads the folder would take it for a table of the same run.
 
     Args:
         config: The screen.
@@ -68,7 +72,16 @@ def write_tables(config: ScreenConfig, plan: ScreenPlan, store: Store) -> list[R
     if config.windows.measured(config.images.stains):
         with store.replacing("windows.csv") as path:
             _write_csv(path, dict.fromkeys(WINDOW_COLUMNS, str), _window_rows(config, images))
+    _remove_others(config, store)
     return images
+
+
+def _remove_others(config: ScreenConfig, store: Store) -> None:
+    own = {"images": True, "objects": bool(config.images.labels), "cells": bool(config.cells.size)}
+    for name, form in itertools.product(own, get_args(TableFormat)):
+        path = store.path / f"{name}.{form}"
+        if path.exists() and not (own[name] and form == config.output.table):
+            store.remove(path)
 
 
 def _blank() -> Row:
@@ -260,7 +273,7 @@ def _write_parquet(path: Path, kinds: dict[str, type], rows: Iterable[Sequence[A
     schema = pyarrow.schema([(name, arrow[kind]) for name, kind in kinds.items()])
     rows = iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:
-        while some := list(islice(rows, ROWS_AT_ONCE)):
+        while some := list(itertools.islice(rows, ROWS_AT_ONCE)):
             columns = zip(*some, strict=True)
             arrays = [pyarrow.array(c, kind) for c, kind in zip(columns, schema.types, strict=True)]
             writer.write_table(pyarrow.table(arrays, schema=schema))

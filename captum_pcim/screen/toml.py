@@ -13,7 +13,9 @@ from typing import Any, TypeVar, get_type_hints
 from captum_pcim._extras import needed
 
 Tables = TypeVar("Tables")
-UNION_MEMBER = re.compile(r"int|str|float|dict\[.*\]")  # how pydantic calls an entry's types
+UNION_MEMBER = re.compile(
+    r"bool|int|str|float|(?:dict|literal)\[.*\]"
+)  # how pydantic calls an entry's types
 
 
 class ConfigError(ValueError):

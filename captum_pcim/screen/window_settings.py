@@ -58,6 +58,8 @@ class WindowSettings(Table):
         check(not ends or word == "percentiles", "windows.percentiles", "'percentiles'", word)
         check(not self.fixed or word in with_fixed, "windows.fixed", f"one of {with_fixed}", word)
         check(word != "table" or bool(self.table), "windows.table", "a file", self.table)
+        measuring = self.over == "plate" or word in ("percentiles", "zscore")
+        check(measuring, "windows.over", "scale = 'percentiles' or 'zscore'", word)
         check(word != "fixed" or bool(self.fixed), "windows.fixed", "windows", self.fixed)
 
     @property

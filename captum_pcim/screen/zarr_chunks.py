@@ -45,7 +45,7 @@ def check_chunks(folder: Path, array: Any, selection: Sequence[int | slice]) -> 
 
 
 def require_chunks(folder: Path) -> None:
-    """See that an array that reads as zeros has a chunk: Zarr fills in what is not there.
+    """See that an array that reads as one value has a chunk: Zarr fills in what is not there.
 
     Raises:
         ImageError: It has none, as when a plate is not copied yet.

@@ -70,7 +70,8 @@ function limitsShown(i) {
 }
 
 function told(value) {
-  return value == null ? "" : typeof value === "number" ? String(Number(value.toPrecision(4))) : value;
+  if (value == null || typeof value !== "number") return value ?? "";
+  return String(Number.isInteger(value) ? value : Number(value.toPrecision(4)));
 }
 
 function element(tag, text = "", properties = {}) {
