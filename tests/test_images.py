@@ -758,5 +758,5 @@ def test_impossible_patterns_are_refused(tmp_path, stains):
 
 
 def test_a_missing_folder_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match=r"images: expected a folder, got .*missing"):
         find_images(tmp_path / "missing")

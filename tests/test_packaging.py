@@ -80,7 +80,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(distributions):
 
 
 def test_the_wheel_is_below_500_kilobytes_and_holds_no_tests(distributions):
-    """85 kB of it are the shipped networks."""
+    """78 kB of it are the shipped networks."""
     with zipfile.ZipFile(distributions[1]) as wheel:
         parts = {part for name in wheel.namelist() for part in Path(name).parts}
     assert not [part for part in parts if part.startswith(("test", "conftest"))]

@@ -29,7 +29,7 @@ def convolutions(network):
 
 def test_a_convolution_changes_by_half_a_scale_at_most_and_all_else_is_in_half_precision(network):
     state = network.state_dict()
-    restored = unpacked(packed(state))
+    restored = unpacked(packed(state), state)
     assert restored.keys() == state.keys()
     for name, values in state.items():
         if name in convolutions(network):
@@ -44,9 +44,10 @@ def test_a_convolution_changes_by_half_a_scale_at_most_and_all_else_is_in_half_p
 def test_a_file_read_as_weights_only_gives_the_same_network(network, tmp_path):
     first = packed(network.state_dict())
     torch.save(first, tmp_path / "weights.pt")
-    network.load_state_dict(unpacked(first))
+    network.load_state_dict(unpacked(first, network.state_dict()))
     again = type(network)(in_channels=2, n_classes=3).eval()
-    again.load_state_dict(unpacked(torch.load(tmp_path / "weights.pt", weights_only=True)))
+    read = torch.load(tmp_path / "weights.pt", weights_only=True)
+    again.load_state_dict(unpacked(read, again.state_dict()))
     inputs = torch.rand(2, 2, 64, 64)
     assert torch.equal(network(inputs), again(inputs))
 
@@ -56,7 +57,8 @@ def test_channels_of_zeros_and_of_next_to_nothing_stay_what_they_are(dtype):
     weights = torch.rand(3, 2, 5, 5).to(dtype)
     weights[0] = 0
     weights[1] = torch.finfo(dtype).smallest_normal
-    restored = unpacked(packed({"weight": weights}))["weight"]
+    state = {"weight": weights, "bias": torch.zeros(3)}
+    restored = unpacked(packed(state), state)["weight"]
     assert restored[0].eq(0).all()
     torch.testing.assert_close(restored[1], weights[1].float(), rtol=1e-6, atol=1e-37)
 
@@ -64,12 +66,13 @@ def test_channels_of_zeros_and_of_next_to_nothing_stay_what_they_are(dtype):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_what_ships_holds_all_convolutions_as_8_bit_integers(name):
     with resources.as_file(WEIGHTS / f"{name}.pt") as path:
-        state = torch.load(path, weights_only=True)
-    rounded = {name: values for name, values in state.items() if isinstance(values, tuple)}
-    assert rounded.keys() == convolutions(SmallResNet(*SHIPPED[name]))
-    for integers, scales in rounded.values():
-        assert integers.dtype == torch.int8 and scales.dtype == torch.float32
-        assert integers.int().abs().amax((1, 2, 3)).eq(127).all()  # no bit is left unused
+        numbers = torch.load(path, weights_only=True)
+    state = SmallResNet(*SHIPPED[name]).state_dict().values()
+    channels = [weights[0].numel() for weights in state if weights.ndim == 4 for _ in weights]
+    assert numbers["integers"].dtype == torch.int8 and numbers["scales"].dtype == torch.float32
+    assert len(numbers["scales"]) == len(channels)
+    for integers in numbers["integers"].split(channels):
+        assert integers.int().abs().max() == 127  # no bit is left unused
 
 
 def test_training_scores_what_it_writes(monkeypatch, tmp_path):
@@ -90,6 +93,7 @@ def test_training_scores_what_it_writes(monkeypatch, tmp_path):
     train_cnn.main()
 
     (model,) = scored
-    written = unpacked(torch.load(out, weights_only=True))
+    written = unpacked(torch.load(out, weights_only=True), SmallResNet(1, 4).state_dict())
     for name, values in model.state_dict().items():
-        assert torch.equal(values, written[name].to(values.dtype)), name
+        if values.is_floating_point():
+            assert torch.equal(values, written[name].to(values.dtype)), name

@@ -87,7 +87,7 @@ def main() -> None:
     generate = GENERATORS[arguments.images]
     train(model, generate(arguments.n, seed=TRAIN_SEED), arguments.epochs)
     shipped = packed(model.state_dict())
-    model.load_state_dict(unpacked(shipped))  # what ships is what is scored
+    model.load_state_dict(unpacked(shipped, model.state_dict()))  # what ships is what is scored
     accuracy, flipped = accuracy_and_flip_rate(model, generate(1000, seed=HELD_OUT_SEED))
     print(f"held-out accuracy {accuracy:.4f}, counterfactual called control {flipped:.4f}")
 

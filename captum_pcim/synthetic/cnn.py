@@ -92,8 +92,8 @@ def load_cnn(name: str) -> SmallResNet:
     model = SmallResNet(*SHIPPED[name])
     weights = resources.files("captum_pcim.synthetic") / "weights" / f"{name}.pt"
     with resources.as_file(weights) as path:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    model.load_state_dict(unpacked(state))
+        numbers = torch.load(path, map_location="cpu", weights_only=True)
+    model.load_state_dict(unpacked(numbers, model.state_dict()))
     return model.eval()
 
 
