@@ -307,7 +307,7 @@ CONSTRUCTOR: dict[str, Callable[[Shapes], Any]] = {
     "references": _references,
     "isolation": _made([None, SharedOverStains, PerStain, Factorised], ["per stain", 3]),
     "smoothing": _made(
-        [None, lambda: Smoothing(0), lambda: Smoothing(0.3), lambda: Smoothing(2.0, spacing=1)],
+        [None, lambda: Smoothing(0), lambda: Smoothing(0.3), lambda: Smoothing(2.0, spacing=0.5)],
         [lambda: Smoothing(-1), lambda: Smoothing(NAN), lambda: Smoothing(400.0), 2.0, "wide"],
     ),
     "order": _made(["cycle", "sample"], ["random", None]),
