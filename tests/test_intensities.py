@@ -155,8 +155,14 @@ def test_a_plate_that_the_table_lacks_fails_by_name_and_no_other(screen):
      ("Stain,Channel,Low,High", "DNA,ER,1,2")],
 )  # fmt: skip
 def test_a_table_that_says_nothing_clear_is_refused(tmp_path, lines):
-    with pytest.raises(ImageError, match="row"):
+    with pytest.raises(ImageError, match=r"w\.csv: (line \d: |has columns twice: )"):
         WindowTable(write_table(tmp_path / "w.csv", *lines))
+
+
+def test_blanks_about_cells_of_a_table_and_lines_of_commas_say_nothing(tmp_path):
+    lines = ["Metadata_Plate, Stain ,Low,High,,", "P1 , DNA ,1,2,,,", ",,,,,"]
+    table = WindowTable(write_table(tmp_path / "w.csv", *lines))
+    assert table.of("P1", ["DNA"]) == table.of(" P1", ["DNA "]) == [Window(1, 2)]
 
 
 def test_a_table_of_one_stain_serves_no_other(tmp_path, capsys):
@@ -253,7 +259,7 @@ def test_a_new_row_of_another_plate_recomputes_nothing(screen):
         (["--scale", "zscore", "--window", "1", "2"], "window: expected with --scale fixed"),
         (["--scale", "percentiles", "--window", "1", "2"], "window: expected ends in percent"),
         (["--percentiles", "1", "9", "--window", "1%", "9%"], "no --percentiles beside them"),
-        (["--scale", "zscore", "--controls", "A*"], "controls: expected with --over controls"),
+        (["--scale", "zscore", "--controls", "A*"], "with --over controls, got none"),
         (
             ["--scale", "raw", "--over", "image"],
             "over: expected with --scale percentiles or zscore",

@@ -51,18 +51,6 @@ def test_infidelity_of_an_empty_map_is_the_mean_squared_fall_of_the_score():
     assert value.item() == pytest.approx(16)
 
 
-def test_infidelity_reads_scores_as_the_function_says_they_are():
-    class Quantity:
-        score_kind = "regression"
-
-        def __call__(self, batch):
-            return linear(batch)
-
-    maps = images().abs()
-    said = image_infidelity(linear, images(), maps, patch_size=4, score="regression")
-    assert image_infidelity(Quantity(), images(), maps, patch_size=4).equal(said)
-
-
 def test_infidelity_reads_probabilities_of_the_target():
     ones = torch.ones(1, 1, 4, 4)
 

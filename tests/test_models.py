@@ -14,6 +14,7 @@ from torch import nn
 
 from captum_pcim import PCIM, ForwardOnly
 from captum_pcim.classifiers.files import ModelError, fingerprint, load_model
+from captum_pcim.classifiers.trusted import StaticBatches
 from captum_pcim.core.warn import PCIMWarning
 
 FACTORY = """
@@ -72,6 +73,11 @@ def images():
     return torch.rand(5, 2, 16, 16, generator=torch.Generator().manual_seed(1))
 
 
+class Pair(nn.Module):
+    def forward(self, images):
+        return images.mean((2, 3)), images
+
+
 class Bomb:
     """Unpickling this makes the folder."""
 
@@ -94,6 +100,11 @@ def test_a_program_of_so_many_images_takes_any_number(tmp_path, images, network,
     torch.export.save(program, tmp_path / "static.pt2")
     loaded = load_model(str(tmp_path / "static.pt2"), trust=True)
     torch.testing.assert_close(loaded(images), network(images))
+
+
+def test_a_program_of_so_many_images_says_that_it_returns_no_scores(images):
+    with pytest.raises(TypeError, match="expected it to return a tensor of scores, got tuple"):
+        StaticBatches(Pair(), 3)(images)
 
 
 @pytest.mark.parametrize("weights", ["weights.pt", "weights.safetensors"])

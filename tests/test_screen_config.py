@@ -305,7 +305,7 @@ def test_the_options_of_attribution_are_those_of_pcim(tmp_path):
     attribution = config(
         tmp_path,
         attribution={
-            "smoothing": {"sigma": 1.5, "spacing": 1.0},
+            "smoothing": {"sigma": 1.5, "spacing": 0.5},
             "objective": ["Preservation", "Removal", {"name": "Area", "start": 2, "end": 20}],
             "references": ["Background", {"name": "Constant", "value": [0.1, 0.2]}],
             "gradients": "forward_only",
@@ -316,7 +316,7 @@ def test_the_options_of_attribution_are_those_of_pcim(tmp_path):
         },
     ).attribution
     options = attribution.options()
-    assert options["smoothing"] == Smoothing(1.5, 1.0)
+    assert options["smoothing"] == Smoothing(1.5, 0.5)
     assert options["objective"] == (Preservation(), Removal(), Area(2, 20))
     assert options["references"] == (Background(), Constant([0.1, 0.2]))
     assert options["gradients"] == ForwardOnly(300)

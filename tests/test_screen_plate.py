@@ -27,7 +27,14 @@ def test_a_row_number_becomes_its_letter():
     assert well_name("16", "24") == "P24"
 
 
-@pytest.mark.parametrize("text", ["", "7", "ABC1", "A123", "A", "A00", "B0", "AW01", "A73", "ZZ99"])
+@pytest.mark.parametrize("row", ["0", "49", "859", "99999999"])
+def test_a_row_number_of_no_plate_is_refused(row):
+    with pytest.raises(ValueError, match=f"at most AV72, got '{row}5'"):
+        well_name(row, "5")
+
+
+@pytest.mark.parametrize("text", ["", "7", "ABC1", "A123", "A", "A00", "B0", "AW01", "A73", "ZZ99",
+                                  "123456789"])  # fmt: skip
 def test_what_is_no_well_is_refused(text):
     with pytest.raises(ValueError, match="expected a well such as B02"):
         well_name(text)

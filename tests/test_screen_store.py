@@ -49,6 +49,14 @@ def test_of_two_writers_the_first_stays(tmp_path):
     assert not litter(store)
 
 
+def test_of_two_runs_that_remove_a_table_the_second_finds_it_gone(tmp_path):
+    store = Store(tmp_path)
+    (tmp_path / "cells.csv").touch()
+    for run in (store, Store(tmp_path)):
+        run.remove(tmp_path / "cells.csv")
+        assert not (tmp_path / "cells.csv").exists() and not litter(store)
+
+
 def _race(path, number, barrier):
     store = Store(path)
     barrier.wait()

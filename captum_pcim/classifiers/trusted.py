@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from captum_pcim._compat import scores_of
 from captum_pcim._errors import silenced
-from captum_pcim.core.network import static_rows
+from captum_pcim.core.network import checked_scores, static_rows
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram  # torch imports it when it is needed
@@ -73,7 +73,8 @@ class StaticBatches(nn.Module):
         count = len(images)
         rows = torch.arange(math.ceil(count / self.rows) * self.rows, device=images.device)
         parts = rows.clamp_max(count - 1).split(self.rows)
-        return torch.cat([scores_of(self.program(images[part])) for part in parts])[:count]
+        found = [scores_of(self.program(images[part])) for part in parts]
+        return torch.cat([checked_scores(scores, self.rows) for scores in found])[:count]
 
 
 def _trains(program: ExportedProgram) -> bool:

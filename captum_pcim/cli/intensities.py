@@ -135,7 +135,7 @@ def _require_use(args: argparse.Namespace, scale: Scale, windows: Sequence[Windo
     if args.over == "controls" and not args.controls:
         raise ValueError("over: 'controls' expects --controls PATTERN, got none")
     if args.controls and args.over != "controls":
-        raise ValueError(f"controls: expected with --over controls, got --over {args.over}")
+        raise ValueError(f"controls: expected with --over controls, got {args.over or 'none'}")
 
 
 _SERVES: dict[str, tuple[Scale, ...]] = {

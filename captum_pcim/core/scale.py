@@ -35,10 +35,12 @@ class Scale:
             name (str): The argument that they come from.
             values (Tensor): What images are blended against.
         """
+        if self.told:
+            return
         low, high = _range(values)
         span = self.brightest - self.darkest
         outside = max(self.darkest - low, high - self.brightest)
-        if self.told or not outside > FAR * span > 0:
+        if not outside > FAR * span > 0:
             return
         self.told = True
         warn(

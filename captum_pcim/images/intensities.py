@@ -24,7 +24,6 @@ import numpy as np
 
 from captum_pcim.images.stack import FloatPixels, ImageError, Pixels
 from captum_pcim.images.windows import RAW, ZSCORE, Window
-from captum_pcim.images.windows import WindowTable as WindowTable
 
 Item = TypeVar("Item")
 Scale = Literal["type", "raw", "fixed", "percentiles", "zscore", "table"]

@@ -15,7 +15,7 @@ def find_well(text: str, column: str = "") -> str:
     Returns:
         Its name, empty where there is no such well.
     """
-    row = row_letters(int(text) - 1) if text.isdecimal() else text
+    row = row_letters(int(text) - 1) if text.isdecimal() and int(text) <= LARGEST[0] else text
     match = _WELL.fullmatch(f"{row}{column}")
     name = f"{match[1].upper()}{int(match[2]):02d}" if match else ""
     inside = name and all(at < n for at, n in zip(row_and_column(name), LARGEST, strict=True))

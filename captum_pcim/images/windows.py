@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from captum_pcim._files import delimiter, escaped
+from captum_pcim._files import csv_rows, escaped
 from captum_pcim.images.stack import ImageError, Pixels
-
-SURPLUS = "more cells than columns"
 
 
 @dataclass(frozen=True)
@@ -98,25 +96,29 @@ class WindowTable:
         self.path = str(path)
         try:
             with open(path, newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file, delimiter=delimiter(file), restkey=SURPLUS)
-                columns = [_column(name) for name in reader.fieldnames or ()]
-                rows = [{_column(name): value for name, value in row.items()} for row in reader]
+                names, lines = csv_rows(file)
+                columns = [_column(name) for name in names]
+                rows = [(n, dict(zip(columns, row.values(), strict=True))) for n, row in lines]
         except (UnicodeDecodeError, csv.Error) as error:
             raise ImageError(f"{self.path} is no CSV file in UTF-8: {error}") from error
-        if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
-            raise ImageError(f"{self.path}: the header row has columns twice: {', '.join(twice)}")
+        except ValueError as error:
+            raise ImageError(f"{self.path}: {error}") from error
+        if twice := sorted({name for name in columns if columns.count(name) > 1}):
+            raise ImageError(f"{self.path}: has columns twice: {twice}")
         self.windows: dict[tuple[str, str], Window] = {}
-        for number, row in enumerate(rows, start=1):
-            place = row.get("plate") or "", row.get("stain") or ""
+        for line, row in rows:
+            if not any(row.values()):
+                continue
+            place = row.get("plate", ""), row.get("stain", "")
             try:
                 window = _window_of(row)
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, ValueError) as error:
                 raise ImageError(
-                    f"{self.path}: row {number}: expected Stain with Low and High, or Mean and SD, "
-                    f"in {len(columns)} cells, got {row}"
+                    f"{self.path}: line {line}: expected Stain with Low and High, or Mean and SD, "
+                    f"got {row}"
                 ) from error
             if place in self.windows:
-                raise ImageError(f"{self.path}: row {number}: a second window of {' '.join(place)}")
+                raise ImageError(f"{self.path}: line {line}: a second window of {' '.join(place)}")
             self.windows[place] = window
 
     def of(self, plate: str, stains: Sequence[str]) -> list[Window]:
@@ -127,8 +129,9 @@ class WindowTable:
         """
         found = []
         for stain in stains:
-            own = self.windows.get((escaped(plate), stain))
-            window = own or self.windows.get(("", stain))
+            name = stain.strip()  # as cells are
+            own = self.windows.get((escaped(plate).strip(), name))
+            window = own or self.windows.get(("", name))
             if window is None:
                 raise ImageError(f"{self.path} has no window for stain {stain} of plate {plate!r}")
             found.append(window)
@@ -141,8 +144,8 @@ def _column(name: str) -> str:
 
 
 def _window_of(row: dict[str, str]) -> Window:
-    if not row["stain"] or any(row.get(SURPLUS, ())):
-        raise ValueError("no stain, or more cells than columns, as of a number with a comma")
+    if not row["stain"]:
+        raise ValueError("no stain")
     if row.get("mean") and row.get("low"):
         raise ValueError("two windows")
     if row.get("mean"):

@@ -232,7 +232,7 @@ def as_baseline_images(baselines: Tensor | float, inputs: Tensor) -> Tensor:
         raise TypeError("baselines: expected a number or a tensor, got None; Captum's default is 0")
     images = torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
     if not bool(images.isfinite().all()):
-        raise ValueError("baselines: expected finite values, got NaN or infinite ones")
+        raise ValueError("baselines: expected finite values, got NaN or infinity")
     try:
         return images.expand(inputs.shape)
     except RuntimeError as error:

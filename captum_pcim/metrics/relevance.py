@@ -135,7 +135,7 @@ def require_tensor(name: str, values: Any) -> None:
         TypeError: if it is none.
     """
     if not isinstance(values, Tensor):
-        raise TypeError(f"{name} must be a tensor, got {kind_of(values)}")
+        raise TypeError(f"{name}: expected a tensor, got {kind_of(values)}")
 
 
 def at_least_single(values: Tensor) -> Tensor:

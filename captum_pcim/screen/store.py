@@ -126,8 +126,9 @@ class Store:
             os.rename(folder, place)
 
     def remove(self, path: Path) -> None:
-        """Removes a result or a file of the folder; nobody finds half of it meanwhile."""
-        with self._guarded(), self.temporary() as old:
+        """Removes a result or a file of the folder, if another run has not; nobody finds half."""
+        gone = contextlib.suppress(FileNotFoundError)
+        with self._guarded(), self.temporary() as old, gone:
             os.rename(path, old / path.name)
 
     def fail(self, key: str, record: dict[str, Any]) -> None:
