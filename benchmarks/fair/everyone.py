@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from benchmarks.fair.__main__ import CELL, OWN
 from benchmarks.fair.instruments import HEADLINES, Scores
@@ -19,7 +19,7 @@ from benchmarks.fair.places import means_of
 from benchmarks.fair.rivals import RIVALS
 from benchmarks.fair.store import Store
 from benchmarks.fair.verdicts import WORDS, Word, verdict
-from benchmarks.results import Table, add_write_option, names, publish, read
+from benchmarks.results import Cell, Table, add_write_option, names, publish, read
 
 METHODS = (OWN, *RIVALS)
 NOTE = (
@@ -52,13 +52,9 @@ def everyone_table(cells: Mapping[str, Table], kept: Mapping[str, Mapping[str, S
     words: dict[str, Counter[Word]] = {name: Counter() for name in METHODS}
     for title, table in cells.items():
         columns = {column.rstrip(" ↑↓"): table.column(column) for column in table.columns}
-        for metric, sign in HEADLINES.items():
-            by_mean = means_of(columns[metric])
-            for name, own in kept[title].items():
-                best = max(by_mean.keys() - {name}, key=lambda other: sign * by_mean[other])
-                if best in kept[title]:
-                    other = kept[title][best][metric]
-                    words[name][verdict(own[metric], {best: other}, sign).word] += 1
+        for metric in HEADLINES:
+            for name, word in _words(columns[metric], metric, kept[title]):
+                words[name][word] += 1
     counted = sorted(
         ((name, count) for name, count in words.items() if count),
         key=lambda pair: pair[1]["behind"] / pair[1].total(),
@@ -69,6 +65,24 @@ def everyone_table(cells: Mapping[str, Table], kept: Mapping[str, Mapping[str, S
     ]
     title = "Every method against the best of all others"
     return Table(title, ["method", *WORDS, "comparisons"], rows, NOTE)
+
+
+def _words(
+    column: Mapping[str, Cell], metric: str, kept: Mapping[str, Scores]
+) -> Iterator[tuple[str, Word]]:
+    """The verdict on each method in one metric of one cell, where it can be told."""
+    sign, by_mean = HEADLINES[metric], _means(column, metric, kept)
+    for name, own in kept.items():
+        others = [other for other in by_mean if other != name]
+        best = max(others, key=lambda other: sign * by_mean[other])
+        if best in kept:
+            yield name, verdict(own[metric], {best: kept[best][metric]}, sign).word
+
+
+def _means(column: Mapping[str, Cell], metric: str, kept: Mapping[str, Scores]) -> dict[str, float]:
+    """The mean of each method: of its images where these are kept, or else as published."""
+    own = {name: float(scores[metric].nanmean()) for name, scores in kept.items()}
+    return means_of(column) | own
 
 
 if __name__ == "__main__":
