@@ -13,13 +13,13 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from benchmarks.fair.__main__ import CELL, OWN
+from benchmarks.fair.__main__ import OWN
 from benchmarks.fair.instruments import HEADLINES, Scores
-from benchmarks.fair.places import means_of
+from benchmarks.fair.places import means_of, published_cells
 from benchmarks.fair.rivals import RIVALS
 from benchmarks.fair.store import Store
 from benchmarks.fair.verdicts import WORDS, Word, verdict
-from benchmarks.results import Cell, Table, add_write_option, names, publish, read
+from benchmarks.results import Cell, Table, add_write_option, publish
 
 METHODS = (OWN, *RIVALS)
 NOTE = (
@@ -35,8 +35,7 @@ def main() -> None:
     )
     add_write_option(parser)
     keep = parser.parse_args().write
-    tables = [read(name) for name in names() if name.startswith("fair/")]
-    cells = {t.title.removesuffix(CELL): t for t in tables if t.title.endswith(CELL)}
+    cells = published_cells()
     store = Store("reporting", n_images=12, n_points=11)
     kept = {title: store.read_all(title, METHODS) for title in cells}
     publish("fair/everyone", everyone_table(cells, kept), keep)

@@ -38,9 +38,13 @@ def main() -> None:
     )
     add_write_option(parser)
     keep = parser.parse_args().write
-    cells = [read(name) for name in names() if name.startswith("fair/")]
-    cells = [table for table in cells if table.title.endswith(CELL)]
-    publish("fair/places", place_table(cells), keep)
+    publish("fair/places", place_table(published_cells().values()), keep)
+
+
+def published_cells() -> dict[str, Table]:
+    """The published means of all methods, by set and network."""
+    tables = [read(name) for name in names() if name.startswith("fair/")]
+    return {t.title.removesuffix(CELL): t for t in tables if t.title.endswith(CELL)}
 
 
 def place_table(cells: Iterable[Table]) -> Table:
