@@ -7,7 +7,6 @@ program. torch has no safe way to read them, so the caller has to say that a fil
 
 from __future__ import annotations
 
-import math
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from captum_pcim._compat import scores_of
 from captum_pcim._errors import silenced
-from captum_pcim.core.network import checked_scores, static_rows
+from captum_pcim.core.network import checked_scores, filled_up, static_rows
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram  # torch imports it when it is needed
@@ -70,11 +69,9 @@ class StaticBatches(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the scores of images (N, C, H, W), of shape (N, K)."""
-        count = len(images)
-        rows = torch.arange(math.ceil(count / self.rows) * self.rows, device=images.device)
-        parts = rows.clamp_max(count - 1).split(self.rows)
+        parts = filled_up(len(images), self.rows, images.device)
         found = [scores_of(self.program(images[part])) for part in parts]
-        return torch.cat([checked_scores(scores, self.rows) for scores in found])[:count]
+        return torch.cat([checked_scores(scores, self.rows) for scores in found])[: len(images)]
 
 
 def _trains(program: ExportedProgram) -> bool:

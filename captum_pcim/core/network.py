@@ -223,13 +223,11 @@ class Network:
         self, inputs: tuple[Tensor, ...], arguments: CallArguments, size: int
     ) -> Tensor:
         """Fill up every batch with its last row, for programs exported for so many rows."""
-        n_rows = len(inputs[0])
-        rows = torch.arange(math.ceil(n_rows / size) * size, device=inputs[0].device)
         parts = [
-            self._run(tuple(x[r] for x in inputs), arguments.take(r))
-            for r in rows.clamp_max(n_rows - 1).split(size)
+            self._run(tuple(x[rows] for x in inputs), arguments.take(rows))
+            for rows in filled_up(len(inputs[0]), size, inputs[0].device)
         ]
-        return torch.cat(parts)[:n_rows]
+        return torch.cat(parts)[: len(inputs[0])]
 
     def _run(self, inputs: tuple[Tensor, ...], arguments: CallArguments) -> Tensor:
         cast = tuple(_as_dtype(x, dtype) for x, dtype in zip(inputs, self.dtypes, strict=True))
@@ -244,6 +242,13 @@ class Network:
             return contextlib.nullcontext()
         # Without the cache: it would keep a cast of the blend as if it were a parameter.
         return torch.autocast(device.type, dtype=self.autocast_dtype, cache_enabled=False)
+
+
+def filled_up(n_rows: int, size: int, device: torch.device) -> tuple[Tensor, ...]:
+    """Return the rows of batches of one size that hold so many, the last row as often as needed."""
+    rows = torch.arange(math.ceil(n_rows / size) * size, device=device).clamp_max(n_rows - 1)
+    batches: tuple[Tensor, ...] = rows.split(size)
+    return batches
 
 
 def checked_scores(output: Any, n_rows: int) -> Tensor:
